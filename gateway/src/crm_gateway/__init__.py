@@ -1,0 +1,1 @@
+"""One address for all services: sign-in, routing, composition; no business rules."""

@@ -1,0 +1,1 @@
+"""Value and level of each customer."""

@@ -1,0 +1,1 @@
+"""Calendars as pure functions over plain values."""

@@ -1,0 +1,1 @@
+"""The published events: fields, no behaviour."""

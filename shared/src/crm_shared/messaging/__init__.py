@@ -1,0 +1,1 @@
+"""The Kafka edge: relay, consumer and worker."""
