@@ -1,0 +1,133 @@
+"""Traces: the W3C traceparent that every hop carries on, and OpenTelemetry spans when somebody collects them."""
+
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from opentelemetry import trace as otel
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
+
+from crm_shared.settings import ServiceSettings
+
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SAMPLED = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where we are: the trace that all hops share, and the span of this one."""
+
+    trace_id: str
+    span_id: str
+    flags: str = "01"
+
+    @property
+    def traceparent(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
+
+    def child(self) -> "Trace":
+        return Trace(self.trace_id, secrets.token_hex(8), self.flags)
+
+
+_current: ContextVar[Trace | None] = ContextVar("crm_trace", default=None)
+
+
+def parse(traceparent: str | None) -> Trace | None:
+    """The trace that a traceparent names; None when it is none, as W3C wants it ignored then."""
+    match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    if match is None:
+        return None
+    version, trace_id, span_id, flags, rest = match.groups()
+    if version == "ff" or (version == "00" and rest) or not trace_id.strip("0") or not span_id.strip("0"):
+        return None
+    return Trace(trace_id, span_id, flags)
+
+
+def new() -> Trace:
+    return Trace(secrets.token_hex(16), secrets.token_hex(8))
+
+
+def here() -> Trace | None:
+    """The trace of what runs now."""
+    return _current.get()
+
+
+def current() -> str | None:
+    """The traceparent to hand on: to an event, to another service."""
+    trace = _current.get()
+    return trace.traceparent if trace else None
+
+
+class Tracer:
+    """Begins spans. Without an endpoint it only carries the ids on, which costs next to nothing.
+
+    Spans are exported from a thread of their own, out of a bounded queue: a collector that is slow or gone
+    loses spans and slows nothing.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._provider: TracerProvider | None = None
+        self._tracer: otel.Tracer | None = None
+        if settings.otlp_endpoint:
+            self._provider = TracerProvider(
+                sampler=ParentBased(TraceIdRatioBased(_SAMPLED)),
+                resource=Resource.create(
+                    {
+                        "service.name": settings.service,
+                        "service.version": settings.release,
+                        "deployment.environment.name": settings.environment,
+                    }
+                ),
+                shutdown_on_exit=False,
+            )
+            exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces", timeout=5)
+            self._provider.add_span_processor(BatchSpanProcessor(exporter))
+            self._tracer = self._provider.get_tracer("crm")
+
+    @contextmanager
+    def continued(
+        self, traceparent: str | None, name: str, kind: SpanKind, links: Sequence[str | None] = ()
+    ) -> Iterator[Span | None]:
+        """A span within the trace that came in, or at the start of a new one; the span itself when one is recorded."""
+        parent = parse(traceparent)
+        if self._tracer is None:
+            token = _current.set(parent.child() if parent else new())
+            try:
+                yield None
+            finally:
+                _current.reset(token)
+            return
+        context = otel.set_span_in_context(NonRecordingSpan(_span_context(parent))) if parent else None
+        linked = [Link(_span_context(trace)) for trace in map(parse, links) if trace is not None]
+        with self._tracer.start_as_current_span(name, context=context, kind=kind, links=linked) as span:
+            ids = span.get_span_context()
+            token = _current.set(
+                Trace(f"{ids.trace_id:032x}", f"{ids.span_id:016x}", f"{ids.trace_flags:02x}")
+            )
+            try:
+                yield span
+            finally:
+                _current.reset(token)
+
+    def close(self) -> None:
+        """Send what is left, for a few seconds at most."""
+        if self._provider is not None:
+            self._provider.force_flush(3000)
+            self._provider.shutdown()
+
+
+def _span_context(trace: Trace) -> SpanContext:
+    return SpanContext(
+        int(trace.trace_id, 16),
+        int(trace.span_id, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(int(trace.flags, 16)),
+    )
