@@ -1,1 +1,9 @@
-"""Calendars as pure functions over plain values."""
+"""Calendars as pure functions over plain values: the business day of an instant in a shop's time zone."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+
+def day_of(instant: datetime, zone: str) -> date:
+    """The calendar day on which the instant falls in the time zone (an IANA name)."""
+    return instant.astimezone(ZoneInfo(zone)).date()

@@ -1,0 +1,90 @@
+"""What every published event has: its envelope, its customer, the version of its aggregate."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+
+class Envelope(BaseModel):
+    """The CloudEvents attributes that a consumer may care for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: UUID
+    source: str
+    type: str
+    subject: str
+    key: str
+    time: datetime
+    traceparent: str | None = None
+    causation_id: str | None = None
+    actor: str | None = None
+
+
+class Event(BaseModel):
+    """Something that happened, with the state after it: add fields freely, never remove or retype one.
+
+    A subclass names its `type` (`<service>.<noun>.<past verb>.vN`) and which field is its subject. The key,
+    which decides the partition and thereby the order, is the customer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: ClassVar[str]
+    subject_field: ClassVar[str]
+    state_topic: ClassVar[str | None] = None
+    """Compacted topic that also gets this event's state; None: there is none."""
+    tombstone: ClassVar[bool] = False
+    """The state topic gets a tombstone instead of the state."""
+    survives_erasure: ClassVar[bool] = False
+    """Delivered even when its customer was erased."""
+
+    customer_id: UUID
+    version: int = Field(ge=1, description="version of the aggregate, rising by one with each change")
+
+    _envelope: Envelope | None = PrivateAttr(default=None)
+
+    @property
+    def subject(self) -> str:
+        return str(getattr(self, self.subject_field))
+
+    @property
+    def key(self) -> str:
+        return str(self.customer_id)
+
+    @property
+    def envelope(self) -> Envelope:
+        """The attributes it arrived with; an event that was not received has none."""
+        if self._envelope is None:
+            raise LookupError(f"{self.type} was not received from anywhere")
+        return self._envelope
+
+    @property
+    def id(self) -> UUID:
+        return self.envelope.id
+
+    @classmethod
+    def service(cls) -> str:
+        return cls.type.split(".", 1)[0]
+
+    @classmethod
+    def topic(cls) -> str:
+        return f"{cls.service()}.events"
+
+    @classmethod
+    def received(cls, data: bytes | str | dict[str, Any], envelope: Envelope) -> "Event":
+        """The event in its envelope; pydantic's ValidationError when the data break the contract."""
+        event = cls.model_validate(data) if isinstance(data, dict) else cls.model_validate_json(data)
+        event._envelope = envelope
+        return event
+
+
+class Money(BaseModel):
+    """An amount in the minor units of its currency: 2933 USD are 29.33 dollars."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    amount: int = Field(ge=-(2**53), le=2**53, examples=[2933])
+    currency: str = Field(pattern="^[A-Z]{3}$", examples=["USD"])

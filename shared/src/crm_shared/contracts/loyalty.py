@@ -1,0 +1,60 @@
+"""What loyalty tells the world: movements of points."""
+
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from crm_shared.contracts.base import Event
+
+
+class PointsMoved(Event):
+    """The account after the movement; `version` is the account's."""
+
+    subject_field: ClassVar[str] = "account_id"
+
+    account_id: UUID
+    points: int = Field(ge=0, description="how many points this movement was about")
+    balance: int = Field(description="points that the customer owns, held ones included")
+    held: int = Field(ge=0, description="of these, points reserved by holds")
+    transaction_id: UUID | None = None
+    reference: str = Field(description="what it was for, unique within its source")
+    effective_at: datetime
+
+
+class PointsEarned(PointsMoved):
+    """The customer was given points."""
+
+    type: ClassVar[str] = "loyalty.points.earned.v1"
+
+    lot_id: UUID
+    expires_at: datetime | None = None
+    rule: str | None = Field(default=None, description="key of the earning rule")
+    rule_version: int | None = None
+
+
+class PointsSpent(PointsMoved):
+    """The customer paid with points; a captured hold is spent too."""
+
+    type: ClassVar[str] = "loyalty.points.spent.v1"
+
+    hold_id: UUID | None = None
+
+
+class PointsHeld(PointsMoved):
+    """Points were reserved until they are captured, released, or the hold runs out."""
+
+    type: ClassVar[str] = "loyalty.points.held.v1"
+
+    hold_id: UUID
+    expires_at: datetime
+
+
+class PointsReleased(PointsMoved):
+    """Reserved points are free again."""
+
+    type: ClassVar[str] = "loyalty.points.released.v1"
+
+    hold_id: UUID
+    ran_out: bool = Field(description="nobody released it: its time was over")

@@ -1,0 +1,108 @@
+"""What profiles tells the world: customers and their purchases."""
+
+from datetime import date, datetime
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crm_shared.contracts.base import Event, Money
+
+
+class ContactPointState(BaseModel):
+    """One way to reach somebody, normalised: E.164, case-folded e-mail, handle."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    value: str
+
+
+class CustomerState(Event):
+    """Who the customer is after the change."""
+
+    subject_field: ClassVar[str] = "customer_id"
+    state_topic: ClassVar[str | None] = "profiles.customers.state"
+
+    name: str
+    language: str | None = None
+    time_zone: str | None = None
+    birth_date: date | None = None
+    region: str | None = None
+    tags: list[str] = []
+    contact_points: list[ContactPointState] = []
+    source: str | None = Field(default=None, description="where the customer came from")
+
+
+class CustomerCreated(CustomerState):
+    """Somebody became known."""
+
+    type: ClassVar[str] = "profiles.customer.created.v1"
+
+
+class CustomerChanged(CustomerState):
+    """What is known of somebody changed."""
+
+    type: ClassVar[str] = "profiles.customer.changed.v1"
+
+
+class CustomerMerged(Event):
+    """Two records were one person: the absorbed id (the key) means the survivor from now on."""
+
+    type: ClassVar[str] = "profiles.customer.merged.v1"
+    subject_field: ClassVar[str] = "customer_id"
+    state_topic: ClassVar[str | None] = "profiles.customers.state"
+    tombstone: ClassVar[bool] = True
+
+    survivor_id: UUID
+    merge_id: UUID
+
+
+class CustomerUnmerged(Event):
+    """The merge was a mistake: the absorbed id (the key) stands for itself again."""
+
+    type: ClassVar[str] = "profiles.customer.unmerged.v1"
+    subject_field: ClassVar[str] = "customer_id"
+
+    survivor_id: UUID
+    merge_id: UUID
+
+
+class CustomerErased(Event):
+    """Everything about the customer must go; each service confirms."""
+
+    type: ClassVar[str] = "profiles.customer.erased.v1"
+    subject_field: ClassVar[str] = "customer_id"
+    state_topic: ClassVar[str | None] = "profiles.customers.state"
+    tombstone: ClassVar[bool] = True
+    survives_erasure: ClassVar[bool] = True
+
+    erasure_id: UUID
+
+
+class PurchaseLineState(BaseModel):
+    """One line of an order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    line: int = Field(description="position in the order, from 1")
+    product: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    quantity: int
+    total: Money
+
+
+class PurchaseRecorded(Event):
+    """The customer bought something."""
+
+    type: ClassVar[str] = "profiles.purchase.recorded.v1"
+    subject_field: ClassVar[str] = "purchase_id"
+
+    purchase_id: UUID
+    source: str
+    external_id: str
+    occurred_at: datetime = Field(description="when it happened in the shop")
+    shop: str | None = None
+    total: Money
+    lines: list[PurchaseLineState]

@@ -1,0 +1,109 @@
+"""The database: engine, sessions, naming, and which errors are trouble of the database itself."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import orjson
+from sqlalchemy import BigInteger, Date, DateTime, Enum, MetaData, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+from crm_shared.settings import ServiceSettings
+
+Sessions: TypeAlias = async_sessionmaker[AsyncSession]
+Json: TypeAlias = dict[str, Any]
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+TYPES: Mapping[Any, Any] = {
+    datetime: DateTime(timezone=True),
+    date: Date(),
+    int: BigInteger(),
+    str: Text(),
+    UUID: Uuid(),
+    Json: JSONB(),
+}
+
+# Classes of SQLSTATE that say nothing of the statement: connection, resources, operator's intervention,
+# system, rollback of a transaction that may be tried again, and a server that is read-only because it is
+# being replaced.
+_TROUBLE = ("08", "53", "57", "58", "40", "25006", "XX000")
+
+
+class SharedBase(DeclarativeBase):
+    """The tables that every service's database has besides its own."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = TYPES
+
+
+def new_metadata() -> MetaData:
+    """For the `Base` of a service: its own tables, named by the one convention."""
+    return MetaData(naming_convention=NAMING)
+
+
+def enum_column(enum: type[StrEnum]) -> Enum:
+    """A text column that holds the values of the enum: adding a value needs no migration."""
+    return Enum(
+        enum,
+        native_enum=False,
+        create_constraint=False,
+        length=None,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+def async_url(url: object) -> str:
+    return (
+        str(url)
+        .replace("postgresql://", "postgresql+asyncpg://", 1)
+        .replace("postgres://", "postgresql+asyncpg://", 1)
+    )
+
+
+def create_engine(settings: ServiceSettings) -> AsyncEngine:
+    """The pool of a process: no statement and no forgotten transaction may hold on for ever."""
+    return create_async_engine(
+        async_url(settings.database_url),
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=settings.pool_timeout,
+        pool_pre_ping=False,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        connect_args={
+            "timeout": 5,
+            "command_timeout": settings.statement_timeout + 5,
+            "server_settings": {
+                "application_name": settings.service,
+                "statement_timeout": str(int(settings.statement_timeout * 1000)),
+                "idle_in_transaction_session_timeout": "60000",
+                "jit": "off",
+            },
+        },
+    )
+
+
+def create_sessions(engine: AsyncEngine) -> Sessions:
+    return async_sessionmaker(engine, expire_on_commit=False)
+
+
+def unavailable(error: BaseException) -> bool:
+    """Whether this is trouble of the database, worth waiting for, rather than of the statement."""
+    if isinstance(error, PoolTimeout | InterfaceError | OSError | TimeoutError):
+        return True
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None)
+        return error.connection_invalidated or (state is not None and str(state).startswith(_TROUBLE))
+    return False

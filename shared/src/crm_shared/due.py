@@ -1,0 +1,175 @@
+"""Due work: what must happen at an instant, written by the transaction that decided it, done once."""
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm_shared.clock import Clock
+from crm_shared.database import Sessions, SharedBase, unavailable
+
+log = logging.getLogger(__name__)
+
+_FIRST_RETRY = timedelta(seconds=1)
+_LAST_RETRY = timedelta(minutes=10)
+
+
+class DueRow(SharedBase):
+    """Something of `kind` that is to happen to `ref` at an instant; there is one per kind and ref."""
+
+    __tablename__ = "due"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    ref: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    """When it is to happen in the business."""
+    try_at: Mapped[datetime] = mapped_column(index=True)
+    """When it is tried next; later than `at` only after a failure."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None]
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a handler is told: to whom it happens, and at which instant it was to happen."""
+
+    ref: UUID
+    at: datetime
+
+
+class DueHandler(Protocol):
+    """Does the work for all that is due, in order of instant, in the caller's transaction; `at` is now."""
+
+    def __call__(self, session: AsyncSession, due: Sequence[Due], *, at: datetime) -> Awaitable[None]: ...
+
+
+class DueWork:
+    """Which function does which kind of due work: filled by `@due_work.on(kind)`, handed to the worker."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, DueHandler] = {}
+
+    def on(self, kind: str) -> Callable[[DueHandler], DueHandler]:
+        def register(handle: DueHandler) -> DueHandler:
+            if kind in self._handlers:
+                raise ValueError(f"{kind} already has a handler")
+            self._handlers[kind] = handle
+            return handle
+
+        return register
+
+    @property
+    def kinds(self) -> list[str]:
+        return sorted(self._handlers)
+
+    def __getitem__(self, kind: str) -> DueHandler:
+        return self._handlers[kind]
+
+
+async def schedule(session: AsyncSession, kind: str, instants: Mapping[UUID, datetime]) -> None:
+    """Have each ref's work of this kind done at its instant; a new instant replaces an older one."""
+    if not instants:
+        return
+    refs = sorted(instants)
+    ats = [instants[ref] for ref in refs]
+    rows = select(
+        func.unnest([kind] * len(refs), type_=DueRow.kind.type),
+        func.unnest(refs, type_=DueRow.ref.type),
+        func.unnest(ats, type_=DueRow.at.type),
+        func.unnest(ats, type_=DueRow.at.type),
+        func.unnest([0] * len(refs), type_=DueRow.attempts.type),
+    )
+    statement = insert(DueRow).from_select(["kind", "ref", "at", "try_at", "attempts"], rows)
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[DueRow.kind, DueRow.ref],
+            set_={"at": statement.excluded.at, "try_at": statement.excluded.at, "attempts": 0, "error": None},
+        )
+    )
+
+
+async def cancel(session: AsyncSession, kind: str, refs: Collection[UUID]) -> None:
+    """It need not happen any more."""
+    if refs:
+        await session.execute(delete(DueRow).where(DueRow.kind == kind, DueRow.ref.in_(refs)))
+
+
+async def next_at(session: AsyncSession, work: DueWork) -> datetime | None:
+    """When the next thing is to be done; None: nothing is planned."""
+    return await session.scalar(select(func.min(DueRow.try_at)).where(DueRow.kind.in_(work.kinds)))
+
+
+async def run(sessions: Sessions, work: DueWork, clock: Clock, *, limit: int = 500) -> int:
+    """Do what is due now, oldest first, and say how many there were.
+
+    One kind is one transaction. If it fails by its own fault each is tried alone; what still fails is put
+    off, longer each time, and stays visible with its error. Trouble of the database is raised.
+    """
+    if not work.kinds:
+        return 0
+    now = clock.now()
+    kind = ""
+    try:
+        async with sessions.begin() as session:
+            claimed = await _claim(session, work.kinds, now, limit)
+            if not claimed:
+                return 0
+            kind = claimed[0].kind
+            await work[kind](session, [Due(row.ref, row.at) for row in claimed], at=now)
+            await _done(session, claimed)
+        return len(claimed)
+    except Exception as error:
+        if unavailable(error):
+            raise
+        log.warning("due work failed together, trying one by one", extra={"kind": kind}, exc_info=error)
+    for row in claimed:
+        await _run_alone(sessions, work, row, now)
+    return len(claimed)
+
+
+async def _claim(session: AsyncSession, kinds: list[str], now: datetime, limit: int) -> list[DueRow]:
+    """The oldest due row and those of its kind, locked; what another worker holds is left to it."""
+    ready = (
+        select(DueRow).where(DueRow.try_at <= now, DueRow.kind.in_(kinds)).order_by(DueRow.try_at, DueRow.ref)
+    )
+    rows = list(await session.scalars(ready.limit(limit).with_for_update(skip_locked=True)))
+    return [row for row in rows if row.kind == rows[0].kind]
+
+
+async def _done(session: AsyncSession, rows: Sequence[DueRow]) -> None:
+    """Take away what was done; what the handler planned anew for the same ref stays."""
+    await session.flush()
+    keys = [(row.kind, row.ref, row.at) for row in rows]
+    await session.execute(
+        delete(DueRow)
+        .where(tuple_(DueRow.kind, DueRow.ref, DueRow.at).in_(keys))
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _run_alone(sessions: Sessions, work: DueWork, row: DueRow, now: datetime) -> None:
+    one = select(DueRow).where(DueRow.kind == row.kind, DueRow.ref == row.ref, DueRow.at == row.at)
+    try:
+        async with sessions.begin() as session:
+            claimed = await session.scalar(one.with_for_update(skip_locked=True))
+            if claimed is not None:
+                await work[row.kind](session, [Due(row.ref, row.at)], at=now)
+                await _done(session, [claimed])
+    except Exception as error:
+        if unavailable(error):
+            raise
+        log.error("due work failed", extra={"kind": row.kind, "ref": str(row.ref)}, exc_info=error)
+        wait = min(_FIRST_RETRY * 2 ** min(row.attempts, 20), _LAST_RETRY)
+        async with sessions.begin() as session:
+            await session.execute(
+                update(DueRow)
+                .where(DueRow.kind == row.kind, DueRow.ref == row.ref, DueRow.at == row.at)
+                .values(try_at=now + wait, attempts=row.attempts + 1, error=repr(error)[:2000])
+            )

@@ -1,0 +1,135 @@
+"""Erasure: one routine that removes a customer from every table and says what it removed and kept."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Delete as DeleteStatement
+from sqlalchemy import MetaData, String, Table, Update, delete, func, null, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_shared.contracts.base import Event
+from crm_shared.customers import ErasedCustomer
+from crm_shared.dead_letters import DeadLetter
+from crm_shared.idempotency import IdempotencyKey
+from crm_shared.jobs import Job
+from crm_shared.outbox import Outbox
+
+POLICY = "erasure"
+"""Key of a table's `info`: Delete(), Redact(...) or Keep(...); every table that names a customer has one."""
+
+
+@dataclass(frozen=True)
+class Delete:
+    """The customer's rows go."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The customer's rows stay, pseudonymous; `why` is in the receipt."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Redact:
+    """The customer's rows stay without what these columns hold."""
+
+    columns: tuple[str, ...]
+    why: str
+
+
+@dataclass
+class Receipt:
+    """What a service did: rows removed or redacted by table, and what it kept and why."""
+
+    removed: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
+
+
+class NoErasurePolicy(Exception):
+    """A table names a customer and does not say what becomes of its rows when the customer is erased."""
+
+
+def policies(tables: MetaData) -> dict[Table, Delete | Keep | Redact]:
+    """Each table that names a customer, referring ones first, with its policy; raises NoErasurePolicy."""
+    found: dict[Table, Delete | Keep | Redact] = {}
+    for table in reversed(tables.sorted_tables):
+        policy = table.info.get(POLICY)
+        if isinstance(policy, Delete | Keep | Redact):
+            found[table] = policy
+        elif "customer_id" in table.c:
+            raise NoErasurePolicy(
+                f"{table.name}: set info={{{POLICY!r}: Delete() | Keep(why) | Redact(columns, why)}}"
+            )
+    return found
+
+
+async def erase(
+    session: AsyncSession,
+    tables: MetaData,
+    customer_id: UUID,
+    *,
+    erasure_id: UUID,
+    at: datetime,
+    lasting: Collection[type[Event]] = (),
+) -> Receipt:
+    """Remove the customer from the service's tables, its outbox, dead letters, stored replies and jobs.
+
+    Events of the `lasting` types stay in the outbox: they carry ids only. Repeating it removes what has come
+    since.
+    """
+    await session.execute(
+        insert(ErasedCustomer)
+        .values(customer_id=customer_id, erasure_id=erasure_id, erased_at=at)
+        .on_conflict_do_nothing()
+    )
+    receipt = Receipt()
+    for table, policy in policies(tables).items():
+        mine = table.c.customer_id == customer_id
+        if "origin_customer_id" in table.c:
+            mine = or_(mine, table.c.origin_customer_id == customer_id)
+        match policy:
+            case Keep(why):
+                receipt.kept[table.name] = why
+            case Delete():
+                await _count(session, receipt, table.name, delete(table).where(mine))
+            case Redact(columns, why):
+                cleared = update(table).where(mine).values({name: null() for name in columns})
+                await _count(session, receipt, table.name, cleared)
+                receipt.kept[table.name] = why
+    await _erase_shared(session, receipt, str(customer_id), [event.type for event in lasting])
+    return receipt
+
+
+async def _erase_shared(session: AsyncSession, receipt: Receipt, customer: str, lasting: list[str]) -> None:
+    """The tables that all services have, where a customer is found by key or by name in a text."""
+    sent = delete(Outbox).where(Outbox.key == customer, Outbox.type.not_in(lasting))
+    await _count(session, receipt, "outbox", sent)
+    await _count(session, receipt, "dead_letters", delete(DeadLetter).where(DeadLetter.key == customer))
+    named_in_reply = func.convert_from(IdempotencyKey.body, "UTF8").contains(customer)
+    named_in_route = IdempotencyKey.route.contains(customer)
+    replies = update(IdempotencyKey).where(or_(named_in_reply, named_in_route)).values(body=None, headers={})
+    await _count(session, receipt, "idempotency_keys", replies)
+    named_in_job = or_(Job.params.cast(String).contains(customer), Job.result.cast(String).contains(customer))
+    await _count(session, receipt, "jobs", delete(Job).where(named_in_job))
+
+
+async def _count(
+    session: AsyncSession, receipt: Receipt, name: str, statement: DeleteStatement | Update
+) -> None:
+    connection = await session.connection()
+    result = await connection.execute(statement)
+    if result.rowcount:
+        receipt.removed[name] = result.rowcount
+
+
+async def is_erased(session: AsyncSession, customer_id: UUID) -> bool:
+    return (
+        await session.scalar(
+            select(ErasedCustomer.customer_id).where(ErasedCustomer.customer_id == customer_id)
+        )
+        is not None
+    )

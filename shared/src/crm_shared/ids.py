@@ -1,0 +1,12 @@
+"""Identifiers: UUIDv7 for what is new, derived ones for what must come out the same twice."""
+
+from uuid import UUID, uuid5
+
+from uuid_utils.compat import uuid7 as uuid7
+
+_NAMESPACE = UUID("6f1b0f0e-5d0c-5e55-9c1e-2f6f0d4b7a11")
+
+
+def derived(*parts: object) -> UUID:
+    """The id that these parts always give: who repeats the work repeats the id."""
+    return uuid5(_NAMESPACE, "\x1f".join(str(part) for part in parts))

@@ -1,0 +1,260 @@
+"""Jobs: long work with a lease, a heartbeat and progress, taken over where a dead worker left it."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from sqlalchemy import Index, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm_shared.clock import Clock
+from crm_shared.database import Json, Sessions, SharedBase, enum_column, unavailable
+from crm_shared.ids import uuid7
+from crm_shared.problems import NotFound, Problem
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=30)
+MAX_ATTEMPTS = 5
+
+
+class JobState(StrEnum):
+    """How far a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class JobNotFound(NotFound): ...
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the job over: whoever gets this must stop and undo."""
+
+
+class Job(SharedBase):
+    """One piece of long work and how far it is."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_open", "created_at", postgresql_where=text("state IN ('queued', 'running')")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    kind: Mapped[str]
+    params: Mapped[Json]
+    state: Mapped[JobState] = mapped_column(enum_column(JobState), default=JobState.QUEUED)
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int | None]
+    counts: Mapped[Json] = mapped_column(default=dict)
+    checkpoint: Mapped[Json] = mapped_column(default=dict)
+    """Where to go on after a takeover; written in the transaction of the work up to there."""
+    result: Mapped[Json | None]
+    problem: Mapped[Json | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease: Mapped[UUID | None]
+    lease_until: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    actor: Mapped[str | None]
+
+
+class ProgressOut(BaseModel):
+    """How much is done; `total` is absent while it is not known."""
+
+    done: int
+    total: int | None = None
+
+
+class JobOut(BaseModel):
+    """Long work in the one shape that all have."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    kind: str
+    state: JobState
+    progress: ProgressOut
+    counts: dict[str, int] = Field(description="what has become of the items so far")
+    result: dict[str, JsonValue] | None = None
+    problem: dict[str, JsonValue] | None = Field(
+        default=None, description="why it failed, as a problem's members"
+    )
+    created_at: datetime
+    started_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @classmethod
+    def of(cls, job: Job) -> "JobOut":
+        return cls(
+            progress=ProgressOut(done=job.done, total=job.total),
+            **{name: getattr(job, name) for name in cls.model_fields if name != "progress"},
+        )
+
+
+@dataclass
+class RunningJob:
+    """What the function that does a job works with: its parameters, where to go on, and how to say so."""
+
+    id: UUID
+    lease: UUID
+    params: Json
+    checkpoint: Json
+    clock: Clock
+
+    async def progress(
+        self,
+        session: AsyncSession,
+        *,
+        done: int,
+        total: int | None = None,
+        counts: dict[str, int] | None = None,
+        checkpoint: Json | None = None,
+    ) -> None:
+        """Say how far it is, in the transaction of that work, and keep the lease; raises LeaseLost."""
+        now = self.clock.now()
+        values: Json = {"done": done, "heartbeat_at": now, "lease_until": now + LEASE}
+        values |= {"total": total} if total is not None else {}
+        values |= {"counts": counts} if counts is not None else {}
+        values |= {"checkpoint": checkpoint} if checkpoint is not None else {}
+        kept = await session.scalar(
+            update(Job).where(Job.id == self.id, Job.lease == self.lease).values(values).returning(Job.id)
+        )
+        if kept is None:
+            raise LeaseLost(str(self.id))
+
+
+JobHandler = Callable[[Sessions, RunningJob], Awaitable[Json]]
+"""Does the job in as many transactions as it likes, each with its `progress`, and returns the result."""
+
+
+class Jobs:
+    """Which function does which kind of job: filled by `@jobs.on(kind)`, handed to the worker."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, JobHandler] = {}
+
+    def on(self, kind: str) -> Callable[[JobHandler], JobHandler]:
+        def register(handle: JobHandler) -> JobHandler:
+            if kind in self._handlers:
+                raise ValueError(f"{kind} already has a handler")
+            self._handlers[kind] = handle
+            return handle
+
+        return register
+
+    @property
+    def kinds(self) -> list[str]:
+        return sorted(self._handlers)
+
+    def __getitem__(self, kind: str) -> JobHandler:
+        return self._handlers[kind]
+
+
+def start(session: AsyncSession, kind: str, params: Json, *, at: datetime) -> Job:
+    """Queue a job in the caller's transaction; the worker takes it up once that commits."""
+    job = Job(
+        id=uuid7(),
+        kind=kind,
+        params=params,
+        state=JobState.QUEUED,
+        done=0,
+        counts={},
+        checkpoint={},
+        attempts=0,
+        created_at=at,
+        actor=session.info.get("actor"),
+    )
+    session.add(job)
+    return job
+
+
+async def get(session: AsyncSession, job_id: UUID, *, kind: str) -> Job:
+    job = await session.get(Job, job_id)
+    if job is None or job.kind != kind:
+        raise JobNotFound(job_id=str(job_id))
+    return job
+
+
+async def run(sessions: Sessions, jobs: Jobs, clock: Clock) -> bool:
+    """Take up the oldest open job, or one whose worker has died, and do it to its end; False: there was none.
+
+    A problem fails the job and shows in it; any other fault is tried again, by whoever comes next, up to five
+    times. Trouble of the database is raised and leaves the job to be taken over.
+    """
+    claimed = await _claim(sessions, jobs.kinds, clock) if jobs.kinds else None
+    if claimed is None:
+        return False
+    kind, attempts, job = claimed
+    try:
+        result = await jobs[kind](sessions, job)
+    except LeaseLost:
+        log.warning("job was taken over by another worker", extra={"job_id": str(job.id), "kind": kind})
+    except Problem as problem:
+        await _settle(
+            sessions,
+            job,
+            state=JobState.FAILED,
+            problem=problem.body("", instance="", request_id=str(job.id)),
+        )
+    except Exception as error:
+        if unavailable(error):
+            raise
+        log.error(
+            "job failed", extra={"job_id": str(job.id), "kind": kind, "attempts": attempts}, exc_info=error
+        )
+        if attempts >= MAX_ATTEMPTS:
+            given_up = {"title": "Internal error", "detail": f"It failed {attempts} times; the log says why."}
+            await _settle(sessions, job, state=JobState.FAILED, problem=given_up)
+    else:
+        await _settle(sessions, job, state=JobState.SUCCEEDED, result=result)
+    return True
+
+
+async def _claim(sessions: Sessions, kinds: list[str], clock: Clock) -> tuple[str, int, RunningJob] | None:
+    now = clock.now()
+    async with sessions.begin() as session:
+        row = await session.scalar(
+            select(Job)
+            .where(
+                Job.kind.in_(kinds),
+                or_(Job.state == JobState.QUEUED, (Job.state == JobState.RUNNING) & (Job.lease_until <= now)),
+            )
+            .order_by(Job.created_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        if row is None:
+            return None
+        row.state, row.lease = JobState.RUNNING, uuid7()
+        row.lease_until, row.heartbeat_at = now + LEASE, now
+        row.started_at = row.started_at or now
+        row.attempts += 1
+        return row.kind, row.attempts, RunningJob(row.id, row.lease, row.params, row.checkpoint, clock)
+
+
+async def _settle(
+    sessions: Sessions,
+    job: RunningJob,
+    *,
+    state: JobState,
+    result: Json | None = None,
+    problem: Json | None = None,
+) -> None:
+    """The end of a job, unless somebody else holds it by now."""
+    async with sessions.begin() as session:
+        await session.execute(
+            update(Job)
+            .where(Job.id == job.id, Job.lease == job.lease)
+            .values(state=state, result=result, problem=problem, lease=None, finished_at=job.clock.now())
+        )

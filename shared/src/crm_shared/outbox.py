@@ -1,0 +1,84 @@
+"""The outbox: events wait in the transaction that caused them until the relay has sent them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Identity, Index, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm_shared import tracing
+from crm_shared.contracts.base import Event
+from crm_shared.database import SharedBase
+from crm_shared.ids import uuid7
+from crm_shared.problems import PayloadTooLarge
+
+MAX_EVENT_BYTES = 64 * 1024
+"""CloudEvents intermediaries must forward events up to this size, and none above it."""
+
+
+class EventTooLarge(PayloadTooLarge):
+    """The state after this change is more than one event can carry."""
+
+
+class Outbox(SharedBase):
+    """One event, kept for weeks after it was sent: a broker that lost everything can be filled again."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("ix_outbox_unsent", "seq", postgresql_where=text("sent_at IS NULL")),
+        Index("ix_outbox_key", "key"),
+        Index("ix_outbox_time", "time"),
+    )
+    # `seq` is the database's and nobody asks for it, so rows of one flush go out as one batch.
+    __mapper_args__ = {"eager_defaults": False}
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    seq: Mapped[int] = mapped_column(Identity(always=True, cache=1), unique=True)
+    type: Mapped[str]
+    key: Mapped[str]
+    subject: Mapped[str]
+    version: Mapped[int]
+    data: Mapped[str]
+    time: Mapped[datetime]
+    traceparent: Mapped[str | None]
+    causation_id: Mapped[str | None]
+    actor: Mapped[str | None]
+    sent_at: Mapped[datetime | None]
+
+
+class Broker(SharedBase):
+    """The cluster that `sent_at` speaks of: another id means that nothing has been sent."""
+
+    __tablename__ = "broker"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    cluster_id: Mapped[str]
+    seen_at: Mapped[datetime]
+
+
+def publish(
+    session: AsyncSession, event: Event, *, at: datetime, cause: Event | None = None, id: UUID | None = None
+) -> None:
+    """Put the event in the caller's transaction; the worker sends it once that commits.
+
+    `at` is when it happened. `cause` is the event that led to it: trace and actor are inherited. `id` is
+    given only where the same event must come out with the same id twice.
+    """
+    data = event.model_dump_json()
+    if len(data) > MAX_EVENT_BYTES // 4 and len(data.encode()) > MAX_EVENT_BYTES:
+        raise EventTooLarge(f"{event.type} would be longer than {MAX_EVENT_BYTES} bytes.")
+    session.add(
+        Outbox(
+            id=id or uuid7(),
+            type=event.type,
+            key=event.key,
+            subject=event.subject,
+            version=event.version,
+            data=data,
+            time=at,
+            traceparent=cause.envelope.traceparent if cause else tracing.current(),
+            causation_id=str(cause.id) if cause else None,
+            actor=cause.envelope.actor if cause else session.info.get("actor"),
+        )
+    )

@@ -1,0 +1,121 @@
+"""Pages: lists that are walked by key, with a signed cursor that remembers what was asked."""
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as InvalidBase64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, Field
+from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from crm_shared.problems import BadRequest
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+
+class InvalidCursor(BadRequest):
+    """The cursor is not one of ours, or belongs to a list with other filters."""
+
+
+class Page(BaseModel, Generic[T]):
+    """A part of a list; `next_cursor` leads to the following part, null at the end."""
+
+    items: list[T]
+    next_cursor: str | None = Field(default=None, max_length=2000)
+    has_more: bool = False
+
+
+@dataclass(frozen=True)
+class Key:
+    """One column of the order; the last key of a list must be unique."""
+
+    column: InstrumentedAttribute[Any]
+    descending: bool = False
+
+
+class Cursors:
+    """Signs cursors, so that nobody can walk where they may not."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+
+    def encode(self, values: Sequence[Any], filters: str) -> str:
+        payload = orjson.dumps([filters, [_plain(value) for value in values]])
+        return urlsafe_b64encode(self._sign(payload) + payload).rstrip(b"=").decode()
+
+    def decode(self, cursor: str, filters: str) -> list[Any]:
+        """The values after which the page begins; raises InvalidCursor."""
+        try:
+            raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        except (InvalidBase64, ValueError) as error:
+            raise InvalidCursor("The cursor is not one of ours.") from error
+        signature, payload = raw[:16], raw[16:]
+        if not hmac.compare_digest(signature, self._sign(payload)):
+            raise InvalidCursor("The cursor is not one of ours.")
+        asked, values = orjson.loads(payload)
+        if asked != filters:
+            raise InvalidCursor("The cursor belongs to a list with other filters: start from the first page.")
+        return list(values)
+
+    def _sign(self, payload: bytes) -> bytes:
+        return hmac.digest(self._secret, payload, "sha256")[:16]
+
+
+async def paginate(
+    session: AsyncSession,
+    statement: Select[T],
+    keys: Sequence[Key],
+    *,
+    cursors: Cursors,
+    cursor: str | None,
+    limit: int,
+    filters: object = None,
+) -> Page[T]:
+    """One page of a list of ORM rows in the order of the keys, by one index scan however far in it is.
+
+    `filters` is whatever else decides which rows are listed: a cursor is refused with other ones.
+    """
+    digest = sha256(orjson.dumps([[str(key.column) for key in keys], filters], default=str)).hexdigest()[:16]
+    if cursor is not None:
+        statement = statement.where(_after(keys, cursors.decode(cursor, digest)))
+    order = [key.column.desc() if key.descending else key.column.asc() for key in keys]
+    rows = list(await session.scalars(statement.order_by(*order).limit(limit + 1)))
+    items, more = rows[:limit], len(rows) > limit
+    following = cursors.encode([getattr(items[-1], key.column.key) for key in keys], digest) if more else None
+    return Page.model_construct(items=items, next_cursor=following, has_more=more)
+
+
+def _after(keys: Sequence[Key], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Rows behind the given one: (a, b) > (x, y), spelled out so that each key has its own direction.
+
+    The first comparison alone bounds the index scan; the rest decides among its equals.
+    """
+    typed = [_typed(key, value) for key, value in zip(keys, values, strict=True)]
+    clauses = []
+    for index, (key, value) in enumerate(zip(keys, typed, strict=True)):
+        equal = [keys[i].column == typed[i] for i in range(index)]
+        clauses.append(and_(*equal, key.column < value if key.descending else key.column > value))
+    first, bound = keys[0], typed[0]
+    return and_(first.column <= bound if first.descending else first.column >= bound, or_(*clauses))
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _typed(key: Key, value: Any) -> Any:
+    kind = key.column.type.python_type
+    if kind is UUID:
+        return UUID(value)
+    return kind.fromisoformat(value) if hasattr(kind, "fromisoformat") else value

@@ -1,0 +1,180 @@
+"""Problems: errors as types, each with its status, a stable code and a title made of its name (RFC 9457)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*")
+
+
+class Fault(TypedDict):
+    """One thing wrong with a request: where (JSON pointer into the body, or parameter), what, in words."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+class Problem(Exception):
+    """Something the caller must hear of; subclasses are named for what is wrong.
+
+    `detail` speaks of this occurrence; keyword arguments become members of the body.
+    """
+
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        **extensions: JsonValue,
+    ) -> None:
+        super().__init__(detail or self.title())
+        self.detail = detail or f"{self.title()}."
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.extensions = extensions
+
+    @classmethod
+    def words(cls) -> list[str]:
+        return [
+            word if word.isupper() and len(word) > 1 else word.lower()
+            for word in _WORDS.findall(cls.__name__)
+        ]
+
+    @classmethod
+    def slug(cls) -> str:
+        return "-".join(cls.words()).lower()
+
+    @classmethod
+    def code(cls) -> str:
+        return "_".join(cls.words()).lower()
+
+    @classmethod
+    def title(cls) -> str:
+        text = " ".join(cls.words())
+        return text[:1].upper() + text[1:]
+
+    def body(self, base_url: str, *, instance: str, request_id: str) -> dict[str, JsonValue]:
+        """The members of the answer; `errors` is there only when the request itself was at fault."""
+        body: dict[str, JsonValue] = {
+            "type": base_url + self.slug(),
+            "title": self.title(),
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+            "code": self.code(),
+            "request_id": request_id,
+        }
+        if self.errors:
+            body["errors"] = [
+                {"pointer": e["pointer"], "code": e["code"], "message": e["message"]} for e in self.errors
+            ]
+        return body | self.extensions
+
+
+class BadRequest(Problem):
+    status = 400
+
+
+class Unauthorized(Problem):
+    status = 401
+
+
+class Forbidden(Problem):
+    status = 403
+
+
+class NotFound(Problem):
+    status = 404
+
+
+class MethodNotAllowed(Problem):
+    status = 405
+
+
+class NotAcceptable(Problem):
+    status = 406
+
+
+class Conflict(Problem):
+    status = 409
+
+
+class PreconditionFailed(Problem):
+    status = 412
+
+
+class PayloadTooLarge(Problem):
+    status = 413
+
+
+class UnsupportedMediaType(Problem):
+    status = 415
+
+
+class Unprocessable(Problem):
+    status = 422
+
+
+class PreconditionRequired(Problem):
+    status = 428
+
+
+class TooManyRequests(Problem):
+    status = 429
+
+
+class InternalError(Problem):
+    status = 500
+
+
+class BadGateway(Problem):
+    status = 502
+
+
+class Unavailable(Problem):
+    status = 503
+
+
+class GatewayTimeout(Problem):
+    status = 504
+
+
+class InvalidRequest(Unprocessable):
+    """The body or a parameter does not fit the schema; `errors` says where."""
+
+
+class MalformedJSON(BadRequest): ...
+
+
+class NestedTooDeeply(BadRequest): ...
+
+
+class FaultOut(BaseModel):
+    """One thing wrong with the request."""
+
+    pointer: str = Field(
+        description="RFC 6901 pointer into the body, or the parameter's name", max_length=500
+    )
+    code: str = Field(max_length=100)
+    message: str = Field(max_length=2000)
+
+
+class ProblemOut(BaseModel):
+    """How every error looks (RFC 9457); a problem may add members of its own."""
+
+    model_config = ConfigDict(title="Problem", extra="allow")
+
+    type: str = Field(max_length=500)
+    title: str = Field(max_length=200)
+    status: int
+    detail: str = Field(max_length=4000)
+    instance: str = Field(max_length=4000)
+    code: str = Field(max_length=200)
+    request_id: str = Field(max_length=128)
+    errors: list[FaultOut] | None = None
