@@ -46,7 +46,7 @@ broker.heartbeat.interval.ms=250
 broker.session.timeout.ms=1500
 """
 
-# Metadata (3) in version 1, about no topic, from nobody; the answer: size, correlation id, count of brokers, …
+# Metadata (3) in version 1, about no topic, from nobody; its answer: size, correlation id, count of brokers.
 _METADATA = struct.pack(">ihhihi", 14, 3, 1, 0, -1, 0)
 _ANSWER = struct.Struct(">iii")
 
@@ -56,7 +56,7 @@ def jars() -> Path:
     folder = _CACHE / hashlib.sha256(_POM.read_bytes()).hexdigest()[:16]
     if folder.exists():
         return folder
-    for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
+    for program, package in (("java", "default-jre-headless"), ("mvn", "maven")):
         if shutil.which(program) is None:
             raise KafkaFailed(f"Apache Kafka needs {program}: apt-get install {package}")
     partial = folder.with_suffix(".partial")
@@ -178,3 +178,7 @@ def _cluster_id() -> str:
     while (spelled := base64.urlsafe_b64encode(uuid4().bytes).rstrip(b"=").decode()).startswith("-"):
         continue
     return spelled
+
+
+if __name__ == "__main__":
+    print(jars())
