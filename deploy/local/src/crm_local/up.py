@@ -1,0 +1,185 @@
+"""`up`: the whole system, from nothing to ready, and kept running until it is told to stop."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from crm_local import kafka, ports
+from crm_local.display import Display
+from crm_local.home import AlreadyRunning, Home
+from crm_local.kafka import Kafka
+from crm_local.ports import HOST, PortRefused
+from crm_local.postgres import Postgres, PostgresFailed
+from crm_local.processes import NotReady, State, Supervisor, run_once
+from crm_local.programs import Plan, broker_program, database_program
+from crm_local.provisioning import Databases, provision
+from crm_local.tokens import mint
+from crm_shared.callers import Role
+
+# How long what a killed run left behind may need to let go of its ports.
+_LEFTOVERS = 10.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until Ctrl-C; 1 when it could not start."""
+    argparse.ArgumentParser(prog="python -m crm_local up").parse_args(arguments)
+    home = Home()
+    try:
+        with home.held() as killed:
+            return asyncio.run(Up(home, killed).run())
+    except AlreadyRunning as running:
+        known = home.description() or {}
+        where = f", gateway at {known['address']}" if "address" in known else ""
+        print(f"Already running: process {running.pid or 'unknown'}{where}.", file=sys.stderr)
+        print("`python -m crm_local status` shows it, `python -m crm_local down` stops it.", file=sys.stderr)
+        return 1
+
+
+class Up:
+    """One run of the system in the folder that the caller holds."""
+
+    def __init__(self, home: Home, killed: int | None, environment: Mapping[str, str] = os.environ) -> None:
+        self._home = home
+        self._killed = killed
+        self._environment = environment
+        self._display = Display()
+        self._supervisor = Supervisor(home.logs, tell=self._display.tell, changed=self._changed)
+        self._facts: dict[str, object] = {}
+
+    async def run(self) -> int:
+        """Bring everything up, keep it, and take it down again whatever happened."""
+        code = 0
+        try:
+            with _stopped_by_signals():
+                await self._bring_up()
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self._display.end()
+            self._display.tell("stopping")
+        except (NotReady, PortRefused, PostgresFailed) as failure:
+            self._display.end()
+            print(f"\n{failure}", file=sys.stderr)
+            code = 1
+        await self._take_down()
+        return code
+
+    async def _bring_up(self) -> None:
+        display = self._display
+        if self._killed:
+            display.tell(f"the last run (process {self._killed}) was killed: its data are taken over")
+        addresses = ports.chosen(self._environment)
+        await self._ports_are_free(addresses)
+        display.begin()
+        kept = self._home.secrets()
+        server, bootstrap_servers, settings = await self._stores(addresses)
+        databases = await provision(server, passwords=kept.passwords)
+        plan = Plan(addresses, kept, databases, bootstrap_servers, settings)
+        steps = plan.migrations().items()
+        await asyncio.gather(*(run_once(f"{name}-migrate", *step, self._home.logs) for name, step in steps))
+        address = f"http://{HOST}:{addresses['gateway']}"
+        now = datetime.now(UTC)
+        tokens = {str(role): mint(kept.issuer_key, role, at=now) for role in Role}
+        self._home.keep_tokens(tokens)
+        self._facts = _facts(address, addresses, tokens, server, databases, bootstrap_servers)
+        await self._supervisor.start(plan.programs())
+        display.end()
+        self._facts["state"] = "running"
+        self._changed()
+        display.welcome(address, tokens, self._home.folder)
+
+    async def _ports_are_free(self, addresses: Mapping[str, int]) -> None:
+        needed = dict(addresses)
+        if self._environment.get("DATABASE_URL"):
+            del needed["postgres"]
+        if self._environment.get("KAFKA_BOOTSTRAP_SERVERS"):
+            del needed["kafka"]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (_LEFTOVERS if self._killed else 0)
+        while taken := ports.taken(needed):
+            if loop.time() > deadline:
+                raise ports.refusal(*next(iter(taken.items())))
+            await asyncio.sleep(0.1)
+
+    async def _stores(self, addresses: Mapping[str, int]) -> tuple[str, str, dict[str, str]]:
+        """Start the embedded database and broker unless others are given: addresses, the broker's limits."""
+        given, brokers = (self._environment.get(name) for name in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"))
+        postgres = Postgres(self._home.postgres, addresses["postgres"])
+        broker = Kafka(addresses["kafka"])
+        programs = []
+        if not given:
+            postgres.prepare()
+            programs.append(database_program(postgres))
+        if not brokers:
+            programs.append(broker_program(broker))
+        await self._supervisor.start(programs, within=30)
+        limits = {} if brokers else dict(kafka.CLIENT_SETTINGS)
+        return given or postgres.url(), brokers or broker.bootstrap_servers, limits
+
+    def _changed(self) -> None:
+        running = self._supervisor.running
+        self._display.show(running)
+        if self._facts:
+            processes = {
+                name: {"pid": each.pid, "state": each.state, "restarts": each.restarts, "log": str(each.log)}
+                for name, each in running.items()
+            }
+            self._home.describe({**self._facts, "processes": processes})
+
+    async def _take_down(self) -> None:
+        """In order, and to the end, however often somebody presses Ctrl-C meanwhile."""
+        self._facts |= {"state": "stopping"} if self._facts else {}
+        await self._supervisor.stop()
+        if self._facts:
+            self._facts["state"] = "stopped"
+            self._changed()
+        if any(each.state is State.STOPPED for each in self._supervisor.running.values()):
+            self._display.tell("everything has ended; data stay")
+
+
+def _facts(
+    address: str,
+    addresses: Mapping[str, int],
+    tokens: Mapping[str, str],
+    server: str,
+    databases: Mapping[str, Databases],
+    bootstrap_servers: str,
+) -> dict[str, object]:
+    """What other programs need in order to find and use this system."""
+    return {
+        "state": "starting",
+        "pid": os.getpid(),
+        "address": address,
+        "docs": f"{address}/docs",
+        "ports": dict(addresses),
+        "tokens": dict(tokens),
+        "admin_url": server,
+        "databases": {
+            name: {"owner_url": each.owner_url, "app_url": each.app_url} for name, each in databases.items()
+        },
+        "bootstrap_servers": bootstrap_servers,
+    }
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """The first Ctrl-C, SIGTERM or hang-up cancels the task; later ones find it ending already."""
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def ask() -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
+            task.cancel()
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(each, ask)
+    # Kept until the loop closes: taking everything down must not be interrupted either.
+    yield
