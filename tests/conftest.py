@@ -1,0 +1,161 @@
+"""What all tests share: one PostgreSQL with every service's database, one client per service."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from importlib import import_module
+from uuid import UUID
+
+import httpx2
+import pytest
+import pytest_asyncio
+from crm_local.postgres import temporary_postgres
+from crm_local.provisioning import SERVICES, Databases, provision
+from crm_shared import migrations
+from crm_shared.callers import Role
+from crm_shared.database import Sessions, create_engine, create_sessions
+from crm_shared.settings import ServiceSettings
+from crm_shared.testing import STAFF, FrozenClock, Signer, rolled_back, truncate
+from crm_shared.web.session import get_sessions
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+APIS = ("profiles", "segmentation", "tickets", "loyalty")
+
+ClientFactory = Callable[..., httpx2.AsyncClient]
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The administrator's address of a PostgreSQL that is thrown away; its durability does not matter here."""
+    with temporary_postgres(["fsync=off", "full_page_writes=off"]) as server:
+        yield server.url()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def addresses(postgres_url: str) -> Mapping[str, Databases]:
+    """Each service's migrated database: the owner's address and the serving role's."""
+    databases = await provision(postgres_url)
+
+    async def migrate(name: str) -> None:
+        await migrations.upgrade(f"crm_{name}", databases[name].owner_url, app_role=f"{name}_app")
+
+    for name in SERVICES:
+        await migrate(name)
+    return databases
+
+
+@pytest.fixture(scope="session")
+def signer() -> Signer:
+    return Signer()
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+def settings_of(name: str, address: Databases, signer: Signer) -> ServiceSettings:
+    """The service's settings for an app under test: its own database as the serving role, no broker."""
+    settings_class = import_module(f"crm_{name}.settings").Settings
+    settings: ServiceSettings = settings_class(
+        database_url=address.app_url,
+        kafka_bootstrap_servers="127.0.0.1:1",
+        internal_public_key=signer.public_key,
+        cursor_secret="cursors of the tests, thirty-two bytes and more",
+        pool_size=20,
+    )
+    return settings
+
+
+@pytest_asyncio.fixture(scope="session")
+async def engines(
+    addresses: Mapping[str, Databases], signer: Signer
+) -> AsyncIterator[dict[str, AsyncEngine]]:
+    """Each service's pool, as the role that serves."""
+    made = {name: create_engine(settings_of(name, addresses[name], signer)) for name in APIS}
+    yield made
+    await asyncio.gather(*(engine.dispose() for engine in made.values()))
+
+
+@pytest.fixture(scope="session")
+def apps(addresses: Mapping[str, Databases], signer: Signer) -> dict[str, FastAPI]:
+    """Each service's app, without its lifespan: tests hand it sessions and a clock."""
+    return {
+        name: import_module(f"crm_{name}.app").create_app(settings_of(name, addresses[name], signer))
+        for name in APIS
+    }
+
+
+@pytest_asyncio.fixture
+async def databases(engines: dict[str, AsyncEngine]) -> AsyncIterator[dict[str, Sessions]]:
+    """Sessions of each service; what a test commits is gone after it."""
+    async with AsyncExitStack() as stack:
+        yield {name: await stack.enter_async_context(rolled_back(engine)) for name, engine in engines.items()}
+
+
+@pytest_asyncio.fixture
+async def committed(
+    engines: dict[str, AsyncEngine], addresses: Mapping[str, Databases], signer: Signer
+) -> AsyncIterator[dict[str, Sessions]]:
+    """Sessions of each service that commit for real, for races; every table is emptied afterwards."""
+    yield {name: create_sessions(engine) for name, engine in engines.items()}
+    for name in APIS:
+        owner = create_engine(
+            settings_of(name, Databases(addresses[name].owner_url, addresses[name].owner_url), signer)
+        )
+        await truncate(owner)
+        await owner.dispose()
+
+
+@pytest_asyncio.fixture
+async def client(
+    apps: dict[str, FastAPI], signer: Signer, clock: FrozenClock, request: pytest.FixtureRequest
+) -> AsyncIterator[ClientFactory]:
+    """Makes clients: `client("tickets")` calls as staff, `client("tickets", Role.CUSTOMER, customer_id=…)` as others.
+
+    A test that asks for `committed` talks to really committing sessions, every other one to `databases`.
+    """
+    real = "committed" in request.fixturenames
+    sessions: dict[str, Sessions] = request.getfixturevalue("committed" if real else "databases")
+    async with AsyncExitStack() as stack:
+
+        def make(
+            service: str, *roles: Role, customer_id: UUID | None = None, pii: bool = True
+        ) -> httpx2.AsyncClient:
+            app = apps[service]
+            app.state.clock = clock
+            app.dependency_overrides[get_sessions] = lambda: sessions[service]
+            scopes = {} if pii else {"scopes": ()}
+            token = signer.token(roles or STAFF, at=clock.now(), customer_id=customer_id, **scopes)
+            opened = httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app, raise_app_exceptions=False),
+                base_url=f"http://{service}",
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            stack.push_async_callback(opened.aclose)
+            return opened
+
+        yield make
+        for app in apps.values():
+            app.dependency_overrides.clear()
+
+
+@pytest.fixture
+def profiles(client: ClientFactory) -> httpx2.AsyncClient:
+    return client("profiles")
+
+
+@pytest.fixture
+def segmentation(client: ClientFactory) -> httpx2.AsyncClient:
+    return client("segmentation")
+
+
+@pytest.fixture
+def tickets(client: ClientFactory) -> httpx2.AsyncClient:
+    return client("tickets")
+
+
+@pytest.fixture
+def loyalty(client: ClientFactory) -> httpx2.AsyncClient:
+    return client("loyalty")
