@@ -1,33 +1,52 @@
 """What all tests share: one PostgreSQL with every service's database, one client per service."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import AsyncExitStack
+from functools import cache
 from importlib import import_module
 from uuid import UUID
 
 import httpx2
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from crm_local.postgres import temporary_postgres
 from crm_local.provisioning import SERVICES, Databases, provision
 from crm_shared import migrations
-from crm_shared.callers import Role
+from crm_shared.callers import Role, Scope
 from crm_shared.database import Sessions, create_engine, create_sessions
 from crm_shared.settings import ServiceSettings
 from crm_shared.testing import STAFF, FrozenClock, Signer, rolled_back, truncate
 from crm_shared.web.session import get_sessions
-from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
 ClientFactory = Callable[..., httpx2.AsyncClient]
 
 
+class InternalToken(httpx2.Auth):
+    """Signs each request anew, as the gateway would at the instant of the test's clock."""
+
+    def __init__(
+        self, signer: Signer, clock: FrozenClock, roles: tuple[Role, ...], customer_id: UUID | None, pii: bool
+    ) -> None:
+        self._signer, self._clock, self._roles, self._customer_id = signer, clock, roles, customer_id
+        self._scopes = (Scope.PII_READ,) if pii else ()
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        token = self._signer.token(
+            self._roles, at=self._clock.now(), customer_id=self._customer_id, scopes=self._scopes
+        )
+        request.headers.setdefault("Authorization", f"Bearer {token}")
+        yield request
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The administrator's address of a PostgreSQL that is thrown away; its durability does not matter here."""
+    """The administrator's address of a PostgreSQL that is thrown away, so it need not be durable."""
     with temporary_postgres(["fsync=off", "full_page_writes=off"]) as server:
         yield server.url()
 
@@ -79,12 +98,17 @@ async def engines(
 
 
 @pytest.fixture(scope="session")
-def apps(addresses: Mapping[str, Databases], signer: Signer) -> dict[str, FastAPI]:
-    """Each service's app, without its lifespan: tests hand it sessions and a clock."""
-    return {
-        name: import_module(f"crm_{name}.app").create_app(settings_of(name, addresses[name], signer))
-        for name in APIS
-    }
+def apps(addresses: Mapping[str, Databases], signer: Signer) -> Callable[[str], FastAPI]:
+    """Each service's app, made once and without its lifespan: tests hand it sessions and a clock."""
+
+    @cache
+    def app(name: str) -> FastAPI:
+        made: FastAPI = import_module(f"crm_{name}.app").create_app(
+            settings_of(name, addresses[name], signer)
+        )
+        return made
+
+    return app
 
 
 @pytest_asyncio.fixture
@@ -110,9 +134,9 @@ async def committed(
 
 @pytest_asyncio.fixture
 async def client(
-    apps: dict[str, FastAPI], signer: Signer, clock: FrozenClock, request: pytest.FixtureRequest
+    apps: Callable[[str], FastAPI], signer: Signer, clock: FrozenClock, request: pytest.FixtureRequest
 ) -> AsyncIterator[ClientFactory]:
-    """Makes clients: `client("tickets")` calls as staff, `client("tickets", Role.CUSTOMER, customer_id=…)` as others.
+    """Makes clients: `client("tickets")` calls as staff, `client("tickets", Role.PARTNER)` as a partner.
 
     A test that asks for `committed` talks to really committing sessions, every other one to `databases`.
     """
@@ -123,22 +147,18 @@ async def client(
         def make(
             service: str, *roles: Role, customer_id: UUID | None = None, pii: bool = True
         ) -> httpx2.AsyncClient:
-            app = apps[service]
+            app = apps(service)
             app.state.clock = clock
             app.dependency_overrides[get_sessions] = lambda: sessions[service]
-            scopes = {} if pii else {"scopes": ()}
-            token = signer.token(roles or STAFF, at=clock.now(), customer_id=customer_id, **scopes)
             opened = httpx2.AsyncClient(
                 transport=httpx2.ASGITransport(app, raise_app_exceptions=False),
                 base_url=f"http://{service}",
-                headers={"Authorization": f"Bearer {token}"},
+                auth=InternalToken(signer, clock, roles or STAFF, customer_id, pii),
             )
             stack.push_async_callback(opened.aclose)
             return opened
 
         yield make
-        for app in apps.values():
-            app.dependency_overrides.clear()
 
 
 @pytest.fixture

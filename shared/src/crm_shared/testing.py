@@ -109,7 +109,7 @@ async def deliver(
     consumer: str = "test",
     at: datetime | None = None,
 ) -> list[Event]:
-    """Hand what the source has published to the target's handlers, in one transaction; what it had is skipped."""
+    """Hand what the source has published to the target's handlers in one transaction; repeats are skipped."""
     events: list[Event] = []
     for row in await published(source):
         subscription = subscriptions.find(row.type)

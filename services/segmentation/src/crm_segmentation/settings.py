@@ -1,0 +1,9 @@
+"""What the segmentation service is told by its environment."""
+
+from crm_shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """The common settings are all it needs."""
+
+    service: str = "segmentation"
