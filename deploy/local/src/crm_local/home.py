@@ -117,7 +117,7 @@ class Home:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace the file as a whole, for its owner's eyes only: readers see the old or the new, never a part."""
+    """Replace the file as a whole, for its owner only: readers see the old or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w") as file:

@@ -1,11 +1,15 @@
 """Ties a child process to this one: when the runner dies, however it dies, what it started dies too."""
 
+import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+
+# Who asks for the signal after the parent's death never gets it: then there is somebody else in its place.
+_STILL_OURS = '[ "$PPID" = "$0" ] && exec "$@"'
 
 # The guard's input ends when its only writer, the runner, is gone; it then does what the kernel would do.
 _GUARD = 'read -r _; kill -s "$1" "$2"'
@@ -20,10 +24,13 @@ def kernel_leash() -> str | None:
 def leashed(command: Sequence[str], at_death: signal.Signals = signal.SIGKILL) -> list[str]:
     """The command, run so that the kernel sends it `at_death` when the *thread* that started it ends.
 
-    Start it from the main thread. The command replaces `setpriv`: the process id is the command's own.
+    Start it from the main thread. The command replaces `setpriv` and the shell: the process id is its own.
     """
     setpriv = kernel_leash()
-    return [setpriv, "--pdeathsig", at_death.name[3:], *command] if setpriv else list(command)
+    if setpriv is None:
+        return list(command)
+    still_ours = ["sh", "-c", _STILL_OURS, str(os.getpid())]
+    return [setpriv, "--pdeathsig", at_death.name[3:], *still_ours, *command]
 
 
 def guard(pid: int, at_death: signal.Signals = signal.SIGKILL) -> subprocess.Popen[bytes] | None:
