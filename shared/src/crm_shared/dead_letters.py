@@ -94,6 +94,12 @@ async def get(session: AsyncSession, letter_id: UUID, *, lock: bool = False) -> 
     return letter
 
 
+async def waiting(session: AsyncSession) -> list[DeadLetter]:
+    """All that wait for somebody, oldest first."""
+    statement = select(DeadLetter).where(DeadLetter.state.in_(WAITING)).order_by(DeadLetter.seq)
+    return list(await session.scalars(statement))
+
+
 async def redrive(session: AsyncSession, letter_id: UUID) -> list[UUID]:
     """Have the worker try this letter again, together with all that wait for the same key, in their order."""
     letter = await get(session, letter_id, lock=True)

@@ -1,0 +1,165 @@
+"""The operator's commands: dead letters, and refilling topics from current state.
+
+`python -m crm_shared.operate crm_loyalty dead-letters list|show|redrive|discard [ID]`,
+`python -m crm_shared.operate crm_profiles republish [--since 2026-01-31] [--from-state customers]`
+with the service's own environment.
+"""
+
+import argparse
+import asyncio
+import getpass
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from importlib import import_module
+from importlib.util import find_spec
+from uuid import UUID
+
+import orjson
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_shared import dead_letters
+from crm_shared.clock import SystemClock
+from crm_shared.contracts.base import Event
+from crm_shared.database import Json, Sessions, create_engine, create_sessions
+from crm_shared.dead_letters import DeadLetter
+from crm_shared.ids import derived
+from crm_shared.outbox import Outbox, publish
+
+Republisher = Callable[[AsyncSession], AsyncIterator[Event]]
+"""Walks a service's aggregates and gives the event that tells the current state of each."""
+
+_CHUNK = 500
+
+
+def describe(letter: DeadLetter) -> Json:
+    """A dead letter in plain values, what it carried included."""
+    return {
+        "id": str(letter.id),
+        "state": letter.state.value,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "key": letter.key,
+        "type": letter.type,
+        "event_id": letter.event_id,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "attempts": letter.attempts,
+        "parked_at": letter.parked_at.isoformat(),
+        "headers": letter.headers,
+        "value": letter.value.decode("utf-8", "replace") if letter.value is not None else None,
+    }
+
+
+async def list_letters(sessions: Sessions) -> None:
+    """What waits, oldest first, a line of JSON each."""
+    async with sessions() as session:
+        for letter in await dead_letters.waiting(session):
+            _say({k: v for k, v in describe(letter).items() if k not in ("headers", "value")})
+
+
+async def show_letter(sessions: Sessions, letter_id: UUID) -> None:
+    async with sessions() as session:
+        _say(describe(await dead_letters.get(session, letter_id)))
+
+
+async def redrive_letter(sessions: Sessions, letter_id: UUID) -> None:
+    """Have the worker try it again, with all that wait for the same key."""
+    async with sessions.begin() as session:
+        _say({"redriving": [str(id) for id in await dead_letters.redrive(session, letter_id)]})
+
+
+async def discard_letter(sessions: Sessions, letter_id: UUID) -> None:
+    async with sessions.begin() as session:
+        await dead_letters.discard(session, letter_id, by=getpass.getuser(), at=SystemClock().now())
+        _say({"discarded": str(letter_id)})
+
+
+async def republish_since(sessions: Sessions, since: datetime) -> None:
+    """Have the relay send again, with the same ids, what happened since then; consumers drop what they had."""
+    async with sessions.begin() as session:
+        again = update(Outbox).where(Outbox.time >= since, Outbox.sent_at.is_not(None)).values(sent_at=None)
+        rows = await session.scalars(again.returning(Outbox.id))
+        _say({"republished": len(rows.all())})
+
+
+async def republish_state(sessions: Sessions, walk: Republisher) -> None:
+    """Send the current state of every aggregate: for a new consumer, from before the outbox's memory.
+
+    The ids come of aggregate and version, so whoever sees them twice drops the second.
+    """
+    count = 0
+    async with sessions() as reading, sessions() as writing:
+        async for event in walk(reading):
+            id = derived(event.type, event.subject, event.version)
+            publish(writing, event, at=SystemClock().now(), id=id)
+            count += 1
+            if count % _CHUNK == 0:
+                await writing.commit()
+        await writing.commit()
+    _say({"republished": count})
+
+
+def _say(facts: Json) -> None:
+    sys.stdout.write(orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE).decode())
+
+
+def _republishers(package: str) -> dict[str, Republisher]:
+    """The nouns whose state the package can tell: `STATES` of its `state` module."""
+    if find_spec(f"{package}.state") is None:
+        return {}
+    states: dict[str, Republisher] = import_module(f"{package}.state").STATES
+    return states
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m crm_shared.operate", description=__doc__)
+    parser.add_argument("package", help="import name, as in crm_loyalty")
+    commands = parser.add_subparsers(dest="command", required=True)
+    letters = commands.add_parser("dead-letters", help="what could not be handled")
+    actions = letters.add_subparsers(dest="action", required=True)
+    actions.add_parser("list")
+    for action in ("show", "redrive", "discard"):
+        actions.add_parser(action).add_argument("id", type=UUID)
+    again = commands.add_parser("republish", help="fill the topics again")
+    source = again.add_mutually_exclusive_group(required=True)
+    source.add_argument("--since", type=_instant, help="from the outbox, what happened since this instant")
+    source.add_argument("--from-state", metavar="NOUN", help="from the tables, the current state of each")
+    return parser
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone()
+
+
+async def _run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    settings = import_module(f"{arguments.package}.settings").Settings()
+    engine = create_engine(settings)
+    sessions = create_sessions(engine)
+    try:
+        if arguments.command == "dead-letters":
+            actions = {"show": show_letter, "redrive": redrive_letter, "discard": discard_letter}
+            if arguments.action == "list":
+                await list_letters(sessions)
+            else:
+                await actions[arguments.action](sessions, arguments.id)
+        elif arguments.since:
+            await republish_since(sessions, arguments.since)
+        else:
+            states = _republishers(arguments.package)
+            if arguments.from_state not in states:
+                parser.error(f"{arguments.package} can republish: {', '.join(states) or 'nothing'}")
+            await republish_state(sessions, states[arguments.from_state])
+    finally:
+        await engine.dispose()
+
+
+def main() -> None:
+    parser = _parser()
+    asyncio.run(_run(parser.parse_args(), parser))
+
+
+if __name__ == "__main__":
+    main()
