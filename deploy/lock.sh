@@ -22,6 +22,6 @@ compile() {
 compile $master deploy/local/pyproject.toml "$@"
 for part in services/{profiles,segmentation,tickets,loyalty} gateway; do
     # setuptools builds our own packages, in the image as here.
-    compile $part/requirements.txt $part/pyproject.toml deploy/build.in --constraints $master
+    compile "$part/requirements.txt" "$part/pyproject.toml" deploy/build.in --constraints $master
 done
 compile tests/requirements.txt tests/requirements.in deploy/local/pyproject.toml --constraints $master "$@"

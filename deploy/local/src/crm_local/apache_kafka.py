@@ -75,12 +75,9 @@ class ApacheKafka:
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder.resolve()
         self.port = port
+        self.bootstrap_servers = f"{HOST}:{port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
-
-    @property
-    def bootstrap_servers(self) -> str:
-        return f"{HOST}:{self.port}"
 
     @property
     def data(self) -> Path:
@@ -129,7 +126,7 @@ class ApacheKafka:
         return None if brokers else "has no broker in its cluster yet"
 
     def start(self, within: float = 60) -> None:
-        """Start it with the records of last time, or empty and as a new cluster after `wipe`."""
+        """Start it with the records of last time, or empty, as a new cluster, where there are none."""
         self.prepare()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, start_new_session=True)
@@ -150,10 +147,16 @@ class ApacheKafka:
         """End it as a crash would; the records stay."""
         self._end(signal.SIGKILL)
 
+    def restart(self) -> None:
+        """Crash it and start it again on its records."""
+        self.kill()
+        self.start()
+
     def wipe(self) -> None:
-        """Crash it and lose its disk: the next start is a new, empty cluster."""
+        """Crash it, lose its disk and start it again: empty, as another cluster."""
         self.kill()
         shutil.rmtree(self.data, ignore_errors=True)
+        self.start()
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
