@@ -75,7 +75,9 @@ def mint(caller: Caller, private_key: OKPKey, *, at: datetime) -> str:
     }
     if caller.customer_id is not None:
         claims["customer_id"] = str(caller.customer_id)
-    return jwt.encode({"alg": "EdDSA", "typ": "crm-internal+jwt"}, claims, private_key, algorithms=["EdDSA"])
+    return jwt.encode(
+        {"alg": "Ed25519", "typ": "crm-internal+jwt"}, claims, private_key, algorithms=["Ed25519"]
+    )
 
 
 class Verifier:
@@ -106,7 +108,7 @@ class Verifier:
 
     def _check(self, token: str, at: datetime) -> tuple[datetime, Caller]:
         try:
-            decoded = jwt.decode(token, self._key, algorithms=["EdDSA"])
+            decoded = jwt.decode(token, self._key, algorithms=["Ed25519"])
         except (JoseError, ValueError) as error:
             raise InvalidToken("The token is not signed by the gateway.") from error
         claims = decoded.claims
