@@ -45,6 +45,9 @@ class OwnedByCustomer:
     origin_customer_id: Mapped[UUID] = mapped_column(index=True)
 
 
+_MERGING = 0x6D657267
+"""The advisory lock that merges hold alone and writers of customers' rows share."""
+
 _RESOLVE = text(
     """
     WITH RECURSIVE chain (origin, id, depth) AS (
@@ -69,10 +72,16 @@ _SUBTREE = text(
 ).bindparams(bindparam("root", type_=Uuid))
 
 
-async def resolve(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, UUID]:
-    """The customer that each id means today: itself, or who absorbed it, however many merges ago."""
+async def resolve(session: AsyncSession, ids: Collection[UUID], *, lock: bool = False) -> dict[UUID, UUID]:
+    """The customer that each id means today: itself, or who absorbed it, however many merges ago.
+
+    Who writes rows under the answer asks for `lock`: no merge then slips in before the transaction ends, which
+    would leave those rows with somebody who is no more. It is taken before any lock on rows.
+    """
     if not ids:
         return {}
+    if lock:
+        await session.execute(select(func.pg_advisory_xact_lock_shared(_MERGING)))
     rows = await session.execute(_RESOLVE, {"ids": sorted(set(ids))})
     return {row.origin: row.id for row in rows}
 
@@ -89,6 +98,7 @@ async def link(
 
     An older version than the one known is ignored. Raises AliasCycle.
     """
+    await _stop_writers(session)
     if (await resolve(session, [survivor]))[survivor] == absorbed:
         raise AliasCycle(absorbed=str(absorbed), survivor=str(survivor))
     row = {"absorbed": absorbed, "survivor": survivor, "merge_id": merge_id, "version": version}
@@ -104,10 +114,16 @@ async def link(
 
 async def unlink(session: AsyncSession, tables: MetaData, *, absorbed: UUID, merge_id: UUID) -> None:
     """Undo that merge: every row goes back to the id it was written under; repeating it changes nothing."""
+    await _stop_writers(session)
     await session.execute(
         delete(CustomerAlias).where(CustomerAlias.absorbed == absorbed, CustomerAlias.merge_id == merge_id)
     )
     await _reown(session, tables, absorbed)
+
+
+async def _stop_writers(session: AsyncSession) -> None:
+    """Wait for whoever writes under a resolved id, and keep others from beginning to."""
+    await session.execute(select(func.pg_advisory_xact_lock(_MERGING)))
 
 
 def owned_tables(tables: MetaData) -> list[Table]:
