@@ -1,4 +1,4 @@
-"""What a process tells Prometheus: every metric is defined here, in a registry that belongs to one process."""
+"""What a process tells Prometheus: all metrics, in a registry that belongs to one process."""
 
 from collections.abc import Callable
 
@@ -70,7 +70,7 @@ class Metrics:
         )
         self.events_consumed = self._counter(
             "events_consumed",
-            "Events taken from the broker, by what became of them: ok, duplicate, skipped, retried, parked, erased.",
+            "Events received, by what became of them: ok, duplicate, skipped, retried, parked, erased.",
             "type",
             "result",
         )

@@ -29,11 +29,20 @@ class InvalidCursor(BadRequest):
 
 
 class Page(BaseModel, Generic[T]):
-    """A part of a list; `next_cursor` leads to the following part, null at the end."""
+    """A part of a list as it is answered; `next_cursor` leads to the following part, null at the end."""
 
     items: list[T]
     next_cursor: str | None = Field(default=None, max_length=2000)
     has_more: bool = False
+
+
+@dataclass(frozen=True)
+class Listing(Generic[T]):
+    """A part of a list as rows: what a route with `response_model=Page[XOut]` returns."""
+
+    items: list[T]
+    next_cursor: str | None
+    has_more: bool
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ async def paginate(
     cursor: str | None,
     limit: int,
     filters: object = None,
-) -> Page[T]:
+) -> Listing[T]:
     """One page of a list of ORM rows in the order of the keys, by one index scan however far in it is.
 
     `filters` is whatever else decides which rows are listed: a cursor is refused with other ones.
@@ -93,7 +102,7 @@ async def paginate(
     rows = list(await session.scalars(statement.order_by(*order).limit(limit + 1)))
     items, more = rows[:limit], len(rows) > limit
     following = cursors.encode([getattr(items[-1], key.column.key) for key in keys], digest) if more else None
-    return Page.model_construct(items=items, next_cursor=following, has_more=more)
+    return Listing(items, following, more)
 
 
 def _after(keys: Sequence[Key], values: Sequence[Any]) -> ColumnElement[bool]:

@@ -1,0 +1,125 @@
+"""The application that every service is: its routers, framed by what all have in common."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.middleware import Middleware
+
+from crm_shared import logs
+from crm_shared.callers import Verifier
+from crm_shared.clock import Clock, SystemClock
+from crm_shared.database import create_engine, create_sessions
+from crm_shared.metrics import Metrics
+from crm_shared.pages import Cursors
+from crm_shared.settings import ServiceSettings
+from crm_shared.tracing import Tracer
+from crm_shared.web import openapi, problems
+from crm_shared.web.dead_letters import dead_letters_router
+from crm_shared.web.health import Health, database_answers, migrations_at_head
+from crm_shared.web.middleware import Authentication, RequestMiddleware
+from crm_shared.web.routing import Route
+
+Extra = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Service(FastAPI):
+    """FastAPI with our OpenAPI document."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = openapi.describe(self, self.state.settings.service)
+        return self.openapi_schema
+
+
+def service_app(
+    settings: ServiceSettings, *routers: APIRouter, clock: Clock | None = None, extra: Extra | None = None
+) -> FastAPI:
+    """A service's application; refuses to be made of routes that do not say who may call them.
+
+    `extra` is entered once the database is there and left before it goes: for what a service runs of its own.
+    """
+    logs.configure(settings)
+    clock = clock or SystemClock()
+    metrics = Metrics(settings.service, settings.release)
+    tracer = Tracer(settings)
+    app = Service(
+        title=f"crm {settings.service}",
+        version="1",
+        lifespan=_lifespan(settings, metrics, tracer, extra),
+        middleware=[
+            Middleware(RequestMiddleware, settings=settings, metrics=metrics, tracer=tracer),
+            Middleware(Authentication, verifier=Verifier(settings.internal_public_key), clock=clock),
+        ],
+        generate_unique_id_function=_name,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.settings = settings
+    app.state.clock = clock
+    app.state.metrics = metrics
+    app.state.tracer = tracer
+    app.state.cursors = Cursors(settings.cursor_secret.get_secret_value())
+    problems.install(app)
+    for router in (*routers, dead_letters_router(settings.service)):
+        app.include_router(router)
+    _refuse_open_doors(list(iter_route_contexts(app.routes)))
+    return app
+
+
+def _lifespan(
+    settings: ServiceSettings, metrics: Metrics, tracer: Tracer, extra: Extra | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """Begin with the database, end with it.
+
+        The internal port opens last, so that nobody calls us ready too early, and closes first, so that who
+        probes sees the process go before its connections do. Readiness has a connection of its own: a busy
+        pool is not a database that is gone. Nothing here waits for Kafka, which an API does not need.
+        """
+        engine = create_engine(settings)
+        probe = create_engine(settings.model_copy(update={"pool_size": 1}))
+        metrics.watch_pool(engine)
+        health = Health(
+            settings,
+            metrics,
+            ready={
+                "database": database_answers(probe),
+                "migrations": migrations_at_head(probe, f"crm_{settings.service}"),
+            },
+        )
+        async with AsyncExitStack() as stack:
+            stack.callback(tracer.close)
+            stack.push_async_callback(engine.dispose)
+            stack.push_async_callback(probe.dispose)
+            app.state.sessions = create_sessions(engine)
+            if extra is not None:
+                await stack.enter_async_context(extra(app))
+            await stack.enter_async_context(health.serving())
+            yield
+
+    return lifespan
+
+
+def _name(route: APIRoute) -> str:
+    return route.name
+
+
+def _refuse_open_doors(routes: list[RouteContext]) -> None:
+    """Deny by default: what does not say who may call it does not start."""
+    names: set[str] = set()
+    for context in routes:
+        route = context.original_route
+        if not isinstance(route, Route):
+            raise TypeError(f"{context.path} is not a crm_shared.web route: declare it on a Router")
+        if route.permission is None:
+            raise TypeError(f"{route.name} does not say who may call it: add allow(...) or public()")
+        if route.name in names:
+            raise TypeError(f"{route.name} is the name of two operations")
+        names.add(route.name)

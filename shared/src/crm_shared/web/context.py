@@ -1,0 +1,32 @@
+"""What is known of the request being answered, kept in its ASGI scope."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.types import Scope
+
+from crm_shared.callers import Caller
+from crm_shared.idempotency import Claim
+
+_KEY = "crm"
+
+
+@dataclass(slots=True)
+class Context:
+    """Made by the middleware; what runs further in adds what it finds out."""
+
+    request_id: str
+    problem_base_url: str
+    route: str | None = None
+    caller: Caller | None = None
+    claim: Claim | None = None
+    session: AsyncSession | None = None
+
+    @classmethod
+    def of(cls, scope: Scope) -> "Context":
+        context = scope[_KEY]
+        assert isinstance(context, cls)
+        return context
+
+    def enter(self, scope: Scope) -> None:
+        scope[_KEY] = self

@@ -1,0 +1,104 @@
+"""Requests that may be sent twice: the reply is kept in the transaction of the effect, and given again."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import sha256
+
+import orjson
+from fastapi import Request, Response, params
+from starlette.responses import StreamingResponse
+
+from crm_shared import idempotency
+from crm_shared.clock import Clock
+from crm_shared.idempotency import (
+    Claim,
+    IdempotencyKeyInUse,
+    IdempotencyKeyMissing,
+    IdempotencyKeyReused,
+    StoredReply,
+)
+from crm_shared.metrics import Metrics
+from crm_shared.web.context import Context
+from crm_shared.web.routing import Handler, Route, calls
+from crm_shared.web.session import AlreadyAnswered
+
+_METHODS = {"POST", "PATCH"}
+_KEPT_HEADERS = ("content-type", "etag", "location")
+
+
+class KeyRequired:
+    """Marks an operation that moves value."""
+
+    async def __call__(self) -> None:
+        return None
+
+
+requires_key = params.Depends(KeyRequired())
+
+
+class IdempotentRoute(Route):
+    """Takes an Idempotency-Key with POST and PATCH: one effect, and the same 2xx for every retry.
+
+    A refusal is not kept: it left no trace, and the same request may succeed later.
+    """
+
+    @property
+    def takes_key(self) -> bool:
+        return not _METHODS.isdisjoint(self.methods or ())
+
+    @property
+    def key_required(self) -> bool:
+        return any(isinstance(call, KeyRequired) for call in calls(self.dependant))
+
+    async def answer(self, request: Request, context: Context, handle: Handler) -> Response:
+        key = request.headers.get("idempotency-key") if self.takes_key else None
+        if key is None:
+            if self.key_required:
+                raise IdempotencyKeyMissing
+            return await handle(request)
+        context.claim = Claim(
+            principal=context.caller.subject if context.caller else "",
+            method=request.method,
+            route=self.path_format,
+            key=key,
+            fingerprint=_fingerprint(request, await request.body()),
+        )
+        metrics: Metrics = request.app.state.metrics
+        try:
+            response = await handle(request)
+            await _keep(request, context, response)
+        except AlreadyAnswered as answered:
+            metrics.idempotency_replays.inc()
+            return Response(
+                answered.reply.body,
+                answered.reply.status,
+                answered.reply.headers | {"Idempotency-Replayed": "true"},
+            )
+        except (IdempotencyKeyInUse, IdempotencyKeyReused) as refused:
+            metrics.idempotency_conflicts.labels(refused.code()).inc()
+            raise
+        return response
+
+
+async def _keep(request: Request, context: Context, response: Response) -> None:
+    """Store a 2xx reply while the transaction of its effect is still open."""
+    if context.claim is None or context.session is None or not 200 <= response.status_code < 300:
+        return
+    if isinstance(response, StreamingResponse):
+        raise TypeError(f"{context.claim.route} streams its answer: there is nothing to keep")
+    clock: Clock = request.app.state.clock
+    reply = StoredReply(response.status_code, _kept(response.headers), bytes(response.body))
+    await idempotency.remember(context.session, context.claim, reply, at=clock.now())
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+
+
+def _fingerprint(request: Request, body: bytes) -> bytes:
+    """Digest of what is asked: JSON that differs in nothing but layout or order of members is the same."""
+    with suppress(orjson.JSONDecodeError):  # what is not JSON is compared as it is
+        body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    digest = sha256(request.scope["path"].encode(errors="surrogatepass"))
+    digest.update(b"\0" + request.scope["query_string"] + b"\0" + body)
+    return digest.digest()

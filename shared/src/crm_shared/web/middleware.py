@@ -1,0 +1,195 @@
+"""What happens to every request, whatever answers it: ids, limits, a deadline, logs, metrics, problems."""
+
+import asyncio
+import logging
+import re
+from time import perf_counter
+
+from opentelemetry.trace import SpanKind
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from crm_shared import logs
+from crm_shared.callers import Caller, InvalidToken, Verifier
+from crm_shared.clock import Clock
+from crm_shared.ids import uuid7
+from crm_shared.metrics import Metrics
+from crm_shared.problems import GatewayTimeout, InternalError, PayloadTooLarge, Problem, UnsupportedMediaType
+from crm_shared.settings import ServiceSettings
+from crm_shared.tracing import Tracer
+from crm_shared.web.context import Context
+from crm_shared.web.problems import problem_of, respond
+
+log = logging.getLogger(__name__)
+
+DEADLINE = 10.0
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class DeadlineExceeded(GatewayTimeout):
+    """The answer took too long; whether there was an effect is not known, so repeat it with the same key."""
+
+
+class EncodedBody(UnsupportedMediaType):
+    """Request bodies are taken as they are, not compressed."""
+
+
+class RequestMiddleware:
+    """Frames each request; everything inside may raise what it likes."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: ServiceSettings,
+        metrics: Metrics,
+        tracer: Tracer,
+        deadline: float = DEADLINE,
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._metrics = metrics
+        self._tracer = tracer
+        self._deadline = deadline
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        context = Context(_request_id(headers), self._settings.problem_base_url)
+        context.enter(scope)
+        traceparent = headers.get(b"traceparent", b"").decode("latin-1")
+        exchange = _Exchange(context, receive, send, self._settings.max_body_bytes)
+        with (
+            self._tracer.continued(traceparent, scope["method"], SpanKind.SERVER) as span,
+            logs.facts(request_id=context.request_id),
+        ):
+            try:
+                await self._answer(scope, headers, exchange)
+            finally:
+                duration = perf_counter() - started
+                self._report(scope, context, exchange.status, duration)
+                if span is not None:
+                    span.update_name(f"{scope['method']} {context.route or ''}".rstrip())
+                    span.set_attribute("http.response.status_code", exchange.status)
+                    span.set_attribute("http.route", context.route or "")
+
+    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], exchange: "_Exchange") -> None:
+        deadline = asyncio.timeout(self._deadline)
+        try:
+            exchange.check(headers)
+            async with deadline:
+                await self._app(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            if isinstance(error, TimeoutError) and deadline.expired():
+                problem: Problem = DeadlineExceeded(f"There was no answer within {self._deadline:g} s.")
+            else:
+                problem = problem_of(error)
+            if isinstance(problem, InternalError):
+                log.error("request failed", exc_info=error)
+            elif problem.status >= 500:
+                log.warning("request failed", extra={"code": problem.code(), "error": repr(error)})
+            if exchange.started:
+                raise  # too late for a problem: the server must break the connection off
+            await respond(problem, scope)(scope, exchange.receive, exchange.send)
+
+    def _report(self, scope: Scope, context: Context, status: int, duration: float) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        route = context.route or "unmatched"
+        self._metrics.requests.labels(method, route, status).inc()
+        self._metrics.request_duration.labels(method, route).observe(duration)
+        log.info(
+            "request answered",
+            extra={
+                "method": method,
+                "route": route,
+                "status": status,
+                "duration_ms": round(duration * 1000, 2),
+                "principal": context.caller.subject if context.caller else None,
+            },
+        )
+
+
+class Authentication:
+    """Finds out who calls from the gateway's token; whether they may is the route's business."""
+
+    def __init__(self, app: ASGIApp, *, verifier: Verifier, clock: Clock) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for name, value in scope["headers"]:
+                if name == b"authorization":
+                    Context.of(scope).caller = self._caller(value.decode("latin-1"))
+        await self._app(scope, receive, send)
+
+    def _caller(self, authorization: str) -> Caller:
+        scheme, _, token = authorization.partition(" ")
+        try:
+            if scheme.lower() != "bearer":
+                raise InvalidToken("Send the token as: Authorization: Bearer <token>.")
+            return self._verifier.verify(token.strip(), at=self._clock.now())
+        except InvalidToken as invalid:
+            invalid.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+            raise
+
+
+class _Exchange:
+    """One request and its response: counts the body that comes in, watches what goes out."""
+
+    def __init__(self, context: Context, receive: Receive, send: Send, max_body_bytes: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._max_body_bytes = max_body_bytes
+        self._received = 0
+        self._request_id = (b"x-request-id", context.request_id.encode())
+        self.status = 499
+        """As it was sent; 499, as nginx has it, when the client went away before."""
+        self.started = False
+
+    def check(self, headers: dict[bytes, bytes]) -> None:
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise EncodedBody
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._max_body_bytes:
+            raise self._too_large()
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            if self._received > self._max_body_bytes:
+                raise self._too_large()
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            headers = list(message.get("headers", ()))
+            present = {name for name, _ in headers}
+            headers.append(self._request_id)
+            headers.extend(header for header in _SECURITY if header[0] not in present)
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+    def _too_large(self) -> PayloadTooLarge:
+        return PayloadTooLarge(
+            f"A body may have {self._max_body_bytes} bytes.", headers={"Connection": "close"}
+        )
+
+
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    """The caller's own, when it can do no harm in a log."""
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid7())

@@ -1,0 +1,125 @@
+"""The OpenAPI document of a service: what every operation has in common is added here, once."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import RouteContext, iter_route_contexts
+from pydantic.json_schema import models_json_schema
+
+from crm_shared import idempotency, problems
+from crm_shared.problems import Problem, ProblemOut
+from crm_shared.web.idempotency import IdempotentRoute
+from crm_shared.web.middleware import DeadlineExceeded, EncodedBody
+from crm_shared.web.problems import DatabaseUnavailable, MalformedRequest, documented
+from crm_shared.web.routing import Route, WrongContentType
+from crm_shared.web.session import RoleMissing, TokenMissing
+
+_ALWAYS: tuple[type[Problem], ...] = (
+    MalformedRequest,
+    problems.NotAcceptable,
+    problems.InvalidRequest,
+    problems.TooManyRequests,
+    problems.InternalError,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+)
+_WITH_BODY: tuple[type[Problem], ...] = (
+    problems.MalformedJSON,
+    problems.NestedTooDeeply,
+    problems.PayloadTooLarge,
+    WrongContentType,
+    EncodedBody,
+)
+_WITH_TOKEN: tuple[type[Problem], ...] = (TokenMissing, RoleMissing)
+_WITH_KEY: tuple[type[Problem], ...] = (
+    idempotency.InvalidIdempotencyKey,
+    idempotency.IdempotencyKeyInUse,
+    idempotency.ReplyErased,
+    idempotency.IdempotencyKeyReused,
+)
+
+
+def describe(app: FastAPI, service: str) -> dict[str, Any]:
+    """OpenAPI 3.1, with a problem for every refusal, and who serves and who may call each operation."""
+    document = get_openapi(title=app.title, version=app.version, openapi_version="3.1.0", routes=app.routes)
+    components = document.setdefault("components", {})
+    components["schemas"] = _schemas(components.get("schemas", {}))
+    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    for route, path, methods in _operations(app):
+        for method in methods:
+            operation = document["paths"][path][method.lower()]
+            operation["x-service"] = service
+            _summarise(operation)
+            _guard(operation, route)
+            _add_problems(operation, _problems(route))
+    return document
+
+
+def _operations(app: FastAPI) -> Iterator[tuple[Route, str, Iterable[str]]]:
+    context: RouteContext
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, Route) and route.include_in_schema and context.path_format:
+            yield route, context.path_format, route.methods or ()
+
+
+def _schemas(schemas: dict[str, Any]) -> dict[str, Any]:
+    """All schemas, with Problem in the place of the framework's own error."""
+    _, ours = models_json_schema([(ProblemOut, "serialization")], ref_template="#/components/schemas/{model}")
+    schemas = {name: schema for name, schema in schemas.items() if not name.endswith("ValidationError")}
+    definitions = ours["$defs"]
+    return dict(sorted((schemas | {"Problem": definitions.pop("ProblemOut")} | definitions).items()))
+
+
+def _summarise(operation: dict[str, Any]) -> None:
+    """The first line of the docstring is the summary, the rest the description."""
+    first, _, rest = operation.pop("description", "").partition("\n")
+    if first:
+        operation["summary"] = first.removesuffix(".")
+    if rest.strip():
+        operation["description"] = rest.strip()
+
+
+def _guard(operation: dict[str, Any], route: Route) -> None:
+    permission = route.permission
+    if permission is not None and permission.roles is not None:
+        operation["security"] = [{"bearer": []}]
+        operation["x-roles"] = sorted(permission.roles)
+    if isinstance(route, IdempotentRoute) and route.takes_key:
+        operation.setdefault("parameters", []).append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": route.key_required,
+                "description": "the same key with the same request has one effect and gets the same answer",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+            }
+        )
+
+
+def _problems(route: Route) -> list[type[Problem]]:
+    found = list(_ALWAYS)
+    if route.permission is not None and route.permission.roles is not None:
+        found += _WITH_TOKEN
+    if route.body_field is not None:
+        found += _WITH_BODY
+    if isinstance(route, IdempotentRoute) and route.takes_key:
+        found += _WITH_KEY
+        if route.key_required:
+            found.append(idempotency.IdempotencyKeyMissing)
+    return found
+
+
+def _add_problems(operation: dict[str, Any], found: list[type[Problem]]) -> None:
+    """What the route documents itself comes first; what all have in common follows under the same status."""
+    responses = operation["responses"]
+    if "HTTPValidationError" in str(responses.get("422")):
+        del responses["422"]
+    for status, response in documented(*found).items():
+        own = responses.get(str(status))
+        if own is not None:
+            response = {**response, "description": f"{own['description']}; {response['description']}"}
+        responses[str(status)] = response
+    operation["responses"] = dict(sorted(responses.items()))

@@ -1,0 +1,156 @@
+"""What a route can ask for: its transaction, the caller it serves, the clock, the settings."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Query, Request, params
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_shared import customers, idempotency
+from crm_shared.callers import Caller, Role
+from crm_shared.clock import Clock
+from crm_shared.database import Sessions
+from crm_shared.pages import MAX_LIMIT, Cursors
+from crm_shared.problems import Forbidden, NotFound, Unauthorized
+from crm_shared.settings import ServiceSettings
+from crm_shared.web.context import Context
+
+
+class TokenMissing(Unauthorized): ...
+
+
+class RoleMissing(Forbidden): ...
+
+
+class CustomerNotFound(NotFound): ...
+
+
+class AlreadyAnswered(Exception):
+    """The request was answered before, under the same key: not an error, the route gives that reply again."""
+
+    def __init__(self, reply: idempotency.StoredReply) -> None:
+        super().__init__("a reply is stored")
+        self.reply = reply
+
+
+async def get_sessions(request: Request) -> Sessions:
+    """Where sessions come from; the one dependency that tests replace."""
+    sessions: Sessions = request.app.state.sessions
+    return sessions
+
+
+async def get_settings(request: Request) -> ServiceSettings:
+    settings: ServiceSettings = request.app.state.settings
+    return settings
+
+
+async def get_clock(request: Request) -> Clock:
+    clock: Clock = request.app.state.clock
+    return clock
+
+
+async def get_cursors(request: Request) -> Cursors:
+    cursors: Cursors = request.app.state.cursors
+    return cursors
+
+
+async def get_caller(request: Request) -> Caller:
+    """Who calls; TokenMissing when nobody says."""
+    caller = Context.of(request.scope).caller
+    if caller is None:
+        raise TokenMissing("Send an access token.", headers={"WWW-Authenticate": "Bearer"})
+    return caller
+
+
+async def transaction(
+    request: Request, sessions: Annotated[Sessions, Depends(get_sessions)]
+) -> AsyncIterator[AsyncSession]:
+    """One request, one transaction."""
+    context = Context.of(request.scope)
+    async with sessions.begin() as session:
+        if context.caller is not None:
+            session.info["actor"] = context.caller.subject
+        if context.claim is not None:
+            reply = await idempotency.claim(session, context.claim)
+            if reply is not None:
+                raise AlreadyAnswered(reply)
+        context.session = session
+        yield session
+
+
+# scope="function" commits before the response leaves: a client never hears of a write that was lost.
+Session = Annotated[AsyncSession, Depends(transaction, scope="function")]
+CurrentClock = Annotated[Clock, Depends(get_clock)]
+CurrentCaller = Annotated[Caller, Depends(get_caller)]
+CurrentCursors = Annotated[Cursors, Depends(get_cursors)]
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many items at most")]
+Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")]
+IfMatch = Annotated[str | None, Header(max_length=1000, description="change it only while this is its ETag")]
+
+
+class Permission:
+    """Who may call a route; `roles` is None where everybody may, without a token."""
+
+    def __init__(self, roles: frozenset[Role] | None, own: str | None = None) -> None:
+        self.roles = roles
+        self.own = own
+
+    def check(self, context: Context) -> None:
+        """Raise TokenMissing or RoleMissing; the route does so before it reads the body."""
+        if self.roles is None:
+            return
+        if context.caller is None:
+            raise TokenMissing("Send an access token.", headers={"WWW-Authenticate": "Bearer"})
+        if not context.caller.has(self.roles):
+            raise RoleMissing(f"This is for {', '.join(sorted(self.roles))}.")
+
+
+class ForRoles(Permission):
+    """Everybody who has one of the roles, and nobody else."""
+
+    async def __call__(self, caller: CurrentCaller) -> Caller:
+        return caller
+
+
+class ForOwner(Permission):
+    """Who has one of the roles; a customer only for the own data: other ids look absent."""
+
+    async def __call__(self, request: Request, caller: CurrentCaller, session: Session) -> Caller:
+        if caller.roles == {Role.CUSTOMER} and self.own is not None:
+            try:
+                asked = UUID(request.path_params[self.own])
+            except ValueError:
+                return caller  # no id at all: the route's own validation says so
+            if caller.customer_id is None:
+                raise CustomerNotFound(customer_id=str(asked))
+            if asked != caller.customer_id:
+                survivors = await customers.resolve(session, [asked, caller.customer_id])
+                if survivors[asked] != survivors[caller.customer_id]:
+                    raise CustomerNotFound(customer_id=str(asked))
+        return caller
+
+
+class ForEverybody(Permission):
+    """No token is asked for."""
+
+    async def __call__(self) -> None:
+        return None
+
+
+def allow(*roles: Role, own: str | None = None) -> params.Depends:
+    """The roles that may call a route.
+
+    Where customers may, `own` names the path parameter with the customer's id: they get only their own.
+    """
+    if not roles:
+        raise ValueError("name the roles that may call this, or say public()")
+    if own is not None and Role.CUSTOMER in roles:
+        return params.Depends(ForOwner(frozenset(roles), own))
+    return params.Depends(ForRoles(frozenset(roles)))
+
+
+def public() -> params.Depends:
+    """For a route that needs no token."""
+    return params.Depends(ForEverybody(None))
