@@ -1,18 +1,31 @@
 """The database: engine, sessions, naming, and which errors are trouble of the database itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BigInteger, Date, DateTime, Enum, MetaData, Text, Uuid
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Date,
+    DateTime,
+    Enum,
+    MetaData,
+    TableValuedAlias,
+    Text,
+    Uuid,
+    func,
+    literal,
+)
+from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from crm_shared.settings import ServiceSettings
 
@@ -97,6 +110,16 @@ def create_engine(settings: ServiceSettings) -> AsyncEngine:
 
 def create_sessions(engine: AsyncEngine) -> Sessions:
     return async_sessionmaker(engine, expire_on_commit=False)
+
+
+def rows_of(values: Mapping[InstrumentedAttribute[Any], Sequence[Any]]) -> TableValuedAlias:
+    """A set of rows to insert, join or update from: one list per column, one statement for any number.
+
+    The lists go as arrays, so the driver prepares the statement once for every size.
+    """
+    arrays = [literal(list(column), ARRAY(key.type)) for key, column in values.items()]
+    columns = [sql_column(key.key, key.type) for key in values]
+    return func.unnest(*arrays).table_valued(*columns).render_derived()
 
 
 def unavailable(error: BaseException) -> bool:

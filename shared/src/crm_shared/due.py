@@ -4,16 +4,16 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import delete, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_shared.clock import Clock
-from crm_shared.database import Sessions, SharedBase, unavailable
+from crm_shared.database import Sessions, SharedBase, rows_of, unavailable
 
 log = logging.getLogger(__name__)
 
@@ -79,14 +79,10 @@ async def schedule(session: AsyncSession, kind: str, instants: Mapping[UUID, dat
         return
     refs = sorted(instants)
     ats = [instants[ref] for ref in refs]
-    rows = select(
-        func.unnest([kind] * len(refs), type_=DueRow.kind.type),
-        func.unnest(refs, type_=DueRow.ref.type),
-        func.unnest(ats, type_=DueRow.at.type),
-        func.unnest(ats, type_=DueRow.at.type),
-        func.unnest([0] * len(refs), type_=DueRow.attempts.type),
+    rows = rows_of({DueRow.kind: [kind] * len(refs), DueRow.ref: refs, DueRow.at: ats, DueRow.try_at: ats})
+    statement = insert(DueRow).from_select(
+        ["kind", "ref", "at", "try_at", "attempts"], select(rows, literal(0))
     )
-    statement = insert(DueRow).from_select(["kind", "ref", "at", "try_at", "attempts"], rows)
     await session.execute(
         statement.on_conflict_do_update(
             index_elements=[DueRow.kind, DueRow.ref],
@@ -134,16 +130,29 @@ async def run(sessions: Sessions, work: DueWork, clock: Clock, *, limit: int = 5
     return len(claimed)
 
 
-async def _claim(session: AsyncSession, kinds: list[str], now: datetime, limit: int) -> list[DueRow]:
+class _Claimed(NamedTuple):
+    """A due row in plain values, which outlive a rollback."""
+
+    kind: str
+    ref: UUID
+    at: datetime
+    attempts: int
+
+
+async def _claim(session: AsyncSession, kinds: list[str], now: datetime, limit: int) -> list[_Claimed]:
     """The oldest due row and those of its kind, locked; what another worker holds is left to it."""
     ready = (
-        select(DueRow).where(DueRow.try_at <= now, DueRow.kind.in_(kinds)).order_by(DueRow.try_at, DueRow.ref)
+        select(DueRow.kind, DueRow.ref, DueRow.at, DueRow.attempts)
+        .where(DueRow.try_at <= now, DueRow.kind.in_(kinds))
+        .order_by(DueRow.try_at, DueRow.ref)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
     )
-    rows = list(await session.scalars(ready.limit(limit).with_for_update(skip_locked=True)))
+    rows = [_Claimed(*row) for row in await session.execute(ready)]
     return [row for row in rows if row.kind == rows[0].kind]
 
 
-async def _done(session: AsyncSession, rows: Sequence[DueRow]) -> None:
+async def _done(session: AsyncSession, rows: Sequence[_Claimed]) -> None:
     """Take away what was done; what the handler planned anew for the same ref stays."""
     await session.flush()
     keys = [(row.kind, row.ref, row.at) for row in rows]
@@ -154,14 +163,13 @@ async def _done(session: AsyncSession, rows: Sequence[DueRow]) -> None:
     )
 
 
-async def _run_alone(sessions: Sessions, work: DueWork, row: DueRow, now: datetime) -> None:
-    one = select(DueRow).where(DueRow.kind == row.kind, DueRow.ref == row.ref, DueRow.at == row.at)
+async def _run_alone(sessions: Sessions, work: DueWork, row: _Claimed, now: datetime) -> None:
+    mine = (DueRow.kind == row.kind) & (DueRow.ref == row.ref) & (DueRow.at == row.at)
     try:
         async with sessions.begin() as session:
-            claimed = await session.scalar(one.with_for_update(skip_locked=True))
-            if claimed is not None:
+            if await session.scalar(select(DueRow.ref).where(mine).with_for_update(skip_locked=True)):
                 await work[row.kind](session, [Due(row.ref, row.at)], at=now)
-                await _done(session, [claimed])
+                await _done(session, [row])
     except Exception as error:
         if unavailable(error):
             raise
@@ -170,6 +178,6 @@ async def _run_alone(sessions: Sessions, work: DueWork, row: DueRow, now: dateti
         async with sessions.begin() as session:
             await session.execute(
                 update(DueRow)
-                .where(DueRow.kind == row.kind, DueRow.ref == row.ref, DueRow.at == row.at)
+                .where(mine)
                 .values(try_at=now + wait, attempts=row.attempts + 1, error=repr(error)[:2000])
             )

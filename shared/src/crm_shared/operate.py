@@ -78,7 +78,7 @@ async def discard_letter(sessions: Sessions, letter_id: UUID) -> None:
 
 
 async def republish_since(sessions: Sessions, since: datetime) -> None:
-    """Have the relay send again, with the same ids, what happened since then; consumers drop what they had."""
+    """Have the relay send again, under the same ids, what happened since; consumers drop what they had."""
     async with sessions.begin() as session:
         again = update(Outbox).where(Outbox.time >= since, Outbox.sent_at.is_not(None)).values(sent_at=None)
         rows = await session.scalars(again.returning(Outbox.id))
