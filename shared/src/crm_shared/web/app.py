@@ -1,6 +1,6 @@
 """The application that every service is: its routers, framed by what all have in common."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -35,11 +35,16 @@ class Service(FastAPI):
 
 
 def service_app(
-    settings: ServiceSettings, *routers: APIRouter, clock: Clock | None = None, extra: Extra | None = None
+    settings: ServiceSettings,
+    *routers: APIRouter,
+    clock: Clock | None = None,
+    extra: Extra | None = None,
+    front: Sequence[Middleware] = (),
 ) -> FastAPI:
     """A service's application; refuses to be made of routes that do not say who may call them.
 
     `extra` is entered once the database is there and left before it goes: for what a service runs of its own.
+    `front` stands before the check of the internal token: for the gateway, which makes those tokens.
     """
     logs.configure(settings)
     clock = clock or SystemClock()
@@ -51,6 +56,7 @@ def service_app(
         lifespan=_lifespan(settings, metrics, tracer, extra),
         middleware=[
             Middleware(RequestMiddleware, settings=settings, metrics=metrics, tracer=tracer),
+            *front,
             Middleware(Authentication, verifier=Verifier(settings.internal_public_key), clock=clock),
         ],
         generate_unique_id_function=_name,
