@@ -22,7 +22,7 @@ class Health(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(status)
         self.end_headers()
-        self.wfile.write(b'{"checks": {"database": "ok", "broker": "not connected"}}')
+        self.wfile.write(b'{"status": "not ready", "missing": {"broker": "not connected"}}')
 
     def log_message(self, *_):
         pass

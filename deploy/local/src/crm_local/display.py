@@ -28,8 +28,10 @@ class Display:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
         self._began = time.monotonic()
-        self._seen: dict[str, State] = {}
+        self._seen: set[str] = set()
         self._live: Live | None = None
+        self._step = ""
+        self._running: Mapping[str, Running] = {}
 
     @property
     def elapsed(self) -> float:
@@ -45,19 +47,31 @@ class Display:
             self._live = Live(console=self.console, refresh_per_second=8)
             self._live.start()
 
+    def step(self, what: str) -> None:
+        """What is being done now, beside what the processes do by themselves."""
+        self._step = what
+        if self._live:
+            self._live.update(_table(self._running, what))
+        else:
+            self.tell(what)
+
     def show(self, running: Mapping[str, Running]) -> None:
         """The processes as they are now."""
+        self._running = running
         if self._live:
-            self._live.update(_table(running))
+            self._live.update(_table(running, self._step))
+        if self.console.is_terminal:
             return
         for name, each in running.items():
-            if each.state is State.READY and self._seen.get(name) is not State.READY:
+            if each.state is State.READY and name not in self._seen:
+                self._seen.add(name)
                 self.tell(f"{name} is ready")
-            self._seen[name] = each.state
 
     def end(self) -> None:
         """Leave the table as it stands."""
+        self._step = ""
         if self._live:
+            self._live.update(_table(self._running))
             self._live.stop()
             self._live = None
 
@@ -83,7 +97,7 @@ class Display:
         self.console.print(text, soft_wrap=True)
 
 
-def _table(running: Mapping[str, Running]) -> Table:
+def _table(running: Mapping[str, Running], step: str = "") -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(width=1)
     table.add_column(min_width=20)
@@ -91,6 +105,8 @@ def _table(running: Mapping[str, Running]) -> Table:
     for name, each in running.items():
         mark, style = _MARKS[each.state]
         table.add_row(Text(mark, style=style), name, Text(each.why or each.state, style="dim"))
+    if step:
+        table.add_row("", Text(f"{step} …", style="italic"))
     return table
 
 

@@ -6,8 +6,9 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,8 @@ class Home:
         self.logs.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         with self._lock.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise AlreadyRunning(self.owner()) from None
+            if not _locked(file.fileno()):
+                raise AlreadyRunning(self.owner())
             killed = self.owner()
             _write(file.fileno(), str(os.getpid()))
             try:
@@ -123,6 +122,16 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     Path(name).replace(path)
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock; somebody who is only looking whether it is held lets go of it at once."""
+    for _ in range(10):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _write(descriptor: int, text: str) -> None:

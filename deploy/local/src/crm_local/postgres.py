@@ -100,7 +100,7 @@ class Postgres:
         """Why it cannot serve yet; None when it can."""
         answer = self.psql(_READY)
         if answer.returncode:
-            return answer.stderr.strip() or "does not answer"
+            return answer.stderr.partition("\n")[0].removeprefix("psql: error: ") or "does not answer"
         return None if answer.stdout.strip() == "t" else "finds no letters in Chinese text: wrong locale"
 
     def psql(self, statement: str, database: str = "postgres") -> subprocess.CompletedProcess[str]:

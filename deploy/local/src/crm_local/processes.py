@@ -263,16 +263,12 @@ def tail(log: Path) -> str:
 
 
 def _reason(body: bytes) -> str:
-    """The body of a refusal, short enough for a line of progress."""
+    """What a process says it is missing, on one line."""
     try:
-        told = json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")[:200] or "is not ready"
-    checks = told.get("checks", told) if isinstance(told, dict) else told
-    if not isinstance(checks, dict):
-        return str(checks)[:200]
-    waiting = [f"{name}: {state}" for name, state in checks.items() if state not in ("ok", True)]
-    return ", ".join(waiting)[:200] or "is not ready"
+        missing: dict[str, str] = json.loads(body)["missing"]
+    except (ValueError, KeyError, TypeError):
+        return "is not ready"
+    return ", ".join(f"{name}: {what}" for name, what in missing.items())
 
 
 def _report(running: Running, what: str) -> str:

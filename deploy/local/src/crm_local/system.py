@@ -75,7 +75,7 @@ class System:
                 start_new_session=True,
             )
         deadline = time.monotonic() + within
-        while not self.is_running:
+        while not (self.is_running and self.facts["pid"] == self._runner.pid):
             if self._runner.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise SystemFailed(f"The system did not start.{tail(self.output)}")

@@ -54,5 +54,5 @@ def mint(
         claims["customer_id"] = str(customer_id or NOBODY_YET)
         claims["sub"] = claims["customer_id"]
     key = OKPKey.import_key({**issuer_key})
-    header = {"alg": "EdDSA", "typ": "JWT", "kid": issuer_key["kid"]}
-    return jwt.encode(header, claims, key, algorithms=["EdDSA"])
+    header = {"alg": "Ed25519", "typ": "JWT", "kid": issuer_key["kid"]}
+    return jwt.encode(header, claims, key, algorithms=["Ed25519"])

@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import asyncpg
+
 from crm_local import kafka, ports
 from crm_local.display import Display
 from crm_local.home import AlreadyRunning, Home
-from crm_local.kafka import Kafka
+from crm_local.kafka import Kafka, KafkaFailed
+from crm_local.migrating import migrate
 from crm_local.ports import HOST, PortRefused
 from crm_local.postgres import Postgres, PostgresFailed
-from crm_local.processes import NotReady, State, Supervisor, run_once
+from crm_local.processes import NotReady, State, Supervisor
 from crm_local.programs import Plan, broker_program, database_program
 from crm_local.provisioning import Databases, provision
 from crm_local.tokens import mint
@@ -61,11 +64,12 @@ class Up:
         except asyncio.CancelledError:
             self._display.end()
             self._display.tell("stopping")
-        except (NotReady, PortRefused, PostgresFailed) as failure:
+        except (NotReady, PortRefused, PostgresFailed, KafkaFailed) as failure:
             self._display.end()
             print(f"\n{failure}", file=sys.stderr)
             code = 1
-        await self._take_down()
+        finally:
+            await self._take_down()
         return code
 
     async def _bring_up(self) -> None:
@@ -77,15 +81,21 @@ class Up:
         display.begin()
         kept = self._home.secrets()
         server, bootstrap_servers, settings = await self._stores(addresses)
-        databases = await provision(server, passwords=kept.passwords)
+        display.step("making databases and roles")
+        try:
+            databases = await provision(server, passwords=kept.passwords)
+        except (OSError, asyncpg.PostgresError) as error:
+            raise NotReady(f"The database server cannot be used: {error}") from error
+        display.step("migrating")
         plan = Plan(addresses, kept, databases, bootstrap_servers, settings)
-        steps = plan.migrations().items()
-        await asyncio.gather(*(run_once(f"{name}-migrate", *step, self._home.logs) for name, step in steps))
+        ours = "postgres" in self._supervisor.running
+        await migrate(plan, self._home.logs, self._home.postgres / "migrated.json" if ours else None)
         address = f"http://{HOST}:{addresses['gateway']}"
         now = datetime.now(UTC)
         tokens = {str(role): mint(kept.issuer_key, role, at=now) for role in Role}
         self._home.keep_tokens(tokens)
         self._facts = _facts(address, addresses, tokens, server, databases, bootstrap_servers)
+        display.step("starting services")
         await self._supervisor.start(plan.programs())
         display.end()
         self._facts["state"] = "running"
