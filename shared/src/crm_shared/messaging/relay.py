@@ -1,0 +1,220 @@
+"""The relay: sends what waits in the outbox, in order, and marks what the broker has acknowledged."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import asyncpg
+
+from crm_shared.clock import Clock
+from crm_shared.contracts.base import Event
+from crm_shared.messaging import kafka, topics
+from crm_shared.messaging.envelope import Message, Stored, encode
+from crm_shared.messaging.kafka import BrokerUnavailable, ClusterChanged
+from crm_shared.messaging.tasks import Backoff
+from crm_shared.messaging.topics import WrongTopics
+from crm_shared.metrics import Metrics
+from crm_shared.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+
+_LEADER = 0x6F7574626F78  # "outbox": any number will do, as the lock is the database's own
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05
+_CHECK_EVERY = 1.0
+
+_UNSENT = """
+    SELECT seq, id, type, key, subject, version, data, time, traceparent, causation_id, actor
+    FROM outbox WHERE sent_at IS NULL ORDER BY seq LIMIT $1
+"""
+_MARK_SENT = "UPDATE outbox SET sent_at = $1 WHERE seq = ANY($2::bigint[]) AND sent_at IS NULL"
+_NOTHING_IS_SENT = "UPDATE outbox SET sent_at = NULL WHERE sent_at IS NOT NULL"
+_KNOWN_CLUSTER = "SELECT cluster_id FROM broker WHERE id = 1"
+_REMEMBER_CLUSTER = """
+    INSERT INTO broker (id, cluster_id, seen_at) VALUES (1, $1, $2)
+    ON CONFLICT (id) DO UPDATE SET cluster_id = excluded.cluster_id, seen_at = excluded.seen_at
+"""
+
+Catalogue = Mapping[str, type[Event]]
+"""The events that a service publishes, by type."""
+
+Send = Callable[[Sequence[Message]], Awaitable[list[bool]]]
+"""Sends in order and says of each message whether it was acknowledged."""
+
+
+class Round(NamedTuple):
+    """How many rows were read, and how many of them are now sent."""
+
+    read: int
+    sent: int
+
+
+def catalogue(events: Collection[type[Event]]) -> Catalogue:
+    return {event.type: event for event in events}
+
+
+def messages(row: Stored, events: Catalogue) -> list[Message]:
+    """What one event becomes: a record on its topic and, where it has one, on its state topic."""
+    event = events.get(row.type)
+    # A type that this release no longer knows was published by an older one, and is owed all the same.
+    sent = encode(row, event.topic() if event else f"{row.type.split('.', 1)[0]}.events")
+    if event is None or event.state_topic is None:
+        return [sent]
+    state = sent._replace(topic=event.state_topic, value=None if event.tombstone else sent.value)
+    return [sent, state]
+
+
+async def relay(
+    connection: asyncpg.Connection, send: Send, events: Catalogue, *, at: datetime, limit: int = BATCH
+) -> Round:
+    """Send the oldest unsent events, in order, and mark those that arrived.
+
+    The connection is the relay's own, in autocommit, and holds the leader's lock: should it die, the lock and
+    the ability to mark rows die together, so that a second leader can only cause duplicates. An event counts
+    as sent only when all before it with the same key do.
+    """
+    rows = [Stored(*record) for record in await connection.fetch(_UNSENT, limit)]
+    if not rows:
+        return Round(0, 0)
+    outgoing = [messages(row, events) for row in rows]
+    # No transaction is open meanwhile.
+    acknowledged = iter(await send([message for parts in outgoing for message in parts]))
+    stuck: set[str] = set()
+    arrived: list[int] = []
+    for row, parts in zip(rows, outgoing, strict=True):
+        if all([next(acknowledged) for _ in parts]) and row.key not in stuck:
+            arrived.append(row.seq)
+        else:
+            stuck.add(row.key)
+    if arrived:
+        await connection.execute(_MARK_SENT, at, arrived)
+    return Round(len(rows), len(arrived))
+
+
+async def forget_sent(connection: asyncpg.Connection, cluster_id: str, *, at: datetime) -> int:
+    """Remember the cluster, in which nothing has been sent yet: all that is kept goes out again."""
+    async with connection.transaction():
+        await connection.execute(_REMEMBER_CLUSTER, cluster_id, at)
+        return int((await connection.execute(_NOTHING_IS_SENT)).split()[-1])
+
+
+class Relay:
+    """Runs for ever: one leader per database sends, the others stand by."""
+
+    def __init__(
+        self, settings: ServiceSettings, events: Collection[type[Event]], clock: Clock, metrics: Metrics
+    ) -> None:
+        self.trouble: str | None = "starting"
+        """Why nothing can be sent now; None: it is being sent, here or by another leader."""
+        self._settings = settings
+        self._events = catalogue(events)
+        self._topics = topics.topics_of(events)
+        self._clock = clock
+        self._metrics = metrics
+        self._backoff = Backoff(0.1, 2.0)
+
+    async def run(self) -> None:
+        """Lead, or wait to; trouble of database and broker is waited out."""
+        while True:
+            try:
+                async with self._connection() as connection:
+                    await self._stand_by(connection)
+                    await self._lead(connection)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                await self._wait_out("database", error)
+            finally:
+                self._metrics.outbox_leader.set(0)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(
+            str(self._settings.database_url),
+            timeout=5,
+            command_timeout=60,
+            server_settings={
+                "application_name": f"{self._settings.service} relay",
+                "jit": "off",
+                # Statistics of an outbox are mostly out of date; the index of unsent rows never is.
+                "enable_seqscan": "off",
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+            },
+        )
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+    async def _stand_by(self, connection: asyncpg.Connection) -> None:
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER):
+            self.trouble = None
+            self._backoff.reset()
+            await asyncio.sleep(1)
+
+    async def _lead(self, connection: asyncpg.Connection) -> None:
+        self._metrics.outbox_leader.set(1)
+        log.info("relay leads")
+        while True:
+            try:
+                cluster_id = await self._known_cluster(connection)
+                async with kafka.producer(self._settings, cluster_id) as producer:
+                    self.trouble = None
+                    await self._send_all(connection, producer)
+            except (BrokerUnavailable, ClusterChanged, WrongTopics) as error:
+                await self._wait_out("broker", error)
+
+    async def _known_cluster(self, connection: asyncpg.Connection) -> str:
+        """The cluster to send to, with its topics in shape; to a new one nothing has been sent yet."""
+        known: str | None = await connection.fetchval(_KNOWN_CLUSTER)
+        async with topics.admin(self._settings) as admin:
+            found = await admin.cluster_id()
+            lost = known is not None and found != known
+            await admin.ensure(self._topics, replace=lost)
+        if found != known:
+            count = await forget_sent(connection, found, at=self._clock.now())
+            if lost:
+                self._metrics.broker_losses.inc()
+                log.warning("another cluster: sending all again", extra={"cluster": found, "events": count})
+        return found
+
+    async def _send_all(self, connection: asyncpg.Connection, producer: kafka.Producer) -> None:
+        """Send what comes; raises BrokerUnavailable as soon as something is not acknowledged."""
+        loop = asyncio.get_running_loop()
+        send = self._measured(producer.send)
+        pause = _FIRST_PAUSE
+        checked = loop.time()
+        while True:
+            done = await relay(connection, send, self._events, at=self._clock.now())
+            if done.sent < done.read:
+                raise BrokerUnavailable(f"{done.read - done.sent} events were not acknowledged")
+            if loop.time() - checked > _CHECK_EVERY:
+                await producer.check()
+                self._backoff.reset()
+                checked = loop.time()
+            pause = _FIRST_PAUSE if done.read else min(pause * 2, _LONGEST_PAUSE)
+            if done.read < BATCH:
+                await asyncio.sleep(pause)
+
+    def _measured(self, send: Send) -> Send:
+        async def measured(messages: Sequence[Message]) -> list[bool]:
+            with self._metrics.event_publish_duration.time():
+                acknowledged = await send(messages)
+            counts = Counter(message.topic for message in itertools.compress(messages, acknowledged))
+            for topic, count in counts.items():
+                self._metrics.events_published.labels(topic).inc(count)
+            return acknowledged
+
+        return measured
+
+    async def _wait_out(self, what: str, error: Exception) -> None:
+        self.trouble = f"{what}: {error or type(error).__name__}"
+        pause = self._backoff.next()
+        log.warning("relay waits", extra={"for": what, "error": repr(error), "seconds": round(pause, 2)})
+        await asyncio.sleep(pause)
