@@ -28,7 +28,7 @@ def check(if_match: str | None, version: int) -> None:
 
 
 def require(if_match: str | None, version: int) -> None:
-    """The check for what replaces a whole: raise IfMatchMissing without a header, StaleVersion with an old one."""
+    """The check for what replaces a whole; raises IfMatchMissing, StaleVersion."""
     if if_match is None:
         raise IfMatchMissing(f"Send If-Match with the ETag that you have read; it is {etag(version)} now.")
     check(if_match, version)
