@@ -1,0 +1,135 @@
+"""A customer at a glance: one summary per service, all at once, spliced as bytes and never parsed."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+from starlette.types import Scope
+
+from crm_gateway.errors import EverythingUnavailable, UpstreamUnavailable
+from crm_gateway.proxy import request_head
+from crm_gateway.upstreams import Answer, Upstream, Upstreams
+from crm_shared.problems import Fault, InvalidRequest, Problem
+from crm_shared.web.context import Context
+from crm_shared.web.problems import documented
+from crm_shared.web.session import CustomerNotFound, RoleMissing
+
+SECTIONS = {"profile": "profiles", "segments": "segmentation", "tickets": "tickets", "loyalty": "loyalty"}
+PATH = "/v1/customers/{customer_id}/360"
+
+_IDENTITY = "profile"
+"""Whose word it is whether there is such a customer."""
+
+
+def customer_id(path: str) -> UUID:
+    """The id in a path that matches PATH; raises InvalidRequest."""
+    text = path.split("/")[3]
+    try:
+        return UUID(text)
+    except ValueError as error:
+        fault: Fault = {"pointer": "customer_id", "code": "uuid_parsing", "message": "This is not a UUID."}
+        raise InvalidRequest("The path's customer id is not a UUID.", errors=[fault]) from error
+
+
+async def compose_360(
+    upstreams: Upstreams, scope: Scope, authorization: bytes, customer: UUID, *, timeout: float
+) -> Answer:
+    """Every section's data, or why it has none; each service has the same deadline.
+
+    What profiles refuses (no such customer, not for this caller) is refused as a whole. Raises
+    EverythingUnavailable when nobody answers.
+    """
+    answers = await asyncio.gather(
+        *(
+            _summary(upstreams.get(service), service, scope, authorization, customer, timeout)
+            for service in SECTIONS.values()
+        )
+    )
+    by_section = dict(zip(SECTIONS, answers, strict=True))
+    identity = by_section[_IDENTITY]
+    if isinstance(identity, Answer) and identity.status in (403, 404):
+        return identity
+    if all(isinstance(answer, Problem) for answer in answers):
+        raise EverythingUnavailable(headers={"retry-after": "1"})
+    sections = b",".join(
+        b'"%b":%b' % (section.encode(), _section(answer, scope)) for section, answer in by_section.items()
+    )
+    return Answer(200, b'{"customer_id":"%b","sections":{%b}}' % (str(customer).encode(), sections))
+
+
+async def _summary(
+    upstream: Upstream | None,
+    service: str,
+    scope: Scope,
+    authorization: bytes,
+    customer: UUID,
+    timeout: float,
+) -> Answer | Problem:
+    if upstream is None:
+        return UpstreamUnavailable(f"The service {service} is not part of this deployment.", service=service)
+    target = f"/v1/customers/{customer}/summary/{service}".encode()
+    head = request_head("GET", target, upstream, scope, authorization) + b"accept: application/json\r\n\r\n"
+    try:
+        answer = await upstream.get(bytes(head), timeout=timeout)
+    except Problem as problem:
+        return problem
+    if answer.status >= 500:
+        return UpstreamUnavailable(f"The service {service} failed.", service=service)
+    return answer
+
+
+def _section(answer: Answer | Problem, scope: Scope) -> bytes:
+    if isinstance(answer, Problem):
+        context = Context.of(scope)
+        body = answer.body(context.problem_base_url, instance=scope["path"], request_id=context.request_id)
+        return b'{"status":"unavailable","problem":%b}' % orjson.dumps(body)
+    if answer.status == 200:
+        return b'{"status":"ok","data":%b}' % answer.body
+    return b'{"status":"unavailable","problem":%b}' % answer.body
+
+
+def described(schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """The operation as OpenAPI has it, given those schemas of the services' summaries that are known."""
+    sections = {
+        section: {
+            "type": "object",
+            "required": ["status"],
+            "properties": {
+                "status": {"type": "string", "enum": ["ok", "unavailable"]},
+                "data": schemas.get(service, {"type": "object"}),
+                "problem": {"$ref": "#/components/schemas/Problem"},
+            },
+        }
+        for section, service in SECTIONS.items()
+    }
+    answer = {
+        "type": "object",
+        "required": ["customer_id", "sections"],
+        "properties": {
+            "customer_id": {"type": "string", "format": "uuid"},
+            "sections": {"type": "object", "required": list(SECTIONS), "properties": sections},
+        },
+    }
+    problems = documented(RoleMissing, CustomerNotFound, InvalidRequest, EverythingUnavailable)
+    return {
+        "operationId": "get_customer_360",
+        "tags": ["customers"],
+        "summary": "A customer at a glance",
+        "description": "Each section is `ok` with its data, or `unavailable` with its problem.",
+        "parameters": [
+            {
+                "name": "customer_id",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "format": "uuid"},
+            }
+        ],
+        "responses": {
+            "200": {"description": "The customer", "content": {"application/json": {"schema": answer}}},
+            **{str(status): response for status, response in problems.items()},
+        },
+        "security": [{"bearer": []}, {"apiKey": []}],
+        "x-service": "gateway",
+    }

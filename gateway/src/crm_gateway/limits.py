@@ -1,0 +1,60 @@
+"""How much one caller may ask: a token bucket for each, in this process, shown in the RateLimit fields."""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_REMEMBERED = 50_000
+
+
+@dataclass(slots=True)
+class Bucket:
+    """What is left of a quota, and when that was true."""
+
+    tokens: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the request may go on, and the quota as the caller is told of it."""
+
+    allowed: bool
+    remaining: int
+    seconds: int
+    """Until there is one more than `remaining`."""
+
+
+class Limits:
+    """Buckets that fill evenly, up to the whole quota of a window.
+
+    The number of callers remembered is bounded; the one forgotten first is who has been silent longest, whose
+    bucket is as good as full.
+    """
+
+    def __init__(self, requests: int, window: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.requests = requests
+        self.window = window
+        self._rate = requests / window
+        self._clock = clock
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def take(self, who: str, cost: int = 1) -> Verdict:
+        """Count one request; a cost of 0 only looks."""
+        now = self._clock()
+        bucket = self._buckets.get(who)
+        if bucket is None:
+            bucket = self._buckets[who] = Bucket(float(self.requests), now)
+            if len(self._buckets) > _REMEMBERED:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(who)
+            bucket.tokens = min(self.requests, bucket.tokens + (now - bucket.at) * self._rate)
+            bucket.at = now
+        allowed = bucket.tokens >= 1
+        if allowed:
+            bucket.tokens -= cost
+        remaining = int(bucket.tokens)
+        return Verdict(allowed, remaining, max(1, math.ceil((remaining + 1 - bucket.tokens) / self._rate)))

@@ -1,0 +1,95 @@
+"""Handing a request on to the service that owns it, and the response back: as bytes, never held whole."""
+
+import logging
+
+from starlette.types import Receive, Scope, Send
+
+from crm_gateway.connections import Connection
+from crm_gateway.errors import AmbiguousRequest, UpstreamTimeout, UpstreamUnavailable
+from crm_gateway.incoming import Incoming, Upload
+from crm_gateway.upstreams import Upstream
+from crm_shared import tracing
+from crm_shared.web.context import Context
+
+log = logging.getLogger(__name__)
+
+# Of one hop only, or said by the gateway itself.
+_DROPPED = frozenset(
+    {
+        b"connection",
+        b"date",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"ratelimit",
+        b"ratelimit-policy",
+        b"server",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"x-request-id",
+    }
+)
+
+
+def request_head(
+    method: str, target: bytes, upstream: Upstream, scope: Scope, authorization: bytes
+) -> bytearray:
+    """The first line and the gateway's own headers; the caller adds others and the empty line."""
+    if any(byte <= 0x20 or byte >= 0x7F for byte in target):
+        raise AmbiguousRequest("The path or the query holds characters that have no place there.")
+    head = bytearray(b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method.encode(), target, upstream.authority))
+    head += b"x-request-id: %b\r\n" % Context.of(scope).request_id.encode()
+    if authorization:
+        head += b"authorization: %b\r\n" % authorization
+    traceparent = tracing.current()
+    if traceparent is not None:
+        head += b"traceparent: %b\r\n" % traceparent.encode()
+    return head
+
+
+async def forward(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    upstream: Upstream,
+    incoming: Incoming,
+    authorization: bytes,
+) -> None:
+    """Raises ClientGone, UpstreamUnavailable, UpstreamTimeout, and what `receive` raises."""
+    method: str = scope["method"]
+    query: bytes = scope["query_string"]
+    path: bytes = scope["raw_path"]
+    # A service need not know HEAD: it is asked as by GET, and our server leaves the body out.
+    asked = "GET" if method == "HEAD" else method
+    head = request_head(asked, b"%b?%b" % (path, query) if query else path, upstream, scope, authorization)
+    for name, value in incoming.passed_on:
+        head += b"%b: %b\r\n" % (name, value)
+    if incoming.chunked:
+        head += b"transfer-encoding: chunked\r\n"
+    elif incoming.content_length is not None:
+        head += b"content-length: %d\r\n" % incoming.content_length
+    head += b"\r\n"
+    upload = (
+        Upload(receive, chunked=incoming.chunked, upstream_timeout=upstream.timeout)
+        if incoming.has_body
+        else None
+    )
+    async with upstream.exchange(bytes(head), safe=asked == "GET", upload=upload) as connection:
+        await _pass_back(connection, upstream, send)
+
+
+async def _pass_back(connection: Connection, upstream: Upstream, send: Send) -> None:
+    headers = [header for header in connection.headers if header[0] not in _DROPPED]
+    await send({"type": "http.response.start", "status": connection.status, "headers": headers})
+    try:
+        more = True
+        while more:
+            chunk = await upstream.read(connection)
+            more = not connection.complete
+            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+    except (UpstreamTimeout, UpstreamUnavailable) as problem:
+        # The status is on its way: what is left is to stop before the end, so that the server hangs up.
+        log.warning("a response broke off", extra={"upstream": upstream.service, "reason": problem.code()})

@@ -1,0 +1,50 @@
+"""What the gateway is told by its environment: who signs, who answers, and how much anybody may ask."""
+
+from pydantic import Field, HttpUrl, SecretStr, model_validator
+
+from crm_gateway.jwks import import_key_set
+from crm_shared.callers import import_key
+from crm_shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Durations are in seconds; UPSTREAMS and CORS_ORIGINS are JSON."""
+
+    service: str = "gateway"
+
+    issuer: str
+    audience: str
+    issuer_key: str | None = None
+    """The issuer's public keys, a JWK or a JWK set in JSON; give this or `jwks_url`."""
+    jwks_url: HttpUrl | None = None
+    internal_private_key: SecretStr
+
+    upstreams: dict[str, str]
+    """Base URL per service, such as {"profiles": "http://profiles:8000"}."""
+    upstream_connections: int = Field(default=64, ge=1)
+    upstream_keep_alive: float = 4.0
+    """Shorter than the services' own (uvicorn: 5), so that it is rarely they who close."""
+    upstream_timeout: float = 5.0
+    summary_timeout: float = 0.8
+    """For each section of a composed answer; all are asked at once, so this bounds the whole."""
+
+    breaker_failures: int = Field(default=5, ge=1)
+    breaker_cooldown: float = 2.0
+
+    rate_limit_requests: int = Field(default=6000, ge=1)
+    rate_limit_window: int = Field(default=60, ge=1)
+    cors_origins: frozenset[str] = frozenset()
+
+    @model_validator(mode="after")
+    def _keys_can_be_used(self) -> "Settings":
+        if (self.issuer_key is None) == (self.jwks_url is None):
+            raise ValueError("give exactly one of ISSUER_KEY and JWKS_URL")
+        if self.issuer_key is not None:
+            import_key_set(self.issuer_key)
+        if self.jwks_url is not None and self.jwks_url.scheme != "https" and self.environment != "local":
+            raise ValueError("JWKS_URL must be https")
+        if not import_key(self.internal_private_key.get_secret_value()).is_private:
+            raise ValueError("INTERNAL_PRIVATE_KEY must hold the private part: the gateway signs with it")
+        if "*" in self.cors_origins:
+            raise ValueError("CORS_ORIGINS lists origins; everybody is not one")
+        return self
