@@ -47,7 +47,7 @@ class Due:
 class DueHandler(Protocol):
     """Does the work for all that is due, in order of instant, in the caller's transaction; `at` is now."""
 
-    def __call__(self, session: AsyncSession, due: Sequence[Due], *, at: datetime) -> Awaitable[None]: ...
+    def __call__(self, session: AsyncSession, due: Sequence[Due], /, *, at: datetime) -> Awaitable[None]: ...
 
 
 class DueWork:
