@@ -31,7 +31,8 @@ _ARRIVED = select(
     bindparam("at", type_=Inbox.received_at.type),
 )
 _CLAIM = (
-    insert(Inbox)
+    # The table and not the class: the ORM would take the arrays for its columns' values.
+    insert(SharedBase.metadata.tables[Inbox.__tablename__])
     .from_select(["consumer", "source", "event_id", "received_at"], _ARRIVED)
     .on_conflict_do_nothing()
     .returning(Inbox.source, Inbox.event_id)
