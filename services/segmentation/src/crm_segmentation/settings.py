@@ -1,9 +1,9 @@
-"""What the segmentation service is told by its environment."""
+"""What segmentation is told by its environment."""
 
 from crm_shared.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """The common settings are all it needs."""
+    """Nothing beyond what every service has: thresholds, currency, day and time zone are data."""
 
     service: str = "segmentation"
