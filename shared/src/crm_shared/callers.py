@@ -125,7 +125,7 @@ class Verifier:
                 scopes=frozenset(map(Scope, claims["scopes"])),
                 customer_id=UUID(claims["customer_id"]) if "customer_id" in claims else None,
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
             raise InvalidToken("The token's claims are incomplete.") from error
         if issued_at > at + _LEEWAY:
             raise InvalidToken("The token is not valid yet.")

@@ -20,7 +20,7 @@ def check(body: bytes, max_depth: int) -> None:
     if body.count(b"[") + body.count(b"{") > max_depth and _deeper(body, max_depth):
         raise NestedTooDeeply(f"JSON may be nested {max_depth} levels deep.")
     if b"\\u0000" in body and any(escape[1] for escape in _ESCAPES.finditer(body)):
-        raise NulCharacter
+        raise NulCharacter("Text cannot hold U+0000.")
     try:
         body.decode()
     except UnicodeDecodeError as error:

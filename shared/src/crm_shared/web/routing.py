@@ -56,7 +56,7 @@ class Route(APIRoute):
             self._check_parameters(request)
             if self.body_type is not None:
                 await self._check_body(request, self.body_type)
-            return await self.answer(request, context, handle)
+            return _unchanged(request, await self.answer(request, context, handle))
 
         return guarded
 
@@ -65,7 +65,7 @@ class Route(APIRoute):
 
     def _check_parameters(self, request: Request) -> None:
         if "\0" in request.scope["path"]:
-            raise bodies.NulCharacter
+            raise bodies.NulCharacter("A path cannot hold U+0000.")
         accept = request.headers.get("accept")
         if accept is not None and not any(
             part.split(";", 1)[0].strip().lower() in _ANSWERED for part in accept.split(",")
@@ -97,6 +97,16 @@ class Route(APIRoute):
             raise WrongContentType("Send application/json.")
         settings: ServiceSettings = request.app.state.settings
         bodies.check(body, settings.max_json_depth)
+
+
+def _unchanged(request: Request, response: Response) -> Response:
+    """A 304 in the place of what the caller has already."""
+    known = request.headers.get("if-none-match")
+    etag = response.headers.get("etag")
+    if known is None or etag is None or request.method != "GET" or response.status_code != 200:
+        return response
+    tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
+    return Response(status_code=304, headers={"etag": etag}) if tags & {etag, "*"} else response
 
 
 def _permission(dependant: Dependant) -> Permission | None:
