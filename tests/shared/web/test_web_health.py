@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from crm_shared.health import Check, Health, NotReady
 from crm_shared.metrics import Metrics
 from crm_shared.settings import ServiceSettings
-from crm_shared.web.health import Check, Health, NotReady
 
 
 async def well() -> None: ...

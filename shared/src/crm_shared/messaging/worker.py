@@ -15,6 +15,7 @@ from crm_shared.contracts.base import Event
 from crm_shared.database import create_engine, create_sessions, unavailable
 from crm_shared.due import DueWork
 from crm_shared.due import run as run_due
+from crm_shared.health import Check, Health, NotReady, database_answers, migrations_at_head
 from crm_shared.jobs import Jobs
 from crm_shared.jobs import run as run_job
 from crm_shared.messaging import housekeeping
@@ -26,7 +27,6 @@ from crm_shared.metrics import Metrics
 from crm_shared.settings import ServiceSettings
 from crm_shared.subscriptions import Subscriptions
 from crm_shared.tracing import Tracer
-from crm_shared.web.health import Check, Health, NotReady, database_answers, migrations_at_head
 
 log = logging.getLogger(__name__)
 

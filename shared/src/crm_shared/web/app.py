@@ -12,13 +12,13 @@ from crm_shared import logs
 from crm_shared.callers import Verifier
 from crm_shared.clock import Clock, SystemClock
 from crm_shared.database import create_engine, create_sessions
+from crm_shared.health import Health, database_answers, migrations_at_head
 from crm_shared.metrics import Metrics
 from crm_shared.pages import Cursors
 from crm_shared.settings import ServiceSettings
 from crm_shared.tracing import Tracer
 from crm_shared.web import openapi, problems
 from crm_shared.web.dead_letters import dead_letters_router
-from crm_shared.web.health import Health, database_answers, migrations_at_head
 from crm_shared.web.middleware import Authentication, RequestMiddleware
 from crm_shared.web.routing import Route
 
