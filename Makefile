@@ -41,7 +41,7 @@ check: test-env ## style, types, arrows between modules, drift of contracts, Ope
 	@$(BIN)/lint-imports
 	@$(PY) -m crm_shared.contracts.catalogue check
 	@$(PY) -m crm_gateway.openapi check
-	@$(PY) -m crm_local.migrations check
+	@$(PY) -m crm_local.revisions check
 
 bench: test-env ## what it costs, as ratios to its ceilings
 	@$(PY) -m tests.bench $(ARGS)
@@ -53,7 +53,7 @@ contracts: test-env ## write the snapshot of the events' contracts
 	@$(PY) -m crm_shared.contracts.catalogue write
 
 revision: test-env ## write a migration: make revision service=tickets message="add priority"
-	@$(PY) -m crm_local.migrations revision $(service) "$(message)"
+	@$(PY) -m crm_local.revisions revision $(service) "$(message)"
 
 lock: test-env ## make the requirement files anew; make lock ARGS=--upgrade takes newer versions
 	@deploy/lock.sh $(ARGS)

@@ -1,6 +1,6 @@
 """Migrations on a throw-away database: do they make what the models say, and if not, what is to be written?
 
-`python -m crm_local.migrations check`, and `python -m crm_local.migrations revision tickets "add priority"`.
+`python -m crm_local.revisions check`, and `python -m crm_local.revisions revision tickets "add priority"`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ async def revision(server_url: str, service: str, message: str) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m crm_local.migrations", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m crm_local.revisions", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("check")
     write = commands.add_parser("revision")
