@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -54,12 +54,12 @@ class Broker(Protocol):
     bootstrap_servers: str
     durable: bool
 
-    async def die(self) -> None: ...
+    def die(self) -> None: ...
 
-    async def come_back(self) -> None:
+    def come_back(self) -> None:
         """With what it had, if it can remember anything."""
 
-    async def come_back_empty(self) -> None: ...
+    def come_back_empty(self) -> None: ...
 
 
 class EmbeddedBroker:
@@ -68,15 +68,9 @@ class EmbeddedBroker:
     def __init__(self) -> None:
         self._broker = Kafka(free_port())
         self.bootstrap_servers = self._broker.bootstrap_servers
-        self._broker.start()
-
-    async def die(self) -> None:
-        self._broker.kill()
-
-    async def come_back(self) -> None:
-        self._broker.start()
-
-    come_back_empty = come_back
+        self.die = self._broker.kill
+        self.come_back = self.come_back_empty = self._broker.start
+        self.come_back()
 
 
 class ApacheBroker:
@@ -85,29 +79,21 @@ class ApacheBroker:
     def __init__(self, home: Path) -> None:
         self._broker = ApacheKafka(home, free_port())
         self.bootstrap_servers = self._broker.bootstrap_servers
+        self.die = self._broker.kill
+        self.come_back = self._broker.start
+        self.come_back()
 
-    async def die(self) -> None:
-        self._broker.kill()
-
-    async def come_back(self) -> None:
-        await self._broker.start()
-
-    async def come_back_empty(self) -> None:
+    def come_back_empty(self) -> None:
         self._broker.wipe()
-        await self._broker.start()
+        self._broker.start()
 
 
-@pytest_asyncio.fixture(scope="session")
-async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Broker]:
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """The embedded broker, or Apache Kafka when CRM_TEST_KAFKA says so."""
-    made: Broker
-    if APACHE:
-        made = ApacheBroker(tmp_path_factory.mktemp("kafka"))
-        await made.come_back()
-    else:
-        made = EmbeddedBroker()
+    made = ApacheBroker(tmp_path_factory.mktemp("kafka")) if APACHE else EmbeddedBroker()
     yield made
-    await made.die()
+    made.die()
 
 
 class EffectsBase(DeclarativeBase):
@@ -255,12 +241,12 @@ async def service(postgres_url: str, broker: Broker, signer: Signer) -> AsyncIte
                 await connection.execute(text(f"CREATE DATABASE {name}"))
             settings = ServiceSettings(
                 service=name,
-                database_url=f"{postgres_url.rsplit('/', 1)[0]}/{name}",  # type: ignore[arg-type]
+                database_url=f"{postgres_url.rsplit('/', 1)[0]}/{name}",
                 kafka_bootstrap_servers=broker.bootstrap_servers,
                 kafka_idempotence=APACHE,
                 kafka_fetch_max_wait_ms=20,
                 internal_public_key=signer.public_key,
-                cursor_secret="cursors of the tests, thirty-two bytes and more",  # type: ignore[arg-type]
+                cursor_secret="cursors of the tests, thirty-two bytes and more",
                 internal_port=free_port(),
             )
             engine = create_engine(settings)

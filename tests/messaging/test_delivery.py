@@ -1,6 +1,5 @@
 """Events through a real broker: each once, in order, whatever the workers and the database go through."""
 
-from collections.abc import Sequence
 from random import Random
 
 from crm_shared.ids import uuid7
