@@ -12,36 +12,61 @@ class ServiceSettings(BaseSettings):
     Each field is read from the environment variable of its name in upper case. Durations are in seconds.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", secrets_dir=None, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True
+    )
 
     service: str
+    """name of the service, as in its topic and its database"""
     environment: str = "local"
+    """where this runs; in log lines and spans"""
     release: str = "dev"
+    """what runs; in `/version`, log lines and spans"""
 
     database_url: PostgresDsn
+    """the service's own database, as the role that serves (migrations: as its owner)"""
     pool_size: int = Field(default=10, ge=1, le=100)
+    """database connections of a process"""
     pool_timeout: float = 2.0
+    """how long a request waits for a connection before it is answered 503"""
     statement_timeout: float = 5.0
+    """after which the database gives a statement up"""
 
     kafka_bootstrap_servers: str
+    """host:port of some brokers, with commas between"""
     kafka_idempotence: bool = True
+    """idempotent producer; false only for a broker that has none"""
     kafka_fetch_max_wait_ms: int = 100
+    """how long the broker may hold a fetch back to fill it"""
     kafka_replication_factor: int = 1
+    """of topics that are created; 3 in production"""
     topic_retention_days: int = Field(default=7, ge=1)
+    """how long events stay on their topics"""
     outbox_retention_days: int = 28
+    """how long sent events are kept, to fill an emptied broker again"""
     inbox_retention_days: int = 35
+    """how long an event is recognised when it comes again; longer than any of the above"""
 
     internal_public_key: str
+    """Ed25519 key (JWK in JSON, or PEM) by which the gateway's tokens are verified"""
     cursor_secret: SecretStr = Field(min_length=32)
+    """signs paging cursors; the same for all replicas"""
 
     internal_host: str = "127.0.0.1"
+    """address of health and metrics"""
     internal_port: int = 9000
+    """port of health and metrics: /livez /readyz /metrics /version"""
     max_body_bytes: int = 1024 * 1024
+    """longest request body"""
     max_json_depth: int = 32
+    """deepest nesting of a JSON body"""
     problem_base_url: str = "https://crm.example/problems/"
+    """prefix of a problem's `type`"""
 
     log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR"""
     otlp_endpoint: str | None = None
+    """OpenTelemetry collector (OTLP over HTTP); absent: no spans, ids are carried on all the same"""
 
     @model_validator(mode="after")
     def _redeliveries_are_recognised(self) -> "ServiceSettings":
