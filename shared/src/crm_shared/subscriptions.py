@@ -59,6 +59,10 @@ class Subscriptions:
         return self._by_type.get(type)
 
     @property
+    def types(self) -> list[str]:
+        return sorted(self._by_type)
+
+    @property
     def topics(self) -> list[str]:
         return sorted({subscription.event_class.topic() for subscription in self._by_type.values()})
 
