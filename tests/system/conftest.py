@@ -1,11 +1,10 @@
 """One whole system for all system tests: real processes, a real broker, the demo's data."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
+from tests.system.demo import run_demo
 
 from crm_local.apache_kafka import ApacheKafka
 from crm_local.ports import free_block
@@ -32,23 +31,3 @@ def system(tmp_path_factory: pytest.TempPathFactory, broker: ApacheKafka | None)
     with System.throwaway(tmp_path_factory.mktemp("system"), broker=broker).start() as started:
         run_demo(started)
         yield started
-
-
-def run_demo(system: System, *options: str) -> str:
-    """Run the demo as a user would; what it printed. It fails when its reconciliation does."""
-    demo = start_demo(system, *options)
-    output, _ = demo.communicate(timeout=300)
-    assert demo.returncode == 0, output
-    return output
-
-
-def start_demo(system: System, *options: str) -> subprocess.Popen[str]:
-    """The demo in the background."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "crm_local", "demo", *options],
-        env={**os.environ, "CRM_HOME": str(system.home.folder), "COLUMNS": "120"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )

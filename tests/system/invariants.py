@@ -1,4 +1,4 @@
-"""What must hold in a system once it has come to rest, whatever was done to it: one checker for every fault."""
+"""What must hold in a system that has come to rest, whatever was done to it: one checker for all faults."""
 
 import asyncio
 import subprocess
@@ -37,7 +37,8 @@ async def _outbox(name: str, connection: asyncpg.Connection) -> list[str]:
         found.append(f"{name}: {unsent} events are not sent")
     gaps = await connection.fetch(
         """
-        SELECT subject FROM outbox WHERE type NOT LIKE '%.erasure.%' GROUP BY split_part(type, '.', 2), subject
+        SELECT subject FROM outbox WHERE type NOT LIKE '%.erasure.%'
+        GROUP BY split_part(type, '.', 2), subject
         HAVING count(*) <> max(version) - min(version) + 1 OR count(DISTINCT version) <> count(*)
         """
     )
