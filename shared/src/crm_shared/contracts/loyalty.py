@@ -16,7 +16,7 @@ class PointsMoved(Event):
 
     account_id: UUID
     points: int = Field(ge=0, description="how many points this movement was about")
-    balance: int = Field(description="points that the customer owns, held ones included")
+    balance: int = Field(description="points that the customer owns in all accounts, held ones included")
     held: int = Field(ge=0, description="of these, points reserved by holds")
     transaction_id: UUID | None = None
     reference: str = Field(description="what it was for, unique within its source")
@@ -30,7 +30,7 @@ class PointsEarned(PointsMoved):
 
     lot_id: UUID
     expires_at: datetime | None = None
-    rule: str | None = Field(default=None, description="key of the earning rule")
+    rule: str | None = Field(default=None, description="key of the earning rule, when one rule gave them all")
     rule_version: int | None = None
 
 
@@ -40,6 +40,14 @@ class PointsSpent(PointsMoved):
     type: ClassVar[str] = "loyalty.points.spent.v1"
 
     hold_id: UUID | None = None
+
+
+class PointsAdjusted(PointsMoved):
+    """Somebody put the customer's points right by hand."""
+
+    type: ClassVar[str] = "loyalty.points.adjusted.v1"
+
+    change: int = Field(description="what was added; negative: taken away")
 
 
 class PointsHeld(PointsMoved):

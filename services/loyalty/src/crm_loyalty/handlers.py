@@ -1,0 +1,104 @@
+"""What loyalty does when something happens to customers and their purchases."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_loyalty import accounts, earning_rules, ledger
+from crm_loyalty.announcements import MOVEMENTS
+from crm_loyalty.earning import Purchase, evaluate
+from crm_loyalty.models import Base
+from crm_loyalty.postings import Earn
+from crm_shared import customers, erasure
+from crm_shared.contracts.base import Event
+from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
+from crm_shared.contracts.profiles import (
+    CustomerCreated,
+    CustomerErased,
+    CustomerMerged,
+    CustomerUnmerged,
+    PurchaseRecorded,
+)
+from crm_shared.outbox import publish
+from crm_shared.subscriptions import Subscriptions
+
+PUBLISHED: tuple[type[Event], ...] = (*MOVEMENTS, LoyaltyErasureConfirmed)
+
+subscriptions = Subscriptions()
+
+
+@subscriptions.on(PurchaseRecorded)
+async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at: datetime) -> None:
+    """Give what the earning rules say for each purchase; a purchase that earns nothing leaves no trace."""
+    rules = await earning_rules.in_force(session)
+    postings = []
+    for event in events:
+        earned = evaluate(Purchase(event.occurred_at, event.total.amount, event.total.currency), rules)
+        if earned.points:
+            postings.append(
+                Earn(
+                    customer_id=event.customer_id,
+                    source=event.envelope.source,
+                    reference=str(event.id),
+                    effective_at=event.occurred_at,
+                    cause=event,
+                    points=earned.points,
+                    explanation=earned.lines,
+                )
+            )
+    if postings:
+        for verdict in await ledger.post(session, postings, at=at):
+            verdict.accepted()
+
+
+@subscriptions.on(CustomerCreated)
+async def open_accounts(session: AsyncSession, events: Sequence[CustomerCreated], *, at: datetime) -> None:
+    await accounts.open_(session, {event.customer_id for event in events}, at=at)
+
+
+@subscriptions.on(CustomerMerged)
+async def join_accounts(session: AsyncSession, events: Sequence[CustomerMerged], *, at: datetime) -> None:
+    """The survivor owns the accounts of both from now on."""
+    for event in events:
+        await customers.link(
+            session,
+            Base.metadata,
+            absorbed=event.customer_id,
+            survivor=event.survivor_id,
+            merge_id=event.merge_id,
+            version=event.version,
+        )
+    # So that every id that ever meant somebody leads to an account, and by it to its owner.
+    both = {id for event in events for id in (event.customer_id, event.survivor_id)}
+    await accounts.open_(session, both, at=at)
+
+
+@subscriptions.on(CustomerUnmerged)
+async def part_accounts(session: AsyncSession, events: Sequence[CustomerUnmerged], *, at: datetime) -> None:
+    """Each account goes back to whom it was opened for, with what its lots have left."""
+    for event in events:
+        await customers.unlink(session, Base.metadata, absorbed=event.customer_id, merge_id=event.merge_id)
+
+
+@subscriptions.on(CustomerErased)
+async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased], *, at: datetime) -> None:
+    """Clear all words about the customers; the books stay, under an id that leads to nobody."""
+    for event in events:
+        receipt = await erasure.erase(
+            session,
+            Base.metadata,
+            event.customer_id,
+            erasure_id=event.erasure_id,
+            at=at,
+            lasting=[LoyaltyErasureConfirmed],
+        )
+        confirmed = LoyaltyErasureConfirmed(
+            customer_id=event.customer_id,
+            version=1,
+            erasure_id=event.erasure_id,
+            service_name="loyalty",
+            removed=receipt.removed,
+            kept=receipt.kept,
+        )
+        publish(session, confirmed, at=at, cause=event)

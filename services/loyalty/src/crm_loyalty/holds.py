@@ -1,0 +1,70 @@
+"""Holds: points that are reserved, and given back by themselves when nobody captures them in time."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_loyalty import accounts, ledger
+from crm_loyalty.models import Hold, HoldState
+from crm_loyalty.postings import Movement, RunOut
+from crm_shared.due import Due, DueWork
+from crm_shared.pages import Cursors, Key, Listing, paginate
+
+SOURCE = "/crm/loyalty"
+
+due_work = DueWork()
+
+
+async def of(session: AsyncSession, movement: Movement) -> Hold:
+    """The hold that the movement placed or resolved."""
+    return (await session.scalars(select(Hold).where(Hold.id == movement.hold_id))).one()
+
+
+async def list_(
+    session: AsyncSession,
+    customer_id: UUID,
+    *,
+    state: HoldState | None,
+    cursors: Cursors,
+    cursor: str | None,
+    limit: int,
+) -> Listing[Hold]:
+    """The customer's holds, newest first."""
+    owner = (await accounts.owned(session, customer_id))[0].customer_id
+    statement = select(Hold).where(Hold.customer_id == owner)
+    if state is not None:
+        statement = statement.where(Hold.state == state)
+    return await paginate(
+        session,
+        statement,
+        [Key(Hold.id, descending=True)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+        filters=[str(customer_id), state],
+    )
+
+
+@due_work.on(ledger.HOLD)
+async def run_out(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Give back what is still held now that its time is over; what was resolved before is left alone."""
+    rows = await session.execute(
+        select(Hold.id, Hold.origin_customer_id, Hold.expires_at).where(
+            Hold.id.in_([one.ref for one in due]), Hold.state == HoldState.OPEN
+        )
+    )
+    postings = [
+        RunOut(
+            customer_id=row.origin_customer_id,
+            source=SOURCE,
+            reference=f"hold {row.id} ran out",
+            effective_at=row.expires_at,
+            hold_id=row.id,
+        )
+        for row in rows
+    ]
+    if postings:
+        await ledger.post(session, postings, at=at)

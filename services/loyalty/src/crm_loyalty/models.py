@@ -1,0 +1,246 @@
+"""The tables of the points ledger: what may never change is apart from what does."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from crm_shared.customers import OwnedByCustomer
+from crm_shared.database import TYPES, Json, enum_column, new_metadata
+from crm_shared.erasure import POLICY, Delete, Keep, Redact
+from crm_shared.ids import uuid7
+from crm_shared.migrations import APPEND_ONLY
+
+BOOKKEEPING = "points are a liability: the books stay, under an id that no longer leads to anybody"
+
+
+class Kind(StrEnum):
+    """What a transaction did."""
+
+    EARN = "earn"
+    SPEND = "spend"
+    ADJUST = "adjust"
+    HOLD = "hold"
+    CAPTURE = "capture"
+    RELEASE = "release"
+    RUN_OUT = "run_out"
+
+
+class ProgrammeAccount(StrEnum):
+    """The programme's side of every entry; nobody keeps its balance, for all postings would wait for it."""
+
+    ISSUED = "issued"
+    REDEEMED = "redeemed"
+    ADJUSTED = "adjusted"
+
+
+class HoldState(StrEnum):
+    """Where a hold stands; only an open one reserves points."""
+
+    OPEN = "open"
+    CAPTURED = "captured"
+    RELEASED = "released"
+    RAN_OUT = "ran_out"
+
+
+class Base(DeclarativeBase):
+    metadata = new_metadata()
+    type_annotation_map = TYPES
+
+
+class Account(OwnedByCustomer, Base):
+    """The points written under one customer id; after a merge the survivor owns several."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        UniqueConstraint("origin_customer_id"),
+        CheckConstraint("balance >= 0", name="balance_not_negative"),
+        CheckConstraint("held BETWEEN 0 AND balance", name="held_within_balance"),
+        {"info": {POLICY: Keep(BOOKKEEPING)}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    # The unique constraint is the index.
+    origin_customer_id: Mapped[UUID] = mapped_column()
+    version: Mapped[int] = mapped_column(default=1)
+    balance: Mapped[int] = mapped_column(default=0)
+    """Points owned, held ones included: the sum of the account's entries and of what its lots have left."""
+    held: Mapped[int] = mapped_column(default=0)
+    opened_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+class Transaction(Base):
+    """One posting that had its effect; (source, reference) is unique for ever: nothing has it twice."""
+
+    __tablename__ = "transactions"
+    __table_args__ = (UniqueConstraint("source", "reference"), {"info": {APPEND_ONLY: True}})
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    kind: Mapped[Kind] = mapped_column(enum_column(Kind))
+    source: Mapped[str]
+    """Who asked for it: the source of an event, or a principal."""
+    reference: Mapped[str]
+    """What that source calls it: the id of an event, or an operation and its idempotency key."""
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
+    """The account that it was addressed to."""
+    version: Mapped[int]
+    """That account's, after it."""
+    points: Mapped[int]
+    """How many it was about; negative only where an adjustment took points away."""
+    balance: Mapped[int]
+    """What the owner had after it, in all accounts; `held` likewise."""
+    held: Mapped[int]
+    hold_id: Mapped[UUID | None]
+    explanation: Mapped[list[Json]] = mapped_column(JSONB)
+    """One line per earning rule that gave points."""
+    effective_at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
+    reason: Mapped["Reason | None"] = relationship(lazy="raise", viewonly=True)
+
+
+class Reason(OwnedByCustomer, Base):
+    """Why somebody moved points, in their own words: apart from the books, so that it can be erased."""
+
+    __tablename__ = "reasons"
+    __table_args__ = ({"info": {POLICY: Delete()}},)
+
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transactions.id"), primary_key=True)
+    text: Mapped[str]
+
+
+class Entry(Base):
+    """Points that came to one account or left it; the entries of a transaction add up to zero."""
+
+    __tablename__ = "entries"
+    __table_args__ = (
+        CheckConstraint("amount <> 0", name="amount_not_zero"),
+        CheckConstraint("num_nonnulls(account_id, programme_account) = 1", name="one_account"),
+        Index(
+            "ix_entries_account",
+            "account_id",
+            "recorded_at",
+            "id",
+            postgresql_where=text("account_id IS NOT NULL"),
+        ),
+        Index("ix_entries_transaction_id", "transaction_id"),
+        {"info": {APPEND_ONLY: True}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transactions.id"))
+    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id"))
+    programme_account: Mapped[ProgrammeAccount | None] = mapped_column(enum_column(ProgrammeAccount))
+    amount: Mapped[int]
+    recorded_at: Mapped[datetime]
+    transaction: Mapped[Transaction] = relationship(lazy="raise", viewonly=True)
+
+
+class Lot(Base):
+    """Points that came together and expire together; spends take what expires first, then what is older."""
+
+    __tablename__ = "lots"
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("remaining BETWEEN 0 AND amount", name="remaining_within_amount"),
+        Index(
+            "ix_lots_open",
+            "account_id",
+            "expires_at",
+            "earned_at",
+            "id",
+            postgresql_where=text("remaining > 0"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transactions.id"))
+    amount: Mapped[int]
+    remaining: Mapped[int]
+    earned_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    """None: never."""
+
+
+class Allocation(Base):
+    """Which lot a transaction took points from: what a refund needs to give back what was spent."""
+
+    __tablename__ = "allocations"
+    __table_args__ = (
+        CheckConstraint("points > 0", name="points_positive"),
+        Index("ix_allocations_lot_id", "lot_id"),
+        {"info": {APPEND_ONLY: True}},
+    )
+
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transactions.id"), primary_key=True)
+    lot_id: Mapped[UUID] = mapped_column(ForeignKey("lots.id"), primary_key=True)
+    points: Mapped[int]
+
+
+class Hold(OwnedByCustomer, Base):
+    """Points reserved until they are captured, released, or the hold runs out; it ends once."""
+
+    __tablename__ = "holds"
+    __table_args__ = (
+        CheckConstraint("points > 0", name="points_positive"),
+        CheckConstraint("(state = 'open') = (resolved_at IS NULL)", name="resolved_once_not_open"),
+        Index("ix_holds_open", "customer_id", "expires_at", postgresql_where=text("state = 'open'")),
+        {
+            "info": {
+                POLICY: Redact(("reference",), "the books stay; what the hold was for, in words, is cleared")
+            }
+        },
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transactions.id"))
+    points: Mapped[int]
+    state: Mapped[HoldState] = mapped_column(enum_column(HoldState), default=HoldState.OPEN)
+    reference: Mapped[str | None]
+    """What it is for, in the words of who placed it."""
+    placed_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+
+
+class HoldPart(Base):
+    """How much of a hold is reserved in which account."""
+
+    __tablename__ = "hold_parts"
+    __table_args__ = (
+        CheckConstraint("points > 0", name="points_positive"),
+        {"info": {APPEND_ONLY: True}},
+    )
+
+    hold_id: Mapped[UUID] = mapped_column(ForeignKey("holds.id"), primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    points: Mapped[int]
+
+
+class EarningRule(Base):
+    """One version of a rule that gives points for purchases; a change is a new version, the old ones stay."""
+
+    __tablename__ = "earning_rules"
+    __table_args__ = (
+        CheckConstraint("points > 0 AND per_amount > 0", name="rate_positive"),
+        CheckConstraint("valid_until > valid_from", name="valid_until_after_from"),
+        # Rows that migrations put in stay when tests empty the database.
+        {"info": {APPEND_ONLY: True}, "comment": "seed"},
+    )
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    description: Mapped[str]
+    currency: Mapped[str]
+    points: Mapped[int]
+    per_amount: Mapped[int]
+    """Minor units of the currency: so many points for each whole such amount of a purchase."""
+    active: Mapped[bool]
+    valid_from: Mapped[datetime | None]
+    valid_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]

@@ -1,0 +1,40 @@
+"""The programme in figures, each with its definition."""
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_loyalty.models import Account, Entry, ProgrammeAccount
+from crm_loyalty.schemas import FigureOut, ProgrammeOut
+
+
+async def get(session: AsyncSession) -> ProgrammeOut:
+    """Figures of one instant: issued + adjusted − redeemed = outstanding."""
+    given = {
+        account: select(-func.coalesce(func.sum(Entry.amount), 0))
+        .where(Entry.programme_account == account)
+        .scalar_subquery()
+        .label(account.value)
+        for account in ProgrammeAccount
+    }
+    row = (
+        await session.execute(
+            select(
+                func.count(Account.id).label("accounts"),
+                func.coalesce(func.sum(Account.balance), 0).label("outstanding"),
+                func.coalesce(func.sum(Account.held), 0).label("held"),
+                *given.values(),
+            )
+        )
+    ).one()
+    return ProgrammeOut(
+        accounts=_figure(row.accounts, "accounts opened: one per customer id ever heard of"),
+        issued=_figure(row.issued, "points ever given by earning rules"),
+        redeemed=_figure(-row.redeemed, "points ever spent, captured holds included"),
+        adjusted=_figure(row.adjusted, "points given by hand, less those taken by hand"),
+        outstanding=_figure(row.outstanding, "points that customers have now, held ones included"),
+        held=_figure(row.held, "of the outstanding points, those reserved by open holds"),
+    )
+
+
+def _figure(value: int, definition: str) -> FigureOut:
+    return FigureOut(value=int(value), definition=definition)

@@ -1,0 +1,90 @@
+"""Earning rules over HTTP."""
+
+from typing import Annotated
+
+from fastapi import Header, Path, Response
+
+from crm_loyalty import earning_rules
+from crm_loyalty.errors import EarningRuleNotFound
+from crm_loyalty.models import EarningRule
+from crm_loyalty.routes.accounts import MANAGERS, STAFF
+from crm_loyalty.schemas import EarningRuleIn, EarningRuleOut, RuleKey
+from crm_shared.callers import Role
+from crm_shared.etags import IfMatchMissing, StaleVersion, etag
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import (
+    CurrentCaller,
+    CurrentClock,
+    CurrentCursors,
+    Cursor,
+    IfMatch,
+    Limit,
+    Session,
+    allow,
+)
+
+router = Router(tags=["earning rules"])
+
+Key = Annotated[RuleKey, Path(description="lower-case words with hyphens", examples=["base"])]
+IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="`*`: only if there is none yet")]
+
+
+@router.get(
+    "/v1/earning-rules",
+    response_model=Page[EarningRuleOut],
+    dependencies=[allow(*STAFF, Role.PARTNER)],
+    responses=documented(InvalidCursor),
+)
+async def list_earning_rules(
+    session: Session, cursors: CurrentCursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> Listing[EarningRule]:
+    """List the rules in force, by key; what several of them give for one purchase is added up."""
+    return await earning_rules.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+
+
+@router.get(
+    "/v1/earning-rules/{key}",
+    response_model=EarningRuleOut,
+    dependencies=[allow(*STAFF, Role.PARTNER)],
+    responses=documented(EarningRuleNotFound),
+)
+async def get_earning_rule(session: Session, response: Response, key: Key) -> EarningRule:
+    """Read the newest version of a rule."""
+    rule = await earning_rules.get(session, key)
+    response.headers["ETag"] = etag(rule.version)
+    return rule
+
+
+@router.put(
+    "/v1/earning-rules/{key}",
+    response_model=EarningRuleOut,
+    dependencies=[allow(*MANAGERS)],
+    responses=documented(IfMatchMissing, StaleVersion),
+)
+async def put_earning_rule(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    response: Response,
+    key: Key,
+    body: EarningRuleIn,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> EarningRule:
+    """Write a rule's next version; it counts for purchases that arrive from now on.
+
+    Send If-Match with the version you replace, or `If-None-Match: *` for a new rule. Old versions are kept.
+    """
+    rule = await earning_rules.put(
+        session,
+        key,
+        body,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        at=clock.now(),
+        by=caller.subject,
+    )
+    response.headers["ETag"] = etag(rule.version)
+    return rule

@@ -1,0 +1,128 @@
+"""Holds over HTTP: reserve points, then capture or release them."""
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+
+from crm_loyalty import holds, ledger
+from crm_loyalty.errors import (
+    AccountNotFound,
+    HoldNotFound,
+    HoldRanOut,
+    HoldResolved,
+    InsufficientPoints,
+    ReferenceReused,
+)
+from crm_loyalty.models import Hold, HoldState
+from crm_loyalty.postings import Capture, PlaceHold, Release
+from crm_loyalty.routes.accounts import READERS, STAFF, Reference
+from crm_loyalty.schemas import HoldIn, HoldOut
+from crm_shared.callers import Role
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.web.idempotency import requires_key
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import (
+    CurrentClock,
+    CurrentCursors,
+    Cursor,
+    CustomerNotFound,
+    Limit,
+    Session,
+    allow,
+)
+
+router = Router(tags=["holds"])
+
+
+@router.get(
+    "/v1/accounts/{customer_id}/holds",
+    response_model=Page[HoldOut],
+    dependencies=[allow(*READERS, own="customer_id")],
+    responses=documented(AccountNotFound, CustomerNotFound, InvalidCursor),
+)
+async def list_holds(
+    session: Session,
+    cursors: CurrentCursors,
+    customer_id: UUID,
+    state: Annotated[HoldState | None, Query(description="only those in this state")] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Listing[Hold]:
+    """List holds, newest first."""
+    return await holds.list_(session, customer_id, state=state, cursors=cursors, cursor=cursor, limit=limit)
+
+
+@router.post(
+    "/v1/accounts/{customer_id}/holds",
+    status_code=201,
+    response_model=HoldOut,
+    dependencies=[allow(*STAFF, Role.CUSTOMER, own="customer_id"), requires_key],
+    responses=documented(AccountNotFound, CustomerNotFound, InsufficientPoints, ReferenceReused),
+)
+async def place_hold(
+    session: Session,
+    clock: CurrentClock,
+    reference: Reference,
+    customer_id: UUID,
+    body: HoldIn,
+) -> Hold:
+    """Reserve points for a while; what nobody captures in time is free again by itself."""
+    at = clock.now()
+    posting = PlaceHold(
+        customer_id=customer_id,
+        source=reference[0],
+        reference=reference[1],
+        effective_at=at,
+        points=body.points,
+        expires_at=at + timedelta(seconds=body.expires_in),
+        purpose=body.reference,
+    )
+    [verdict] = await ledger.post(session, [posting], at=at)
+    return await holds.of(session, verdict.accepted())
+
+
+@router.post(
+    "/v1/accounts/{customer_id}/holds/{hold_id}/capture",
+    response_model=HoldOut,
+    dependencies=[allow(*STAFF), requires_key],
+    responses=documented(AccountNotFound, HoldNotFound, HoldRanOut, HoldResolved, ReferenceReused),
+)
+async def capture_hold(
+    session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, hold_id: UUID
+) -> Hold:
+    """Spend what is held; refused once its time is over."""
+    at = clock.now()
+    posting = Capture(
+        customer_id=customer_id,
+        source=reference[0],
+        reference=reference[1],
+        effective_at=at,
+        hold_id=hold_id,
+    )
+    [verdict] = await ledger.post(session, [posting], at=at)
+    return await holds.of(session, verdict.accepted())
+
+
+@router.post(
+    "/v1/accounts/{customer_id}/holds/{hold_id}/release",
+    response_model=HoldOut,
+    dependencies=[allow(*STAFF), requires_key],
+    responses=documented(AccountNotFound, HoldNotFound, HoldRanOut, HoldResolved, ReferenceReused),
+)
+async def release_hold(
+    session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, hold_id: UUID
+) -> Hold:
+    """Give back what is held."""
+    at = clock.now()
+    posting = Release(
+        customer_id=customer_id,
+        source=reference[0],
+        reference=reference[1],
+        effective_at=at,
+        hold_id=hold_id,
+    )
+    [verdict] = await ledger.post(session, [posting], at=at)
+    return await holds.of(session, verdict.accepted())
