@@ -126,7 +126,12 @@ class ApacheKafka:
         return None if brokers else "has no broker in its cluster yet"
 
     def start(self, within: float = 60) -> None:
-        """Start it with the records of last time, or empty, as a new cluster, where there are none."""
+        """Start it with the records of last time, or empty, as a new cluster, where there are none.
+
+        One that runs is left alone.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
         self.prepare()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, start_new_session=True)

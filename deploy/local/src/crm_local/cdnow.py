@@ -84,16 +84,22 @@ def expected(lines: list[Line], thresholds: Json, day: date = LAST_DAY) -> Figur
 
     A point for each whole dollar of each purchase; levels by the thresholds as the service states them.
     """
-    bought: defaultdict[int, list[Line]] = defaultdict(list)
-    for line in lines:
-        bought[line.customer].append(line)
+    by_customer = levels(lines, thresholds, day)
     return Figures(
-        customers=len(bought),
+        customers=len(by_customer),
         purchases=len(lines),
         cents=sum(line.cents for line in lines),
         points=sum(line.cents // 100 for line in lines),
-        levels=dict(Counter(_level(own, thresholds, day) for own in bought.values())),
+        levels=dict(Counter(by_customer.values())),
     )
+
+
+def levels(lines: list[Line], thresholds: Json, day: date = LAST_DAY) -> dict[int, str]:
+    """Each customer's level on the day."""
+    bought: defaultdict[int, list[Line]] = defaultdict(list)
+    for line in lines:
+        bought[line.customer].append(line)
+    return {customer: _level(own, thresholds, day) for customer, own in bought.items()}
 
 
 def _level(bought: list[Line], thresholds: Json, day: date) -> str:

@@ -4,12 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
 
 from crm_local.home import AlreadyRunning, Home
+from crm_local.processes import answers
 from crm_local.system import System, SystemFailed
 from crm_local.tokens import mint
 from crm_shared.callers import Role
@@ -57,7 +59,9 @@ def status(arguments: Sequence[str]) -> int:
         return 0
     table = Table("process", "state", "pid", "restarts", box=None, pad_edge=False)
     for name, each in known["processes"].items():
-        table.add_row(name, each["state"], str(each["pid"] or ""), str(each["restarts"]))
+        port = urlsplit(each["health"]).port if each["health"] else None
+        why = answers(port)() if port else each["why"]
+        table.add_row(name, why or each["state"], str(each["pid"] or ""), str(each["restarts"]))
     console = Console(highlight=False)
     console.print(f"Process {known['pid']} is {known['state']}, gateway at {known['address']}\n")
     console.print(table)

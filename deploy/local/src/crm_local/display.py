@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -39,7 +40,9 @@ class Display:
 
     def tell(self, line: str) -> None:
         """One line, in plain words."""
-        self.console.print(Text(f"{self.elapsed:6.1f} s  {line}"), soft_wrap=True)
+        # That nobody reads any more, the terminal or the pipe being closed, must not disturb what runs.
+        with suppress(OSError, SystemExit):
+            self.console.print(Text(f"{self.elapsed:6.1f} s  {line}"), soft_wrap=True)
 
     def begin(self) -> None:
         """Show the table of processes from now on, where there is a terminal to redraw it on."""

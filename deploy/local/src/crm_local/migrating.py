@@ -30,7 +30,7 @@ def _remembered(memory: Path | None) -> dict[str, str]:
 
 
 def _fingerprint(package: str) -> str:
-    """Of all code that can say what the schema is and who may do what: the package's own and the shared one."""
+    """Of all code that can say what the schema is and who may do what: the package and the shared one."""
     digest = hashlib.sha256()
     for each in ("crm_shared", package):
         spec = find_spec(each)

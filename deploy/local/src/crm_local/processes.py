@@ -53,6 +53,8 @@ class Program:
     stage: Stage
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_signal: signal.Signals = signal.SIGTERM
+    health: str | None = None
+    """The address of its health and metrics, if it has one."""
 
 
 @dataclass

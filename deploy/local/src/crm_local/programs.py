@@ -57,8 +57,9 @@ class Plan:
 
     def _program(self, name: str, module: list[str], settings: dict[str, str], stage: Stage) -> Program:
         command = leashed([sys.executable, "-m", *module])
-        ready = answers(int(settings["INTERNAL_PORT"]))
-        return Program(name, lambda: command, ready, stage, settings)
+        port = int(settings["INTERNAL_PORT"])
+        health = f"http://{HOST}:{port}"
+        return Program(name, lambda: command, answers(port), stage, settings, health=health)
 
     def _settings(self, name: str, internal_port: int) -> dict[str, str]:
         settings = {

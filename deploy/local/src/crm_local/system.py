@@ -121,9 +121,7 @@ class System:
 
     def internal_address(self, process: str) -> str:
         """Where a process serves its health and metrics."""
-        name = process.removesuffix("-api")
-        port = self.facts["ports"][name if name.endswith("-worker") else f"{name}-internal"]
-        return f"http://127.0.0.1:{port}"
+        return str(self.facts["processes"][process]["health"])
 
     def token(self, role: Role | str, customer_id: UUID | None = None) -> str:
         """A fresh token of the role; for role customer, of that customer."""

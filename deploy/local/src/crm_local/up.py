@@ -5,8 +5,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import asyncpg
@@ -58,9 +57,9 @@ class Up:
         """Bring everything up, keep it, and take it down again whatever happened."""
         code = 0
         try:
-            with _stopped_by_signals():
-                await self._bring_up()
-                await asyncio.Event().wait()
+            _be_cancelled_by_signals()
+            await self._bring_up()
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             self._display.end()
             self._display.tell("stopping")
@@ -135,7 +134,14 @@ class Up:
         self._display.show(running)
         if self._facts:
             processes = {
-                name: {"pid": each.pid, "state": each.state, "restarts": each.restarts, "log": str(each.log)}
+                name: {
+                    "pid": each.pid,
+                    "state": each.state,
+                    "why": each.why,
+                    "restarts": each.restarts,
+                    "health": each.program.health,
+                    "log": str(each.log),
+                }
                 for name, each in running.items()
             }
             self._home.describe({**self._facts, "processes": processes})
@@ -175,21 +181,17 @@ def _facts(
     }
 
 
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """The first Ctrl-C, SIGTERM or hang-up cancels the task; later ones find it ending already."""
+def _be_cancelled_by_signals() -> None:
+    """The first Ctrl-C, SIGTERM or hang-up cancels this task; what it does then is not interrupted by others."""
     task = asyncio.current_task()
     assert task is not None
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     loop = asyncio.get_running_loop()
-    asked = False
 
-    def ask() -> None:
-        nonlocal asked
-        if not asked:
-            asked = True
-            task.cancel()
+    def cancel() -> None:
+        for each in signals:
+            loop.add_signal_handler(each, lambda: None)
+        task.cancel()
 
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(each, ask)
-    # Kept until the loop closes: taking everything down must not be interrupted either.
-    yield
+    for each in signals:
+        loop.add_signal_handler(each, cancel)
