@@ -25,8 +25,8 @@ class Refused(Exception):
 class Client:
     """Calls one gateway with one token.
 
-    Every write carries an Idempotency-Key or an external id, so what got no answer is simply sent again: through
-    restarts of any part for about a minute.
+    Every write carries an Idempotency-Key or an external id, so what got no answer is simply sent again:
+    through restarts of any part for about a minute.
     """
 
     def __init__(self, address: str, token: str, interrupted: Callable[[str], None] = lambda _: None) -> None:

@@ -1,4 +1,4 @@
-"""`demo`: the CDNOW sample through the public API, one story told with it, and the books compared at the end."""
+"""`demo`: the CDNOW sample through the public API, a story told with it, and the books compared."""
 
 import argparse
 import asyncio

@@ -4,6 +4,7 @@ Every step has an Idempotency-Key of its own, so told again it changes nothing a
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -150,9 +151,8 @@ def _again(response: httpx2.Response) -> str:
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], otherwise: str) -> None:
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            while not await condition():
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise StoryFailed(otherwise) from None
+    deadline = time.monotonic() + _PATIENCE
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise StoryFailed(otherwise)
+        await asyncio.sleep(0.1)
