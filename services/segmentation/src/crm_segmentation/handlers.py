@@ -91,7 +91,8 @@ async def level_separated_customers(
 async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased], *, at: datetime) -> None:
     """Forget the customers; who had absorbed them is levelled without their purchases."""
     ids = {event.customer_id for event in events}
-    owners = await customers.resolve(session, ids, lock=True)
+    await customers.stop_writers(session)
+    owners = await customers.resolve(session, ids)
     held = await basis.hold(session, at=at)
     for event in events:
         receipt = await erasure.erase(

@@ -1,9 +1,9 @@
-"""What the tickets service is told by its environment."""
+"""What tickets is told by its environment."""
 
 from crm_shared.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """The common settings are all it needs."""
+    """Nothing beyond what every service has: targets are data."""
 
     service: str = "tickets"

@@ -1,0 +1,12 @@
+"""The API of tickets."""
+
+from fastapi import FastAPI
+
+from crm_shared.settings import ServiceSettings
+from crm_shared.web.app import service_app
+from crm_tickets.routes import queue, summary, tickets
+from crm_tickets.settings import Settings
+
+
+def create_app(settings: ServiceSettings | None = None) -> FastAPI:
+    return service_app(settings or Settings(), tickets.router, queue.router, summary.router)

@@ -1,0 +1,28 @@
+"""What can go wrong with tickets."""
+
+from crm_shared.problems import Conflict, NotFound, Problem
+
+
+class TicketNotFound(NotFound): ...
+
+
+class TicketNotResponded(Conflict):
+    """The customer was not answered yet: that comes before the resolution."""
+
+
+class TicketNotResolved(Conflict):
+    """The matter is not settled yet: that comes before closing."""
+
+
+class TicketAlreadyResolved(Conflict):
+    """The matter is settled: what is left is to close the ticket."""
+
+
+class TicketClosed(Conflict):
+    """The ticket has come to its end: nothing more can be done with it."""
+
+
+class CustomerErased(Problem):
+    """The customer is to stay forgotten: nothing may be written about them any more."""
+
+    status = 410

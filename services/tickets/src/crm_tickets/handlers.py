@@ -1,0 +1,116 @@
+"""What tickets does when something happens elsewhere."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_shared import customers as aliases
+from crm_shared import erasure
+from crm_shared.contracts.base import Event
+from crm_shared.contracts.erasure import TicketsErasureConfirmed
+from crm_shared.contracts.profiles import (
+    CustomerChanged,
+    CustomerCreated,
+    CustomerErased,
+    CustomerMerged,
+    CustomerUnmerged,
+)
+from crm_shared.contracts.segmentation import LevelChanged
+from crm_shared.contracts.tickets import TicketClosed, TicketOpened, TicketResolved, TicketResponded
+from crm_shared.outbox import publish
+from crm_shared.subscriptions import Subscriptions
+from crm_tickets import customers, queue
+from crm_tickets.models import Base
+
+PUBLISHED: tuple[type[Event], ...] = (
+    TicketOpened,
+    TicketResponded,
+    TicketResolved,
+    TicketClosed,
+    TicketsErasureConfirmed,
+)
+
+subscriptions = Subscriptions()
+
+
+@subscriptions.on(CustomerCreated)
+async def keep_new_names(session: AsyncSession, events: Sequence[CustomerCreated], *, at: datetime) -> None:
+    await customers.keep_names(session, events)
+
+
+@subscriptions.on(CustomerChanged)
+async def keep_changed_names(
+    session: AsyncSession, events: Sequence[CustomerChanged], *, at: datetime
+) -> None:
+    await customers.keep_names(session, events)
+
+
+@subscriptions.on(LevelChanged)
+async def reorder_queue(session: AsyncSession, events: Sequence[LevelChanged], *, at: datetime) -> None:
+    """The customers' waiting tickets move to where the new levels belong."""
+    await queue.reorder(session, await customers.keep_levels(session, events))
+
+
+@subscriptions.on(CustomerMerged)
+async def hand_tickets_to_survivors(
+    session: AsyncSession, events: Sequence[CustomerMerged], *, at: datetime
+) -> None:
+    await _lock(session, events)
+    for event in events:
+        await aliases.link(
+            session,
+            Base.metadata,
+            absorbed=event.customer_id,
+            survivor=event.survivor_id,
+            merge_id=event.merge_id,
+            version=event.version,
+        )
+    await _reorder_owners(session, {event.customer_id for event in events})
+
+
+@subscriptions.on(CustomerUnmerged)
+async def hand_tickets_back(
+    session: AsyncSession, events: Sequence[CustomerUnmerged], *, at: datetime
+) -> None:
+    await _lock(session, events)
+    for event in events:
+        await aliases.unlink(session, Base.metadata, absorbed=event.customer_id, merge_id=event.merge_id)
+    await _reorder_owners(session, {event.customer_id for event in events})
+
+
+@subscriptions.on(CustomerErased)
+async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased], *, at: datetime) -> None:
+    """Forget the customers; their tickets go with all that was said in them."""
+    for event in events:
+        receipt = await erasure.erase(
+            session,
+            Base.metadata,
+            event.customer_id,
+            erasure_id=event.erasure_id,
+            at=at,
+            lasting=[TicketsErasureConfirmed],
+        )
+        confirmed = TicketsErasureConfirmed(
+            customer_id=event.customer_id,
+            version=1,
+            erasure_id=event.erasure_id,
+            service_name="tickets",
+            removed=receipt.removed,
+            kept=receipt.kept,
+        )
+        publish(session, confirmed, at=at, cause=event)
+
+
+async def _lock(session: AsyncSession, events: Sequence[CustomerMerged | CustomerUnmerged]) -> None:
+    """Tickets that change hands take the level of whose they become, which must stand still meanwhile."""
+    await aliases.stop_writers(session)
+    ids = {customer_id for event in events for customer_id in (event.customer_id, event.survivor_id)}
+    owners = await aliases.resolve(session, ids)
+    await customers.lock(session, {*owners, *owners.values()})
+
+
+async def _reorder_owners(session: AsyncSession, ids: set[UUID]) -> None:
+    owners = await aliases.resolve(session, ids)
+    await queue.reorder(session, owners.values())

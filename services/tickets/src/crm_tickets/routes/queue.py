@@ -1,0 +1,31 @@
+"""The queue over HTTP."""
+
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import CurrentCaller, CurrentCursors, Cursor, Limit, Session, allow
+from crm_tickets import queue
+from crm_tickets.routes.tickets import READERS, shown
+from crm_tickets.schemas import TicketOut
+
+router = Router(tags=["queue"])
+
+
+@router.get(
+    "/v1/queue",
+    response_model=Page[TicketOut],
+    dependencies=[allow(*READERS)],
+    responses=documented(InvalidCursor),
+)
+async def list_queue(
+    session: Session,
+    caller: CurrentCaller,
+    cursors: CurrentCursors,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[TicketOut]:
+    """List the tickets that wait for somebody: by level (VIP first), then severity, then what is due first.
+
+    A change of a customer's level moves their tickets at once.
+    """
+    return shown(await queue.list_(session, cursors=cursors, cursor=cursor, limit=limit), caller)

@@ -1,0 +1,213 @@
+"""Tickets over HTTP."""
+
+from uuid import UUID
+
+from fastapi import Response
+
+from crm_shared import customers
+from crm_shared.callers import Caller, Role, Scope
+from crm_shared.etags import StaleVersion, etag
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import (
+    CurrentCaller,
+    CurrentClock,
+    CurrentCursors,
+    Cursor,
+    CustomerNotFound,
+    IfMatch,
+    Limit,
+    Session,
+    allow,
+)
+from crm_tickets import tickets
+from crm_tickets.errors import (
+    CustomerErased,
+    TicketAlreadyResolved,
+    TicketClosed,
+    TicketNotFound,
+    TicketNotResolved,
+    TicketNotResponded,
+)
+from crm_tickets.flow import Status
+from crm_tickets.models import Ticket, TicketEvent
+from crm_tickets.schemas import ResolveIn, RespondIn, StepOut, TicketIn, TicketOut
+
+WRITERS = (Role.AGENT, Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
+READERS = (*WRITERS, Role.PARTNER)
+
+router = Router(tags=["tickets"])
+
+
+@router.post(
+    "/v1/tickets",
+    status_code=201,
+    response_model=TicketOut,
+    dependencies=[allow(*WRITERS, Role.CUSTOMER)],
+    responses=documented(CustomerNotFound, CustomerErased),
+)
+async def open_ticket(
+    session: Session, clock: CurrentClock, caller: CurrentCaller, response: Response, body: TicketIn
+) -> TicketOut:
+    """Take up what a customer came with, who need not be known here yet. Customers open their own."""
+    await _refuse_others(session, caller, body.customer_id)
+    ticket = await tickets.open_(session, body, at=clock.now())
+    response.headers["Location"] = f"/v1/tickets/{ticket.id}"
+    return _shown(ticket, caller, response)
+
+
+@router.get(
+    "/v1/tickets",
+    response_model=Page[TicketOut],
+    dependencies=[allow(*READERS, Role.CUSTOMER)],
+    responses=documented(InvalidCursor, CustomerNotFound),
+)
+async def list_tickets(
+    session: Session,
+    caller: CurrentCaller,
+    cursors: CurrentCursors,
+    customer_id: UUID | None = None,
+    status: Status | None = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[TicketOut]:
+    """List tickets, the newest first. Customers see their own."""
+    asked = customer_id or _self(caller)
+    if asked is not None:
+        await _refuse_others(session, caller, asked)
+        asked = (await customers.resolve(session, [asked]))[asked]
+    found = await tickets.list_(
+        session, customer_id=asked, status=status, cursors=cursors, cursor=cursor, limit=limit
+    )
+    return shown(found, caller)
+
+
+@router.get(
+    "/v1/tickets/{ticket_id}",
+    response_model=TicketOut,
+    dependencies=[allow(*READERS, Role.CUSTOMER)],
+    responses=documented(TicketNotFound),
+)
+async def get_ticket(
+    session: Session, caller: CurrentCaller, response: Response, ticket_id: UUID
+) -> TicketOut:
+    """Read a ticket. To a customer, another customer's is not there."""
+    ticket = await tickets.get(session, ticket_id)
+    if not await _may_see(session, caller, ticket.customer_id):
+        raise TicketNotFound(ticket_id=str(ticket_id))
+    return _shown(ticket, caller, response)
+
+
+@router.get(
+    "/v1/tickets/{ticket_id}/steps",
+    response_model=Page[StepOut],
+    dependencies=[allow(*READERS)],
+    responses=documented(TicketNotFound, InvalidCursor),
+)
+async def list_ticket_steps(
+    session: Session,
+    cursors: CurrentCursors,
+    ticket_id: UUID,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[TicketEvent]:
+    """List what was done with a ticket, in its order, with what was answered."""
+    return await tickets.list_steps(session, ticket_id, cursors=cursors, cursor=cursor, limit=limit)
+
+
+@router.post(
+    "/v1/tickets/{ticket_id}/respond",
+    response_model=TicketOut,
+    dependencies=[allow(*WRITERS)],
+    responses=documented(TicketNotFound, TicketAlreadyResolved, TicketClosed, StaleVersion),
+)
+async def respond_to_ticket(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    response: Response,
+    ticket_id: UUID,
+    body: RespondIn,
+    if_match: IfMatch = None,
+) -> TicketOut:
+    """Answer the customer; more than one answer may be needed."""
+    ticket = await tickets.respond(session, ticket_id, body.message, if_match=if_match, at=clock.now())
+    return _shown(ticket, caller, response)
+
+
+@router.post(
+    "/v1/tickets/{ticket_id}/resolve",
+    response_model=TicketOut,
+    dependencies=[allow(*WRITERS)],
+    responses=documented(
+        TicketNotFound, TicketNotResponded, TicketAlreadyResolved, TicketClosed, StaleVersion
+    ),
+)
+async def resolve_ticket(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    response: Response,
+    ticket_id: UUID,
+    body: ResolveIn,
+    if_match: IfMatch = None,
+) -> TicketOut:
+    """Settle the matter, once the customer has been answered."""
+    ticket = await tickets.resolve(session, ticket_id, body.resolution, if_match=if_match, at=clock.now())
+    return _shown(ticket, caller, response)
+
+
+@router.post(
+    "/v1/tickets/{ticket_id}/close",
+    response_model=TicketOut,
+    dependencies=[allow(*WRITERS)],
+    responses=documented(TicketNotFound, TicketNotResolved, TicketClosed, StaleVersion),
+)
+async def close_ticket(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    response: Response,
+    ticket_id: UUID,
+    if_match: IfMatch = None,
+) -> TicketOut:
+    """Put a settled ticket away for good."""
+    ticket = await tickets.close(session, ticket_id, if_match=if_match, at=clock.now())
+    return _shown(ticket, caller, response)
+
+
+def shown(found: Listing[Ticket], caller: Caller) -> Listing[TicketOut]:
+    """The page as this caller may see it."""
+    named = Scope.PII_READ in caller.scopes
+    return Listing(
+        [TicketOut.of(ticket, named=named) for ticket in found.items], found.next_cursor, found.has_more
+    )
+
+
+def _shown(ticket: Ticket, caller: Caller, response: Response) -> TicketOut:
+    response.headers["ETag"] = etag(ticket.version)
+    return TicketOut.of(ticket, named=Scope.PII_READ in caller.scopes)
+
+
+def _self(caller: Caller) -> UUID | None:
+    """Which customer is calling; None: somebody who works here, or a partner."""
+    if caller.roles != {Role.CUSTOMER}:
+        return None
+    if caller.customer_id is None:
+        raise CustomerNotFound("The token names no customer.")
+    return caller.customer_id
+
+
+async def _may_see(session: Session, caller: Caller, customer_id: UUID) -> bool:
+    own = _self(caller)
+    if own is None or own == customer_id:
+        return True
+    survivors = await customers.resolve(session, [own, customer_id])
+    return survivors[own] == survivors[customer_id]
+
+
+async def _refuse_others(session: Session, caller: Caller, customer_id: UUID) -> None:
+    """To a customer, there is nobody else."""
+    if not await _may_see(session, caller, customer_id):
+        raise CustomerNotFound(customer_id=str(customer_id))

@@ -1,0 +1,13 @@
+"""The worker of tickets: `python -m crm_tickets.worker`."""
+
+from crm_shared.messaging import worker
+from crm_tickets.handlers import PUBLISHED, subscriptions
+from crm_tickets.settings import Settings
+
+
+def main() -> None:
+    worker.run(Settings(), subscriptions=subscriptions, events=PUBLISHED)
+
+
+if __name__ == "__main__":
+    main()
