@@ -75,8 +75,8 @@ _SUBTREE = text(
 async def resolve(session: AsyncSession, ids: Collection[UUID], *, lock: bool = False) -> dict[UUID, UUID]:
     """The customer that each id means today: itself, or who absorbed it, however many merges ago.
 
-    Who writes rows under the answer asks for `lock`: no merge then slips in before the transaction ends, which
-    would leave those rows with somebody who is no more. It is taken before any lock on rows.
+    Who writes rows under the answer asks for `lock`: no merge then slips in before the transaction ends and
+    leaves those rows with somebody who is no more. It is taken before any lock on rows.
     """
     if not ids:
         return {}
@@ -98,7 +98,7 @@ async def link(
 
     An older version than the one known is ignored. Raises AliasCycle.
     """
-    await _stop_writers(session)
+    await stop_writers(session)
     if (await resolve(session, [survivor]))[survivor] == absorbed:
         raise AliasCycle(absorbed=str(absorbed), survivor=str(survivor))
     row = {"absorbed": absorbed, "survivor": survivor, "merge_id": merge_id, "version": version}
@@ -114,14 +114,14 @@ async def link(
 
 async def unlink(session: AsyncSession, tables: MetaData, *, absorbed: UUID, merge_id: UUID) -> None:
     """Undo that merge: every row goes back to the id it was written under; repeating it changes nothing."""
-    await _stop_writers(session)
+    await stop_writers(session)
     await session.execute(
         delete(CustomerAlias).where(CustomerAlias.absorbed == absorbed, CustomerAlias.merge_id == merge_id)
     )
     await _reown(session, tables, absorbed)
 
 
-async def _stop_writers(session: AsyncSession) -> None:
+async def stop_writers(session: AsyncSession) -> None:
     """Wait for whoever writes under a resolved id, and keep others from beginning to."""
     await session.execute(select(func.pg_advisory_xact_lock(_MERGING)))
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_shared.contracts.base import Event
-from crm_shared.customers import ErasedCustomer
+from crm_shared.customers import ErasedCustomer, stop_writers
 from crm_shared.dead_letters import DeadLetter
 from crm_shared.idempotency import IdempotencyKey
 from crm_shared.jobs import Job
@@ -81,6 +81,7 @@ async def erase(
     Events of the `lasting` types stay in the outbox: they carry ids only. Repeating it removes what has come
     since.
     """
+    await stop_writers(session)
     await session.execute(
         insert(ErasedCustomer)
         .values(customer_id=customer_id, erasure_id=erasure_id, erased_at=at)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy import ColumnElement, Select, and_, literal, or_, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -106,11 +106,16 @@ async def paginate(
 
 
 def _after(keys: Sequence[Key], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Rows behind the given one: (a, b) > (x, y), spelled out so that each key has its own direction.
+    """Rows behind the given one: (a, b) > (x, y), by which an index scan starts right there.
 
-    The first comparison alone bounds the index scan; the rest decides among its equals.
+    With keys of both directions it is spelled out: the first comparison bounds the scan, the rest decides
+    among its equals.
     """
     typed = [_typed(key, value) for key, value in zip(keys, values, strict=True)]
+    if len({key.descending for key in keys}) == 1:
+        row = tuple_(*(key.column for key in keys))
+        given = tuple_(*(literal(value, key.column.type) for key, value in zip(keys, typed, strict=True)))
+        return row < given if keys[0].descending else row > given
     clauses = []
     for index, (key, value) in enumerate(zip(keys, typed, strict=True)):
         equal = [keys[i].column == typed[i] for i in range(index)]
