@@ -42,7 +42,7 @@ async def from_file(client: Client, lines: list[cdnow.Line]) -> Figures:
 
 
 async def settled(client: Client, console: Console, lines: list[cdnow.Line]) -> None:
-    """Wait until the events have had their effect; when they have not in time, the table says what is missing."""
+    """Wait until the events have had their effect; what has not in time shows in the table."""
     wanted = await from_file(client, lines)
     started = time.monotonic()
     with console.status("Waiting for the events to arrive …") as status:
