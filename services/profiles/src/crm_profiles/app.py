@@ -1,0 +1,14 @@
+"""The API of profiles."""
+
+from fastapi import FastAPI
+
+from crm_profiles.routes import customers, privacy, purchases, timeline
+from crm_profiles.settings import Settings
+from crm_shared.settings import ServiceSettings
+from crm_shared.web.app import service_app
+
+
+def create_app(settings: ServiceSettings | None = None) -> FastAPI:
+    return service_app(
+        settings or Settings(), customers.router, purchases.router, timeline.router, privacy.router
+    )

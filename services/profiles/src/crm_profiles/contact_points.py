@@ -1,0 +1,125 @@
+"""Contact points: one way of writing for each, one customer for each, a mask for who may not see them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+from unicodedata import normalize
+from uuid import UUID
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from phonenumbers import NumberParseException, PhoneNumberFormat
+from sqlalchemy import delete, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_profiles.bulk import arrays, insert_new, one_of, unnested
+from crm_profiles.errors import InvalidContactPoint
+from crm_profiles.models import ContactKind, ContactPoint
+from crm_profiles.schemas import ContactPointIn
+from crm_shared.problems import Fault
+
+
+class Point(NamedTuple):
+    """A normalised contact point: equal ones reach the same person."""
+
+    kind: ContactKind
+    value: str
+
+
+class Owner(NamedTuple):
+    """Whose something is, and the id under which it was written, to which an undone merge gives it back."""
+
+    id: UUID
+    origin: UUID
+
+
+def normalise(kind: ContactKind, value: str, region: str | None) -> Point:
+    """E.164 (a number without country code is read as one of the region), case-folded e-mail, account name.
+
+    Raises InvalidContactPoint.
+    """
+    try:
+        match kind:
+            case ContactKind.PHONE:
+                number = phonenumbers.parse(value, region)
+                if not phonenumbers.is_possible_number(number):
+                    raise InvalidContactPoint("This is no possible phone number.")
+                return Point(kind, phonenumbers.format_number(number, PhoneNumberFormat.E164))
+            case ContactKind.EMAIL:
+                return Point(kind, validate_email(value, check_deliverability=False).normalized.casefold())
+            case ContactKind.SOCIAL:
+                return Point(kind, normalize("NFKC", value).strip().casefold())
+    except (NumberParseException, EmailNotValidError) as error:
+        raise InvalidContactPoint(str(error)) from error
+
+
+def normalise_all(points: Sequence[ContactPointIn], region: str | None) -> frozenset[Point]:
+    """All of them; InvalidContactPoint points at those that are none."""
+    found: set[Point] = set()
+    faults: list[Fault] = []
+    for index, point in enumerate(points):
+        try:
+            found.add(normalise(point.kind, point.value, region))
+        except InvalidContactPoint as error:
+            where = f"/contact_points/{index}/value"
+            faults.append({"pointer": where, "code": f"invalid_{point.kind}", "message": error.detail})
+    if faults:
+        raise InvalidContactPoint("Some contact points cannot be read; errors says which.", errors=faults)
+    return frozenset(found)
+
+
+def mask(kind: str, value: str) -> str:
+    """Enough to recognise, not enough to use: 138****1234, w***@example.com."""
+    if kind == ContactKind.EMAIL:
+        name, _, domain = value.rpartition("@")
+        return f"{name[:1]}***@{domain}"
+    if kind == ContactKind.PHONE:
+        return f"{value[:-8]}****{value[-4:]}" if len(value) > 8 else f"****{value[-2:]}"
+    return f"{value[:1]}***"
+
+
+_CLAIM = insert_new(ContactPoint, "kind", "value", "customer_id", "origin_customer_id").returning(
+    ContactPoint.kind, ContactPoint.value
+)
+_WANTED = select(*unnested(ContactPoint.kind, ContactPoint.value)).subquery()
+_HOLDERS = select(ContactPoint.kind, ContactPoint.value, ContactPoint.customer_id).join(
+    _WANTED, (_WANTED.c.kind == ContactPoint.kind) & (_WANTED.c.value == ContactPoint.value)
+)
+_HELD = select(ContactPoint.customer_id, ContactPoint.kind, ContactPoint.value).where(
+    one_of(ContactPoint.customer_id)
+)
+_RELEASE = delete(ContactPoint).where(tuple_(ContactPoint.kind, ContactPoint.value).in_(select(_WANTED)))
+
+
+async def held_by(session: AsyncSession, customers: Collection[UUID]) -> dict[UUID, frozenset[Point]]:
+    """What belongs to each of these customers, who are locked: nobody else changes it meanwhile."""
+    if not customers:
+        return {}
+    held: dict[UUID, set[Point]] = {customer: set() for customer in customers}
+    for row in await session.execute(_HELD, {"customer_id": list(customers)}):
+        held[row.customer_id].add(Point(row.kind, row.value))
+    return {customer: frozenset(points) for customer, points in held.items()}
+
+
+async def claim(session: AsyncSession, wanted: Mapping[Point, Owner]) -> dict[Point, UUID]:
+    """Give each point to who wants it, unless somebody has it; returns who has each now.
+
+    Waits for others who are claiming the same. What is let go of meanwhile is claimed again.
+    """
+    holders: dict[Point, UUID] = {}
+    while missing := sorted(wanted.keys() - holders.keys()):
+        rows = [
+            point._asdict() | {"customer_id": wanted[point].id, "origin_customer_id": wanted[point].origin}
+            for point in missing
+        ]
+        claimed = await session.execute(_CLAIM, arrays(rows, *rows[0]))
+        holders |= {(point := Point(row.kind, row.value)): wanted[point].id for row in claimed}
+        if lost := [point._asdict() for point in missing if point not in holders]:
+            for row in await session.execute(_HOLDERS, arrays(lost, "kind", "value")):
+                holders[Point(row.kind, row.value)] = row.customer_id
+    return holders
+
+
+async def release(session: AsyncSession, points: Collection[Point]) -> None:
+    """Nobody has them any more."""
+    if points:
+        await session.execute(_RELEASE, arrays([point._asdict() for point in points], "kind", "value"))

@@ -1,0 +1,124 @@
+"""A customer as the JSON text that PostgreSQL makes of it: read whole by one statement, answered as it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import TextClause, Uuid, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_profiles import contact_points
+from crm_profiles.errors import CustomerNotFound
+from crm_profiles.schemas import CustomerOut, ProfileOut
+
+NEWEST_ENTRIES = 10
+
+# The id asked for, or who absorbed it, however many merges ago.
+_CURRENT = """
+    WITH RECURSIVE chain (id, depth) AS (
+        SELECT :customer_id, 0
+        UNION ALL
+        SELECT alias.survivor, chain.depth + 1
+        FROM chain JOIN customer_aliases AS alias ON alias.absorbed = chain.id WHERE chain.depth < 64
+    )
+"""
+_FROM = "FROM customers AS c WHERE c.customer_id = (SELECT id FROM chain ORDER BY depth DESC LIMIT 1)"
+
+_MEMBERS = {
+    "id": "c.customer_id",
+    "contact_points": """(
+        SELECT coalesce(json_agg(json_build_object('kind', p.kind, 'value', p.value)
+                                 ORDER BY p.kind, p.value), '[]')
+        FROM contact_points AS p WHERE p.customer_id = c.customer_id)""",
+    "external_ids": """(
+        SELECT coalesce(json_agg(json_build_object('source', e.source, 'external_id', e.external_id)
+                                 ORDER BY e.source, e.external_id), '[]')
+        FROM external_ids AS e WHERE e.customer_id = c.customer_id)""",
+    "merged_from": "nullif(:customer_id, c.customer_id)",
+}
+
+_PURCHASES = """(
+    SELECT json_build_object(
+        'count', coalesce(sum(count), 0),
+        'totals', coalesce(json_agg(json_build_object('amount', amount, 'currency', currency)
+                                    ORDER BY currency), '[]'),
+        'first_at', min(first_at), 'last_at', max(last_at))
+    FROM (SELECT currency, count(*) AS count, sum(amount) AS amount,
+                 min(occurred_at) AS first_at, max(occurred_at) AS last_at
+          FROM purchases AS p WHERE p.customer_id = c.customer_id GROUP BY currency) AS of_currency)"""
+
+_TIMELINE = f"""(
+    SELECT coalesce(json_agg(json_build_object(
+        'id', id, 'type', type, 'occurred_at', occurred_at, 'recorded_at', recorded_at,
+        'title', title, 'data', data) ORDER BY occurred_at DESC, id DESC), '[]')
+    FROM (SELECT * FROM timeline_entries AS t WHERE t.customer_id = c.customer_id
+          ORDER BY occurred_at DESC, id DESC LIMIT {NEWEST_ENTRIES}) AS newest)"""
+
+
+def _object(members: Mapping[str, str]) -> str:
+    pairs = ", ".join(f"'{name}', {value}" for name, value in members.items())
+    return f"json_build_object({pairs})"
+
+
+def _members_of(model: type[CustomerOut] | type[ProfileOut]) -> str:
+    """A member that is told nothing else of is the column of its name."""
+    return _object({name: _MEMBERS.get(name, f"c.{name}") for name in model.model_fields})
+
+
+def _statement(document: str) -> TextClause:
+    statement = f"{_CURRENT} SELECT c.customer_id, c.version, {document}::text AS body {_FROM}"
+    return text(statement).bindparams(bindparam("customer_id", type_=Uuid))
+
+
+_ID = _statement("c.customer_id")
+_CUSTOMER = _statement(_members_of(CustomerOut))
+_SUMMARY = _statement(
+    _object({"customer": _members_of(ProfileOut), "purchases": _PURCHASES, "timeline": _TIMELINE})
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """The customer that was meant, their version, and the text of the answer."""
+
+    customer_id: UUID
+    version: int
+    body: bytes
+
+    def masked(self) -> bytes:
+        """The answer for those who may not see how to reach somebody."""
+        body = orjson.loads(self.body)
+        _mask(body.get("customer", body))
+        return orjson.dumps(body)
+
+
+def _mask(customer: dict[str, Any]) -> None:
+    for point in customer["contact_points"]:
+        point["value"] = contact_points.mask(point["kind"], point["value"])
+
+
+async def current_id(session: AsyncSession, customer_id: UUID) -> UUID:
+    """Whom the id means now; raises CustomerNotFound."""
+    row = (await session.execute(_ID, {"customer_id": customer_id})).one_or_none()
+    if row is None:
+        raise CustomerNotFound(customer_id=str(customer_id))
+    return UUID(row.body)
+
+
+async def get_customer(session: AsyncSession, customer_id: UUID) -> Document:
+    """CustomerOut of the customer, or of who absorbed them; raises CustomerNotFound."""
+    return await _read(session, _CUSTOMER, customer_id)
+
+
+async def get_summary(session: AsyncSession, customer_id: UUID) -> Document:
+    """ProfileSummaryOut of the customer, or of who absorbed them; raises CustomerNotFound."""
+    return await _read(session, _SUMMARY, customer_id)
+
+
+async def _read(session: AsyncSession, statement: TextClause, customer_id: UUID) -> Document:
+    row = (await session.execute(statement, {"customer_id": customer_id})).one_or_none()
+    if row is None:
+        raise CustomerNotFound(customer_id=str(customer_id))
+    return Document(row.customer_id, row.version, row.body.encode())

@@ -1,0 +1,267 @@
+"""Purchases: orders that shops tell of, each recorded once, with an event and an entry of the timeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
+from typing import TypeAlias
+from uuid import UUID
+
+import orjson
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from crm_profiles import timeline
+from crm_profiles.bulk import arrays, insert_new, one_of, unnested
+from crm_profiles.contact_points import Owner
+from crm_profiles.errors import CustomerNotFound, PurchaseDiffers, PurchaseNotFound
+from crm_profiles.models import Customer, EntryType, ExternalId, Purchase, PurchaseLine
+from crm_profiles.schemas import PurchaseIn, PurchaseTotalsOut
+from crm_profiles.timeline import Entry
+from crm_shared.contracts.base import Money
+from crm_shared.contracts.profiles import PurchaseLineState, PurchaseRecorded
+from crm_shared.customers import resolve
+from crm_shared.database import Json
+from crm_shared.ids import uuid7
+from crm_shared.outbox import publish
+from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.problems import Problem
+
+OrderKey: TypeAlias = tuple[str, str]
+"""A source and what it calls the purchase."""
+
+
+class Status(StrEnum):
+    """What became of a purchase that was told of."""
+
+    CREATED = "created"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A purchase on file, and whether it has only now come there."""
+
+    purchase_id: UUID
+    status: Status
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is on file under an external id."""
+
+    id: UUID
+    customer_id: UUID
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A purchase whose customer is known."""
+
+    id: UUID
+    owner: Owner
+    item: PurchaseIn
+
+    @property
+    def key(self) -> OrderKey:
+        return self.item.source, self.item.external_id
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of all that the shop tells; a member that is absent does not count, so new ones can come."""
+        told = self.item.model_dump(
+            mode="json", exclude={"source", "external_id", "customer_id", "customer"}, exclude_none=True
+        )
+        told["occurred_at"] = self.item.occurred_at.astimezone(UTC).isoformat()
+        return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+async def record(
+    session: AsyncSession, items: Sequence[PurchaseIn], *, at: datetime
+) -> list[Recorded | Problem]:
+    """Put each purchase on file unless it is there; the same number of statements however many they are.
+
+    An item's problem is CustomerNotFound, or PurchaseDiffers when its external id stands for another content.
+    """
+    owners = await _lock_owners(session, items)
+    candidates = [
+        None if owner is None else Candidate(uuid7(), owner, item)
+        for item, owner in zip(items, owners, strict=True)
+    ]
+    first: dict[OrderKey, Candidate] = {}
+    for candidate in filter(None, candidates):
+        first.setdefault(candidate.key, candidate)
+    stored = await _insert(session, [first[key] for key in sorted(first)], at=at)
+    await _tell(session, [c for key, c in first.items() if stored[key].id == c.id], at=at)
+    return [_outcome(candidate, stored) for candidate in candidates]
+
+
+async def get(session: AsyncSession, purchase_id: UUID) -> Purchase:
+    """The purchase with its lines; raises PurchaseNotFound."""
+    purchase = await session.get(Purchase, purchase_id, options=[selectinload(Purchase.lines)])
+    if purchase is None:
+        raise PurchaseNotFound(purchase_id=str(purchase_id))
+    return purchase
+
+
+async def list_(
+    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[Purchase]:
+    """The customer's purchases, the newest first."""
+    return await paginate(
+        session,
+        select(Purchase).where(Purchase.customer_id == customer_id).options(selectinload(Purchase.lines)),
+        [Key(Purchase.occurred_at, descending=True), Key(Purchase.id, descending=True)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+        filters=str(customer_id),
+    )
+
+
+async def totals(session: AsyncSession) -> PurchaseTotalsOut:
+    """Count, customers and sums over everything that is on file."""
+    everything = func.grouping(Purchase.currency) == 1
+    rows = await session.execute(
+        select(
+            Purchase.currency,
+            everything.label("everything"),
+            func.count().label("purchases"),
+            func.count(Purchase.customer_id.distinct()).label("customers"),
+            func.sum(Purchase.amount).label("amount"),
+        ).group_by(func.grouping_sets(tuple_(Purchase.currency), tuple_()))
+    )
+    result = PurchaseTotalsOut(count=0, customers=0, totals=[])
+    for row in rows:
+        if row.everything:
+            result.count, result.customers = row.purchases, row.customers
+        else:
+            result.totals.append(Money(amount=row.amount, currency=row.currency))
+    result.totals.sort(key=lambda total: total.currency)
+    return result
+
+
+_NAMED = select(*unnested(ExternalId.source, ExternalId.external_id)).subquery()
+_BY_EXTERNAL_ID = select(
+    ExternalId.source, ExternalId.external_id, ExternalId.customer_id, ExternalId.origin_customer_id
+).join(_NAMED, (_NAMED.c.source == ExternalId.source) & (_NAMED.c.external_id == ExternalId.external_id))
+_LOCK = (
+    select(Customer.id)
+    .where(one_of(Customer.id))
+    .order_by(Customer.id)
+    .with_for_update(key_share=True, read=True)
+)
+_COLUMNS = tuple(column.name for column in Purchase.__table__.c)
+_INSERT = insert_new(Purchase, *_COLUMNS).returning(Purchase.id)
+_LINE_COLUMNS = tuple(column.name for column in PurchaseLine.__table__.c)
+_INSERT_LINES = insert_new(PurchaseLine, *_LINE_COLUMNS)
+_ORDERS = select(*unnested(Purchase.source, Purchase.external_id)).subquery()
+_ON_FILE = select(
+    Purchase.source, Purchase.external_id, Purchase.id, Purchase.customer_id, Purchase.digest
+).join(_ORDERS, (_ORDERS.c.source == Purchase.source) & (_ORDERS.c.external_id == Purchase.external_id))
+
+
+async def _lock_owners(session: AsyncSession, items: Sequence[PurchaseIn]) -> list[Owner | None]:
+    """Whose each purchase is, None where nobody is; until we are done these customers cannot be erased."""
+    owners: dict[object, Owner] = {}
+    references = [item.customer for item in items if item.customer is not None]
+    if references:
+        rows = [reference.model_dump() for reference in references]
+        for row in await session.execute(_BY_EXTERNAL_ID, arrays(rows, "source", "external_id")):
+            owners[row.source, row.external_id] = Owner(row.customer_id, row.origin_customer_id)
+    asked = {item.customer_id for item in items if item.customer_id is not None}
+    owners |= {origin: Owner(current, origin) for origin, current in (await resolve(session, asked)).items()}
+    present = set(await session.scalars(_LOCK, {"customer_id": [owner.id for owner in owners.values()]}))
+    owners = {name: owner for name, owner in owners.items() if owner.id in present}
+    return [
+        owners.get(item.customer_id or (item.customer and (item.customer.source, item.customer.external_id)))
+        for item in items
+    ]
+
+
+async def _insert(
+    session: AsyncSession, candidates: Sequence[Candidate], *, at: datetime
+) -> dict[OrderKey, Stored]:
+    """Store those that are new, in the order given, and say what is now on file under each external id."""
+    if not candidates:
+        return {}
+    rows = [_row(candidate, at) for candidate in candidates]
+    new = set(await session.scalars(_INSERT, arrays(rows, *_COLUMNS)))
+    stored = {c.key: Stored(c.id, c.owner.id, c.digest) for c in candidates if c.id in new}
+    if lines := [line for candidate in candidates if candidate.id in new for line in _lines(candidate)]:
+        await session.execute(_INSERT_LINES, arrays(lines, *_LINE_COLUMNS))
+    if len(stored) < len(candidates):
+        known = [row for row in rows if row["id"] not in new]
+        for row in await session.execute(_ON_FILE, arrays(known, "source", "external_id")):
+            stored[row.source, row.external_id] = Stored(row.id, row.customer_id, row.digest)
+    return stored
+
+
+def _row(candidate: Candidate, at: datetime) -> Json:
+    item = candidate.item
+    return {
+        "id": candidate.id,
+        "customer_id": candidate.owner.id,
+        "origin_customer_id": candidate.owner.origin,
+        "source": item.source,
+        "external_id": item.external_id,
+        "occurred_at": item.occurred_at,
+        "recorded_at": at,
+        "shop": item.shop,
+        "currency": item.currency,
+        "amount": item.amount,
+        "version": 1,
+        "digest": candidate.digest,
+    }
+
+
+def _lines(candidate: Candidate) -> list[Json]:
+    return [
+        {
+            **line.model_dump(exclude={"total"}),
+            "purchase_id": candidate.id,
+            "line": number,
+            "amount": line.total.amount,
+        }
+        for number, line in enumerate(candidate.item.lines, start=1)
+    ]
+
+
+async def _tell(session: AsyncSession, purchases: Sequence[Candidate], *, at: datetime) -> None:
+    """The event for the world, the entry for the customer's timeline."""
+    entries = []
+    for purchase in purchases:
+        item = purchase.item
+        event = PurchaseRecorded(
+            customer_id=purchase.owner.id,
+            version=1,
+            purchase_id=purchase.id,
+            total=Money(amount=item.amount, currency=item.currency),
+            lines=[
+                PurchaseLineState(line=number, **dict(line))
+                for number, line in enumerate(item.lines, start=1)
+            ],
+            **item.model_dump(include={"source", "external_id", "occurred_at", "shop"}),
+        )
+        publish(session, event, at=at, id=purchase.id)
+        pieces = sum(line.quantity for line in item.lines)
+        title = f"Bought {pieces} {'piece' if pieces == 1 else 'pieces'}"
+        data = event.model_dump(mode="json", exclude={"customer_id", "version"})
+        entry_type = EntryType.PURCHASE_RECORDED
+        entries.append(Entry(purchase.id, purchase.owner, entry_type, item.occurred_at, title, data))
+    await timeline.record(session, entries, at=at)
+
+
+def _outcome(candidate: Candidate | None, stored: dict[OrderKey, Stored]) -> Recorded | Problem:
+    if candidate is None:
+        return CustomerNotFound("Nobody is known by this id.")
+    found = stored[candidate.key]
+    if found.id == candidate.id:
+        return Recorded(found.id, Status.CREATED)
+    if (found.customer_id, found.digest) == (candidate.owner.id, candidate.digest):
+        return Recorded(found.id, Status.UNCHANGED)
+    return PurchaseDiffers("Another purchase has this external id already.", purchase_id=str(found.id))

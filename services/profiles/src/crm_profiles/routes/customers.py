@@ -1,0 +1,196 @@
+"""Customers over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path, Query, Request, Response
+
+from crm_profiles import contact_points, customers, documents
+from crm_profiles.customers import CustomerFilters, Status
+from crm_profiles.errors import ContactPointTaken, CustomerNotFound, InvalidContactPoint
+from crm_profiles.routes.answers import (
+    READERS,
+    STAFF,
+    counted,
+    document,
+    failed,
+    sees_personal_data,
+    validated,
+)
+from crm_profiles.schemas import (
+    CustomerBatchIn,
+    CustomerBatchOut,
+    CustomerIn,
+    CustomerItem,
+    CustomerOut,
+    CustomerPatch,
+    CustomerTotalsOut,
+    CustomerVerdict,
+    ProfileSummaryOut,
+    Reference,
+    Source,
+)
+from crm_shared import etags
+from crm_shared.callers import Role
+from crm_shared.etags import StaleVersion
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Page
+from crm_shared.problems import Problem
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import (
+    CurrentCaller,
+    CurrentClock,
+    CurrentCursors,
+    Cursor,
+    IfMatch,
+    Limit,
+    Session,
+    allow,
+)
+
+router = Router(tags=["customers"])
+
+OWN = allow(*READERS, Role.CUSTOMER, own="customer_id")
+
+
+@router.post(
+    "/v1/customers",
+    status_code=201,
+    response_model=CustomerOut,
+    dependencies=[allow(*STAFF)],
+    responses=documented(ContactPointTaken, InvalidContactPoint),
+)
+async def create_customer(
+    session: Session, clock: CurrentClock, caller: CurrentCaller, body: CustomerIn
+) -> Response:
+    """Make somebody known."""
+    customer_id = await customers.create(session, body, at=clock.now())
+    return document(await documents.get_customer(session, customer_id), caller, status=201)
+
+
+@router.get(
+    "/v1/customers",
+    response_model=Page[CustomerOut],
+    dependencies=[allow(*READERS)],
+    responses=documented(InvalidCursor, InvalidContactPoint),
+)
+async def list_customers(
+    session: Session,
+    caller: CurrentCaller,
+    cursors: CurrentCursors,
+    name: Annotated[str | None, Query(min_length=1, max_length=200, description="contained in it")] = None,
+    tag: Annotated[str | None, Query(max_length=64)] = None,
+    phone: Annotated[str | None, Query(max_length=50, description="with country code")] = None,
+    email: Annotated[str | None, Query(max_length=254)] = None,
+    social: Annotated[str | None, Query(max_length=254)] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[CustomerOut]:
+    """List customers, the newest first; all filters that are given must hold."""
+    filters = CustomerFilters(name=name, tag=tag, phone=phone, email=email, social=social)
+    found = await customers.list_(session, filters, cursors=cursors, cursor=cursor, limit=limit)
+    items = [CustomerOut.model_validate(customer) for customer in found.items]
+    if not sees_personal_data(caller):
+        for point in (point for customer in items for point in customer.contact_points):
+            point.value = contact_points.mask(point.kind, point.value)
+    return Page(items=items, next_cursor=found.next_cursor, has_more=found.has_more)
+
+
+@router.get("/v1/customers/totals", response_model=CustomerTotalsOut, dependencies=[allow(*READERS)])
+async def count_customers(session: Session) -> CustomerTotalsOut:
+    """Count the customers on file."""
+    return CustomerTotalsOut(count=await customers.count(session))
+
+
+@router.post("/v1/customers/batch", response_model=CustomerBatchOut, dependencies=[allow(*STAFF)])
+async def upsert_customers(
+    request: Request, session: Session, clock: CurrentClock, body: CustomerBatchIn
+) -> CustomerBatchOut:
+    """Create or change up to a thousand customers by what another system calls them.
+
+    Each item is taken or refused for itself: a faulty one leaves no trace and does not disturb others.
+    Members that are absent stay as they are; an item that changes nothing makes no new version. Sending a
+    batch again is safe.
+    """
+    good, bad = validated(CustomerItem, body.items)
+    outcomes = await customers.upsert(session, list(good.values()), at=clock.now())
+    by_index = bad | dict(zip(good, outcomes, strict=True))
+    verdicts = [
+        CustomerVerdict.model_validate(failed(request, index, outcome))
+        if isinstance(outcome, Problem)
+        else CustomerVerdict(index=index, status=outcome.status, customer_id=outcome.customer_id)
+        for index, outcome in sorted(by_index.items())
+    ]
+    return CustomerBatchOut(items=verdicts, counts=counted(verdict.status for verdict in verdicts))
+
+
+@router.put(
+    "/v1/customers/by-external-id/{source}/{external_id}",
+    response_model=CustomerOut,
+    dependencies=[allow(*STAFF)],
+    responses={
+        201: {"model": CustomerOut, "description": "The customer was not known before"},
+        **documented(ContactPointTaken, InvalidContactPoint, StaleVersion),
+    },
+)
+async def upsert_customer(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    source: Annotated[Source, Path()],
+    external_id: Annotated[Reference, Path()],
+    body: CustomerIn,
+    if_match: IfMatch = None,
+) -> Response:
+    """Create or change a customer by what another system calls them.
+
+    Members that are absent stay as they are. Repeating it changes nothing and makes no new version.
+    """
+    item = CustomerItem(source=source, external_id=external_id, **body.model_dump(exclude_unset=True))
+    [outcome] = await customers.upsert(session, [item], at=clock.now())
+    if isinstance(outcome, Problem):
+        raise outcome
+    etags.check(if_match, outcome.before)
+    status = 201 if outcome.status is Status.CREATED else 200
+    return document(await documents.get_customer(session, outcome.customer_id), caller, status=status)
+
+
+@router.get(
+    "/v1/customers/{customer_id}",
+    response_model=CustomerOut,
+    dependencies=[OWN],
+    responses=documented(CustomerNotFound),
+)
+async def get_customer(session: Session, caller: CurrentCaller, customer_id: UUID) -> Response:
+    """Read a customer; the id of one who was merged into another gives that one, as `merged_from` says."""
+    return document(await documents.get_customer(session, customer_id), caller)
+
+
+@router.patch(
+    "/v1/customers/{customer_id}",
+    response_model=CustomerOut,
+    dependencies=[allow(*STAFF)],
+    responses=documented(CustomerNotFound, ContactPointTaken, InvalidContactPoint, StaleVersion),
+)
+async def change_customer(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    customer_id: UUID,
+    body: CustomerPatch,
+    if_match: IfMatch = None,
+) -> Response:
+    """Change a customer (RFC 7396): null clears, absent leaves, lists are replaced as a whole."""
+    await customers.patch(session, customer_id, body, if_match=if_match, at=clock.now())
+    return document(await documents.get_customer(session, customer_id), caller)
+
+
+@router.get(
+    "/v1/customers/{customer_id}/summary/profiles",
+    response_model=ProfileSummaryOut,
+    dependencies=[OWN],
+    responses=documented(CustomerNotFound),
+)
+async def summarize_profile(session: Session, caller: CurrentCaller, customer_id: UUID) -> Response:
+    """Read a customer at a glance: who they are, what they bought, what happened last."""
+    return document(await documents.get_summary(session, customer_id), caller)

@@ -1,0 +1,115 @@
+"""Purchases over HTTP."""
+
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from crm_profiles import documents, purchases
+from crm_profiles.errors import CustomerNotFound, PurchaseDiffers, PurchaseNotFound
+from crm_profiles.purchases import Status
+from crm_profiles.routes.answers import READERS, STAFF, counted, failed, validated
+from crm_profiles.schemas import (
+    PurchaseBatchIn,
+    PurchaseBatchOut,
+    PurchaseIn,
+    PurchaseOut,
+    PurchaseTotalsOut,
+    PurchaseVerdict,
+)
+from crm_shared.callers import Role
+from crm_shared.etags import etag
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Page
+from crm_shared.problems import Problem
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import CurrentClock, CurrentCursors, Cursor, Limit, Session, allow
+
+router = Router(tags=["purchases"])
+
+
+@router.post(
+    "/v1/purchases",
+    status_code=201,
+    response_model=PurchaseOut,
+    dependencies=[allow(*STAFF)],
+    responses={
+        200: {"model": PurchaseOut, "description": "It was on file already"},
+        **documented(CustomerNotFound, PurchaseDiffers),
+    },
+)
+async def record_purchase(
+    session: Session, clock: CurrentClock, response: Response, body: PurchaseIn
+) -> PurchaseOut:
+    """Put a purchase on file; telling of it again changes nothing."""
+    [outcome] = await purchases.record(session, [body], at=clock.now())
+    if isinstance(outcome, Problem):
+        raise outcome
+    purchase = await purchases.get(session, outcome.purchase_id)
+    response.headers["ETag"] = etag(purchase.version)
+    response.headers["Location"] = f"/v1/purchases/{purchase.id}"
+    response.status_code = 201 if outcome.status is Status.CREATED else 200
+    return PurchaseOut.of(purchase)
+
+
+@router.post("/v1/purchases/batch", response_model=PurchaseBatchOut, dependencies=[allow(*STAFF)])
+async def record_purchases(
+    request: Request, session: Session, clock: CurrentClock, body: PurchaseBatchIn
+) -> PurchaseBatchOut:
+    """Put up to a thousand purchases on file.
+
+    Each item is taken or refused for itself. One that is on file already is `unchanged`; one whose external
+    id stands for another content is refused. Sending a batch again is safe.
+    """
+    good, bad = validated(PurchaseIn, body.items)
+    outcomes = await purchases.record(session, list(good.values()), at=clock.now())
+    by_index = bad | dict(zip(good, outcomes, strict=True))
+    verdicts = [
+        PurchaseVerdict.model_validate(failed(request, index, outcome))
+        if isinstance(outcome, Problem)
+        else PurchaseVerdict(index=index, status=outcome.status, purchase_id=outcome.purchase_id)
+        for index, outcome in sorted(by_index.items())
+    ]
+    return PurchaseBatchOut(items=verdicts, counts=counted(verdict.status for verdict in verdicts))
+
+
+@router.get("/v1/purchases/totals", response_model=PurchaseTotalsOut, dependencies=[allow(*READERS)])
+async def total_purchases(session: Session) -> PurchaseTotalsOut:
+    """Add up all purchases.
+
+    *count*: purchases on file, those of amount zero and of erased customers included. *customers*: distinct
+    customers among them. *totals*: the sum of the purchases' totals, each currency for itself.
+    """
+    return await purchases.totals(session)
+
+
+@router.get(
+    "/v1/purchases/{purchase_id}",
+    response_model=PurchaseOut,
+    dependencies=[allow(*READERS)],
+    responses=documented(PurchaseNotFound),
+)
+async def get_purchase(session: Session, response: Response, purchase_id: UUID) -> PurchaseOut:
+    """Read a purchase with its lines."""
+    purchase = await purchases.get(session, purchase_id)
+    response.headers["ETag"] = etag(purchase.version)
+    return PurchaseOut.of(purchase)
+
+
+@router.get(
+    "/v1/customers/{customer_id}/purchases",
+    response_model=Page[PurchaseOut],
+    dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
+    responses=documented(CustomerNotFound, InvalidCursor),
+)
+async def list_purchases(
+    session: Session,
+    cursors: CurrentCursors,
+    customer_id: UUID,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[PurchaseOut]:
+    """List what a customer bought, the newest first."""
+    current = await documents.current_id(session, customer_id)
+    found = await purchases.list_(session, current, cursors=cursors, cursor=cursor, limit=limit)
+    items = [PurchaseOut.of(purchase) for purchase in found.items]
+    return Page(items=items, next_cursor=found.next_cursor, has_more=found.has_more)

@@ -1,0 +1,38 @@
+"""The timeline over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+
+from crm_profiles import documents, timeline
+from crm_profiles.errors import CustomerNotFound
+from crm_profiles.models import EntryType, TimelineEntry
+from crm_profiles.routes.answers import READERS
+from crm_profiles.schemas import TimelineEntryOut
+from crm_shared.callers import Role
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import CurrentCursors, Cursor, Limit, Session, allow
+
+router = Router(tags=["timeline"])
+
+
+@router.get(
+    "/v1/customers/{customer_id}/timeline",
+    response_model=Page[TimelineEntryOut],
+    dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
+    responses=documented(CustomerNotFound, InvalidCursor),
+)
+async def list_timeline(
+    session: Session,
+    cursors: CurrentCursors,
+    customer_id: UUID,
+    type: Annotated[list[EntryType] | None, Query(max_length=20, description="any of these")] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[TimelineEntry]:
+    """List what happened with a customer in all services, the newest first."""
+    current = await documents.current_id(session, customer_id)
+    return await timeline.list_(session, current, type or (), cursors=cursors, cursor=cursor, limit=limit)

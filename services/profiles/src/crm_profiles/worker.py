@@ -1,0 +1,13 @@
+"""The worker of profiles: `python -m crm_profiles.worker`."""
+
+from crm_profiles.handlers import PUBLISHED, subscriptions
+from crm_profiles.settings import Settings
+from crm_shared.messaging import worker
+
+
+def main() -> None:
+    worker.run(Settings(), subscriptions=subscriptions, events=PUBLISHED)
+
+
+if __name__ == "__main__":
+    main()
