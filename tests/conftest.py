@@ -132,16 +132,24 @@ async def committed(
         await owner.dispose()
 
 
+@pytest.fixture
+def stored(request: pytest.FixtureRequest) -> dict[str, Sessions]:
+    """The sessions a test works with: `committed` if it asks for that, else `databases`."""
+    # Not async itself: pytest cannot set up another async fixture from within one.
+    found: dict[str, Sessions] = request.getfixturevalue(
+        "committed" if "committed" in request.fixturenames else "databases"
+    )
+    return found
+
+
 @pytest_asyncio.fixture
 async def client(
-    apps: Callable[[str], FastAPI], signer: Signer, clock: FrozenClock, request: pytest.FixtureRequest
+    apps: Callable[[str], FastAPI], signer: Signer, clock: FrozenClock, stored: dict[str, Sessions]
 ) -> AsyncIterator[ClientFactory]:
     """Makes clients: `client("tickets")` calls as staff, `client("tickets", Role.PARTNER)` as a partner.
 
     A test that asks for `committed` talks to really committing sessions, every other one to `databases`.
     """
-    real = "committed" in request.fixturenames
-    sessions: dict[str, Sessions] = request.getfixturevalue("committed" if real else "databases")
     async with AsyncExitStack() as stack:
 
         def make(
@@ -149,7 +157,7 @@ async def client(
         ) -> httpx2.AsyncClient:
             app = apps(service)
             app.state.clock = clock
-            app.dependency_overrides[get_sessions] = lambda: sessions[service]
+            app.dependency_overrides[get_sessions] = lambda: stored[service]
             opened = httpx2.AsyncClient(
                 transport=httpx2.ASGITransport(app, raise_app_exceptions=False),
                 base_url=f"http://{service}",
