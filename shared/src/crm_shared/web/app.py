@@ -19,6 +19,7 @@ from crm_shared.settings import ServiceSettings
 from crm_shared.tracing import Tracer
 from crm_shared.web import openapi, problems
 from crm_shared.web.dead_letters import dead_letters_router
+from crm_shared.web.dispatch import Dispatcher
 from crm_shared.web.middleware import Authentication, RequestMiddleware
 from crm_shared.web.routing import Route
 
@@ -47,7 +48,6 @@ def service_app(
     `front` stands before the check of the internal token: for the gateway, which makes those tokens.
     """
     logs.configure(settings)
-    clock = clock or SystemClock()
     metrics = Metrics(settings.service, settings.release)
     tracer = Tracer(settings)
     app = Service(
@@ -57,7 +57,7 @@ def service_app(
         middleware=[
             Middleware(RequestMiddleware, settings=settings, metrics=metrics, tracer=tracer),
             *front,
-            Middleware(Authentication, verifier=Verifier(settings.internal_public_key), clock=clock),
+            Middleware(Authentication, verifier=Verifier(settings.internal_public_key)),
         ],
         generate_unique_id_function=_name,
         redirect_slashes=False,
@@ -67,14 +67,16 @@ def service_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
-    app.state.clock = clock
+    app.state.clock = clock or SystemClock()
     app.state.metrics = metrics
     app.state.tracer = tracer
     app.state.cursors = Cursors(settings.cursor_secret.get_secret_value())
     problems.install(app)
     for router in (*routers, dead_letters_router(settings.service)):
         app.include_router(router)
-    _refuse_open_doors(list(iter_route_contexts(app.routes)))
+    routes = list(iter_route_contexts(app.routes))
+    _refuse_open_doors(routes)
+    app.router.middleware_stack = Dispatcher(routes, app.router.middleware_stack)
     return app
 
 

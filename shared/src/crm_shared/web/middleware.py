@@ -121,24 +121,24 @@ class RequestMiddleware:
 class Authentication:
     """Finds out who calls from the gateway's token; whether they may is the route's business."""
 
-    def __init__(self, app: ASGIApp, *, verifier: Verifier, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, *, verifier: Verifier) -> None:
         self._app = app
         self._verifier = verifier
-        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             for name, value in scope["headers"]:
                 if name == b"authorization":
-                    Context.of(scope).caller = self._caller(value.decode("latin-1"))
+                    Context.of(scope).caller = self._caller(scope, value.decode("latin-1"))
         await self._app(scope, receive, send)
 
-    def _caller(self, authorization: str) -> Caller:
+    def _caller(self, scope: Scope, authorization: str) -> Caller:
+        clock: Clock = scope["app"].state.clock
         scheme, _, token = authorization.partition(" ")
         try:
             if scheme.lower() != "bearer":
                 raise InvalidToken("Send the token as: Authorization: Bearer <token>.")
-            return self._verifier.verify(token.strip(), at=self._clock.now())
+            return self._verifier.verify(token.strip(), at=clock.now())
         except InvalidToken as invalid:
             invalid.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
             raise
