@@ -10,7 +10,7 @@ PY := $(BIN)/python
 SOURCES := shared/src gateway/src $(wildcard services/*/src) deploy/local/src tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo reset test test-system test-kafka check bench openapi contracts revision lock format clean run-env test-env
+.PHONY: help up demo reset test test-system test-kafka check bench openapi contracts settings revision lock format clean run-env test-env
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,23 +34,27 @@ test-kafka: test-env ## messaging, flows and system tests on Apache Kafka (needs
 	@$(PY) -m crm_local.apache_kafka
 	@CRM_TEST_KAFKA=apache CRM_TEST_SEEDS=$(firstword $(SEEDS)) $(PY) -m pytest tests/messaging tests/flows tests/system $(ARGS)
 
-check: test-env ## style, types, arrows between modules, drift of contracts, OpenAPI and migrations
+check: test-env ## style, types, arrows between modules; drift of contracts, OpenAPI, migrations, README
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/lint-imports
 	@$(PY) -m crm_shared.contracts.catalogue check
-	@$(PY) -m crm_gateway.openapi check
+	@$(PY) -m crm_local.openapi check
+	@$(PY) -m crm_local.settings_table check
 	@$(PY) -m crm_local.revisions check
 
 bench: test-env ## what it costs, as ratios to its ceilings
 	@$(PY) -m tests.bench $(ARGS)
 
 openapi: test-env ## write the merged OpenAPI document that the gateway serves
-	@$(PY) -m crm_gateway.openapi write
+	@$(PY) -m crm_local.openapi write
 
 contracts: test-env ## write the snapshot of the events' contracts
 	@$(PY) -m crm_shared.contracts.catalogue write
+
+settings: test-env ## write the README's table of settings
+	@$(PY) -m crm_local.settings_table write
 
 revision: test-env ## write a migration: make revision service=tickets message="add priority"
 	@$(PY) -m crm_local.revisions revision $(service) "$(message)"
