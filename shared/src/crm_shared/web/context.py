@@ -1,6 +1,7 @@
 """What is known of the request being answered, kept in its ASGI scope."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import Scope
@@ -9,6 +10,15 @@ from crm_shared.callers import Caller
 from crm_shared.idempotency import Claim
 
 _KEY = "crm"
+
+
+class Marker:
+    """Something a route says of itself among its dependencies, read once when the route is made.
+
+    Only what is `solved` is left for the framework to call at each request.
+    """
+
+    solved: ClassVar[bool] = False
 
 
 @dataclass(slots=True)

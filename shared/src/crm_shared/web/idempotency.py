@@ -18,15 +18,15 @@ from crm_shared.idempotency import (
     StoredReply,
 )
 from crm_shared.metrics import Metrics
-from crm_shared.web.context import Context
-from crm_shared.web.routing import Handler, Route, calls
+from crm_shared.web.context import Context, Marker
+from crm_shared.web.routing import Handler, Route
 from crm_shared.web.session import AlreadyAnswered
 
 _METHODS = {"POST", "PATCH"}
 _KEPT_HEADERS = ("content-type", "etag", "location")
 
 
-class KeyRequired:
+class KeyRequired(Marker):
     """Marks an operation that moves value."""
 
     async def __call__(self) -> None:
@@ -48,14 +48,14 @@ class IdempotentRoute(Route):
 
     @property
     def key_required(self) -> bool:
-        return any(isinstance(call, KeyRequired) for call in calls(self.dependant))
+        return any(isinstance(marker, KeyRequired) for marker in self.markers)
 
     async def answer(self, request: Request, context: Context, handle: Handler) -> Response:
         key = request.headers.get("idempotency-key") if self.takes_key else None
         if key is None:
             if self.key_required:
                 raise IdempotencyKeyMissing
-            return await handle(request)
+            return await super().answer(request, context, handle)
         context.claim = Claim(
             principal=context.caller.subject if context.caller else "",
             method=request.method,
@@ -63,10 +63,15 @@ class IdempotentRoute(Route):
             key=key,
             fingerprint=_fingerprint(request, await request.body()),
         )
-        metrics: Metrics = request.app.state.metrics
-        try:
+
+        async def kept(request: Request) -> Response:
             response = await handle(request)
             await _keep(request, context, response)
+            return response
+
+        metrics: Metrics = request.app.state.metrics
+        try:
+            return await super().answer(request, context, kept)
         except AlreadyAnswered as answered:
             metrics.idempotency_replays.inc()
             return Response(
@@ -77,7 +82,6 @@ class IdempotentRoute(Route):
         except (IdempotencyKeyInUse, IdempotencyKeyReused) as refused:
             metrics.idempotency_conflicts.labels(refused.code()).inc()
             raise
-        return response
 
 
 async def _keep(request: Request, context: Context, response: Response) -> None:

@@ -1,20 +1,19 @@
 """The route that all services use: it checks who calls and what was sent before any of it is parsed."""
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import orjson
-from fastapi import Request, Response
+from fastapi import Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
-from fastapi.params import Form, Param, ParamTypes
 from fastapi.routing import APIRoute
 
 from crm_shared.problems import Fault, InvalidRequest, NotAcceptable, UnsupportedMediaType
 from crm_shared.settings import ServiceSettings
 from crm_shared.web import bodies
-from crm_shared.web.context import Context
-from crm_shared.web.session import Permission
+from crm_shared.web.context import Context, Marker
+from crm_shared.web.session import Permission, committed
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -33,18 +32,39 @@ class JsonRequest(Request):
 
 
 class Route(APIRoute):
-    """Refuses what it can refuse cheaply, in this order: callers, parameters, media types, bodies."""
+    """Refuses what it can refuse cheaply, in this order: callers, parameters, media types, bodies.
+
+    Answers once the transaction that the route asked for is committed.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        dependencies: Sequence[params.Depends] | None = None,
+        **options: Any,
+    ) -> None:
+        self.markers: list[Marker] = []
+        solved = []
+        for dependency in dependencies or ():
+            if isinstance(dependency.dependency, Marker):
+                self.markers.append(dependency.dependency)
+            if not isinstance(dependency.dependency, Marker) or dependency.dependency.solved:
+                solved.append(dependency)
+        super().__init__(path, endpoint, dependencies=solved, **options)
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
-        self.permission = _permission(self.dependant)
+        self.markers += _markers(self.dependant)
+        self.permission = next((one for one in self.markers if isinstance(one, Permission)), None)
         self.query_names = {
             field.alias
             for field in get_flat_params(self.dependant)
-            if isinstance(field.field_info, Param) and field.field_info.in_ is ParamTypes.query
+            if isinstance(field.field_info, params.Query)
         }
         media_type = getattr(self.body_field.field_info, "media_type", _JSON) if self.body_field else None
-        is_form = self.body_field is not None and isinstance(self.body_field.field_info, Form)
+        is_form = self.body_field is not None and isinstance(self.body_field.field_info, params.Form)
         self.body_type = None if is_form else media_type
 
         async def guarded(request: Request) -> Response:
@@ -61,7 +81,7 @@ class Route(APIRoute):
         return guarded
 
     async def answer(self, request: Request, context: Context, handle: Handler) -> Response:
-        return await handle(request)
+        return await committed(context, handle(request))
 
     def _check_parameters(self, request: Request) -> None:
         if "\0" in request.scope["path"]:
@@ -109,16 +129,9 @@ def _unchanged(request: Request, response: Response) -> Response:
     return Response(status_code=304, headers={"etag": etag}) if tags & {etag, "*"} else response
 
 
-def _permission(dependant: Dependant) -> Permission | None:
-    for call in calls(dependant):
-        if isinstance(call, Permission):
-            return call
-    return None
-
-
-def calls(dependant: Dependant) -> Iterator[object]:
-    """What the dependencies of a route call, those of dependencies included."""
+def _markers(dependant: Dependant) -> Iterator[Marker]:
+    """Those that a parameter's annotation brings, as in `Annotated[Caller, allow(...)]`."""
     for child in dependant.dependencies:
-        if child.call is not None:
+        if isinstance(child.call, Marker):
             yield child.call
-        yield from calls(child)
+        yield from _markers(child)
