@@ -182,7 +182,7 @@ def _facts(
 
 
 def _be_cancelled_by_signals() -> None:
-    """The first Ctrl-C, SIGTERM or hang-up cancels this task; what it does then is not interrupted by others."""
+    """The first Ctrl-C, SIGTERM or hang-up cancels this task; later ones do not disturb what it does then."""
     task = asyncio.current_task()
     assert task is not None
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
