@@ -30,6 +30,7 @@ def insert_new(model: type[DeclarativeBase], *names: str) -> Insert:
 
     Who inserts in the same order as all others waits for them, but never in a circle.
     """
-    columns = [model.__table__.c[name] for name in names]
+    table = model.metadata.tables[model.__tablename__]
+    columns = [table.c[name] for name in names]
     rows: Select[Any] = select(*(func.unnest(bindparam(c.name, type_=ARRAY(c.type))) for c in columns))
-    return insert(model).from_select(list(names), rows).on_conflict_do_nothing()
+    return insert(table).from_select(list(names), rows).on_conflict_do_nothing()

@@ -4,7 +4,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CHAR, CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, Text
+from sqlalchemy import CHAR, CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, Text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from crm_shared.customers import OwnedByCustomer
