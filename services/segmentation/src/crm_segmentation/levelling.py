@@ -5,13 +5,12 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Text, Uuid, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, Uuid, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_segmentation.basis import Basis, start_of
 from crm_segmentation.levels import Figures, assign, next_flip
-from crm_segmentation.models import Customer, Purchase
+from crm_segmentation.models import Customer
 from crm_shared import due
 from crm_shared.calendars import day_of
 from crm_shared.contracts.base import Event
@@ -40,7 +39,6 @@ class _Value:
     flips_at: datetime | None = None
 
 
-_IDS = bindparam("ids", type_=ARRAY(Uuid))
 _LOCK = (
     select(
         Customer.customer_id,
@@ -55,7 +53,7 @@ _LOCK = (
         Customer.thresholds_version,
         Customer.flips_at,
     )
-    .where(Customer.customer_id == func.any(_IDS))
+    .where(Customer.customer_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
     .order_by(Customer.customer_id)
     .with_for_update()
 )
@@ -91,14 +89,22 @@ _FIGURES = text(
     GROUP BY c.id
     """
 )
-_INTRODUCE = (
-    insert(Customer)
-    .from_select(
-        ["customer_id", "frequency", "monetary", "level_version"],
-        select(func.unnest(_IDS), text("0"), text("0"), text("0")),
+_INTRODUCE = text(
+    """
+    INSERT INTO customers (customer_id, frequency, monetary, level_version)
+    SELECT id, 0, 0, 0 FROM unnest(CAST(:ids AS uuid[])) AS n (id) ORDER BY id
+    ON CONFLICT DO NOTHING RETURNING customer_id
+    """
+)
+_RECORD = text(
+    """
+    INSERT INTO purchases (purchase_id, customer_id, origin_customer_id, occurred_at, amount, currency)
+    SELECT * FROM unnest(
+        CAST(:purchase_ids AS uuid[]), CAST(:customer_ids AS uuid[]), CAST(:origins AS uuid[]),
+        CAST(:instants AS timestamptz[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[])
     )
-    .on_conflict_do_nothing()
-    .returning(Customer.customer_id)
+    ON CONFLICT DO NOTHING
+    """
 )
 
 
@@ -113,18 +119,17 @@ async def record(
     session: AsyncSession, purchases: Sequence[PurchaseRecorded], owners: Mapping[UUID, UUID]
 ) -> None:
     """Keep the purchases, each under who its customer is today; one that is known already stays as it is."""
-    columns = {
-        "purchase_id": ([p.purchase_id for p in purchases], Uuid),
-        "customer_id": ([owners[p.customer_id] for p in purchases], Uuid),
-        "origin_customer_id": ([p.customer_id for p in purchases], Uuid),
-        "occurred_at": ([p.occurred_at for p in purchases], DateTime(timezone=True)),
-        "amount": ([p.total.amount for p in purchases], Purchase.amount.type),
-        "currency": ([p.total.currency for p in purchases], Text),
-    }
-    rows = select(
-        *(func.unnest(bindparam(name, values, type_=ARRAY(kind))) for name, (values, kind) in columns.items())
+    await session.execute(
+        _RECORD,
+        {
+            "purchase_ids": [purchase.purchase_id for purchase in purchases],
+            "customer_ids": [owners[purchase.customer_id] for purchase in purchases],
+            "origins": [purchase.customer_id for purchase in purchases],
+            "instants": [purchase.occurred_at for purchase in purchases],
+            "amounts": [purchase.total.amount for purchase in purchases],
+            "currencies": [purchase.total.currency for purchase in purchases],
+        },
     )
-    await session.execute(insert(Purchase).from_select(list(columns), rows).on_conflict_do_nothing())
 
 
 async def relevel(
