@@ -120,7 +120,7 @@ async def test_the_vips_complaint_comes_first_and_a_change_of_level_moves_it(
     await purchase(vip, 30_000, clock.now())
     await purchase(ordinary, 4_000, clock.now())
     await settle()
-    first = await open_complaint(tickets, ordinary)
+    first = await open_complaint(tickets, ordinary, severity="critical")
     clock.advance(timedelta(minutes=5))
     second = await open_complaint(tickets, vip)
     assert await queue(tickets) == [second, first]
@@ -206,13 +206,13 @@ async def test_an_event_names_its_cause_and_its_trace(
     assert recorded.actor == "tester"
 
 
-async def open_complaint(tickets: httpx2.AsyncClient, who: UUID) -> str:
+async def open_complaint(tickets: httpx2.AsyncClient, who: UUID, severity: str = "normal") -> str:
     response = await tickets.post(
         "/v1/tickets",
         json={
             "customer_id": str(who),
             "kind": "complaint",
-            "severity": "normal",
+            "severity": severity,
             "title": "A disc is broken",
         },
     )
