@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crm_local.home import AlreadyRunning, Home
-from crm_local.processes import answers
+from crm_local.processes import State, answers
 from crm_local.system import System, SystemFailed
 from crm_local.tokens import mint
 from crm_shared.callers import Role
@@ -59,7 +59,7 @@ def status(arguments: Sequence[str]) -> int:
         return 0
     table = Table("process", "state", "pid", "restarts", box=None, pad_edge=False)
     for name, each in known["processes"].items():
-        port = urlsplit(each["health"]).port if each["health"] else None
+        port = urlsplit(each["health"]).port if each["health"] and each["state"] == State.READY else None
         why = answers(port)() if port else each["why"]
         table.add_row(name, why or each["state"], str(each["pid"] or ""), str(each["restarts"]))
     console = Console(highlight=False)

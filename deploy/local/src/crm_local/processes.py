@@ -16,6 +16,8 @@ from pathlib import Path
 from crm_local.leash import guard, leashed, release
 from crm_local.ports import HOST
 
+SILENT = "does not listen yet"
+
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
 _STEADY_AFTER = 30.0
@@ -68,6 +70,7 @@ class Running:
     pid: int | None = None
     restarts: int = 0
     deaths_before_ready: int = 0
+    alive: asyncio.Event = field(default_factory=asyncio.Event)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -91,19 +94,23 @@ class Supervisor:
         self._tell = tell
         self._changed = changed
 
-    async def start(self, programs: Iterable[Program], *, within: float = 90) -> None:
-        """Start all at once and wait until every one is ready; NotReady tells of the first that is not."""
-        started = [self._add(program) for program in programs]
-        waiting = [asyncio.create_task(self._first_ready(running)) for running in started]
+    async def start(self, *waves: Iterable[Program], within: float = 90) -> None:
+        """Start the programs and wait until every one is ready; NotReady tells of the first that is not.
+
+        A wave begins when all of the one before have given a sign of life: while these wait for others, as
+        for a group to be joined, the processors are free for the next.
+        """
+        started: list[Running] = []
         try:
             async with asyncio.timeout(within):
-                await asyncio.gather(*waiting)
+                for wave in waves:
+                    begun = [self._add(program) for program in wave]
+                    started += begun
+                    await asyncio.gather(*(_reached(running, running.alive) for running in begun))
+                await asyncio.gather(*(_reached(running, running.ready) for running in started))
         except TimeoutError:
             late = next(running for running in started if not running.ready.is_set())
             raise NotReady(_report(late, f"is not ready after {within:.0f} s: {late.why}")) from None
-        finally:
-            for waiter in waiting:
-                waiter.cancel()
 
     async def stop(self) -> None:
         """End all, stage by stage from the highest; who does not end in time is killed."""
@@ -118,17 +125,6 @@ class Supervisor:
         running = self.running[program.name] = Running(program, log)
         running.task = asyncio.create_task(self._keep(running), name=program.name)
         return running
-
-    async def _first_ready(self, running: Running) -> None:
-        """Wait for the first readiness, or for the end of the attempts to reach it."""
-        ready = asyncio.create_task(running.ready.wait())
-        assert running.task is not None
-        try:
-            await asyncio.wait({ready, running.task}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ready.cancel()
-        if not running.ready.is_set():
-            await running.task
 
     async def _keep(self, running: Running) -> None:
         """Start the program again and again, more slowly when it keeps dying, until it is told to stop."""
@@ -179,11 +175,14 @@ class Supervisor:
 
     async def _probe(self, running: Running) -> None:
         while why := await asyncio.to_thread(running.program.missing):
+            if why != SILENT:
+                running.alive.set()
             if why != running.why:
                 self._set(running, running.state, why)
             await asyncio.sleep(_PROBE_EVERY)
         if running.state is not State.STARTING:
             return
+        running.alive.set()
         self._set(running, State.READY, "")
         if running.ready.is_set():
             self._tell(f"{running.program.name} is ready again")
@@ -211,6 +210,18 @@ class Supervisor:
         self._changed()
 
 
+async def _reached(running: Running, event: asyncio.Event) -> None:
+    """Wait for the event, or for the end of the attempts to reach it, which is a NotReady."""
+    assert running.task is not None
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({waiting, running.task}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    if not event.is_set():
+        await running.task
+
+
 def answers(port: int) -> Callable[[], str | None]:
     """A `missing` for a process with health endpoints: what its `/readyz` says."""
 
@@ -221,7 +232,7 @@ def answers(port: int) -> Callable[[], str | None]:
             response = connection.getresponse()
             return None if response.status == 200 else _reason(response.read())
         except ConnectionRefusedError:
-            return "does not listen yet"
+            return SILENT
         except (OSError, http.client.HTTPException) as error:
             return f"does not answer: {error!r}"
         finally:

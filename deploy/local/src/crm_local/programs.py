@@ -19,7 +19,7 @@ _UVICORN = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--tim
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything the processes have to be told."""
+    """Everything the processes have to be told; their entry points are those that the containers use."""
 
     ports: Mapping[str, int]
     secrets: Secrets
@@ -37,9 +37,11 @@ class Plan:
             for name in SERVICES
         }
 
-    def programs(self) -> list[Program]:
-        """An API and a worker for each service and the gateway: the entry points that the containers use."""
-        return [program for name in SERVICES for program in (self._api(name), self._worker(name))]
+    def workers(self) -> list[Program]:
+        return [self._worker(name) for name in SERVICES]
+
+    def apis(self) -> list[Program]:
+        return [self._api(name) for name in SERVICES]
 
     def _api(self, name: str) -> Program:
         where = ["--host", HOST, "--port", str(self.ports[name])]

@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import asyncpg
@@ -56,8 +56,10 @@ class Up:
     async def run(self) -> int:
         """Bring everything up, keep it, and take it down again whatever happened."""
         code = 0
+        task = asyncio.current_task()
+        assert task is not None
+        _on_signals(task.cancel)
         try:
-            _be_cancelled_by_signals()
             await self._bring_up()
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -95,7 +97,7 @@ class Up:
         self._home.keep_tokens(tokens)
         self._facts = _facts(address, addresses, tokens, server, databases, bootstrap_servers)
         display.step("starting services")
-        await self._supervisor.start(plan.programs())
+        await self._supervisor.start(plan.workers(), plan.apis())
         display.end()
         self._facts["state"] = "running"
         self._changed()
@@ -148,6 +150,7 @@ class Up:
 
     async def _take_down(self) -> None:
         """In order, and to the end, however often somebody presses Ctrl-C meanwhile."""
+        _on_signals(lambda: None)
         self._facts |= {"state": "stopping"} if self._facts else {}
         await self._supervisor.stop()
         if self._facts:
@@ -181,17 +184,7 @@ def _facts(
     }
 
 
-def _be_cancelled_by_signals() -> None:
-    """The first Ctrl-C, SIGTERM or hang-up cancels this task; later ones do not disturb what it does then."""
-    task = asyncio.current_task()
-    assert task is not None
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    loop = asyncio.get_running_loop()
-
-    def cancel() -> None:
-        for each in signals:
-            loop.add_signal_handler(each, lambda: None)
-        task.cancel()
-
-    for each in signals:
-        loop.add_signal_handler(each, cancel)
+def _on_signals(act: Callable[[], object]) -> None:
+    """What Ctrl-C, SIGTERM and a hang-up do from now on."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(each, act)
