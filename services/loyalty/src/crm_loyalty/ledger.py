@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-import orjson
 from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -127,7 +126,7 @@ async def _known(session: AsyncSession, postings: Iterable[Posting]) -> list[Mov
     )
     movements = []
     for row in rows.mappings():
-        lines = tuple(Line(**line) for line in orjson.loads(row["explanation"]))
+        lines = tuple(Line(**line) for line in row["explanation"])
         movements.append(Movement(**{**row, "kind": Kind(row["kind"]), "explanation": lines}))
     return movements
 

@@ -96,7 +96,7 @@ class RunOut(Resolution):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
-    """A posting that had its effect, as the ledger keeps it; `balance` and `held` are the owner's after it."""
+    """A posting that had its effect, as the ledger keeps it; `balance` and `held` are its owner's."""
 
     id: UUID
     kind: Kind

@@ -1,0 +1,116 @@
+"""The books, recomputed: `DATABASE_URL=… python -m crm_loyalty.reconcile` names every difference.
+
+All is read in one snapshot, so it may run while the service works.
+"""
+
+import asyncio
+import os
+import sys
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from crm_shared.database import async_url
+
+# Each finds the rows that contradict its name, and says what is and what should be.
+CHECKS = {
+    "the entries of all accounts add up to zero": """
+        SELECT 'all entries' AS subject, sum(amount) AS found, 0 AS expected
+        FROM entries HAVING sum(amount) <> 0
+    """,
+    "the entries of each transaction add up to zero": """
+        SELECT transaction_id AS subject, sum(amount) AS found, 0 AS expected
+        FROM entries GROUP BY transaction_id HAVING sum(amount) <> 0
+    """,
+    "a transaction that moves points has entries for just so many": """
+        SELECT subject, found, expected FROM (
+            SELECT t.id AS subject, COALESCE(e.amount, 0) AS found,
+                CASE WHEN t.kind IN ('spend', 'capture') THEN -t.points ELSE t.points END AS expected
+            FROM transactions AS t
+            LEFT JOIN (
+                SELECT transaction_id, sum(amount) AS amount FROM entries WHERE account_id IS NOT NULL
+                GROUP BY transaction_id
+            ) AS e ON e.transaction_id = t.id
+            WHERE t.kind IN ('earn', 'spend', 'adjust', 'capture')
+        ) AS moved WHERE found <> expected
+    """,
+    "a balance is the sum of the account's entries": """
+        SELECT a.id AS subject, a.balance AS found, COALESCE(e.amount, 0) AS expected
+        FROM accounts AS a
+        LEFT JOIN (
+            SELECT account_id, sum(amount) AS amount FROM entries WHERE account_id IS NOT NULL
+            GROUP BY account_id
+        ) AS e ON e.account_id = a.id
+        WHERE a.balance <> COALESCE(e.amount, 0)
+    """,
+    "a balance is what the account's lots have left": """
+        SELECT a.id AS subject, a.balance AS found, COALESCE(l.remaining, 0) AS expected
+        FROM accounts AS a
+        LEFT JOIN (SELECT account_id, sum(remaining) AS remaining FROM lots GROUP BY account_id) AS l
+            ON l.account_id = a.id
+        WHERE a.balance <> COALESCE(l.remaining, 0)
+    """,
+    "a lot has left what was not taken from it": """
+        SELECT l.id AS subject, l.remaining AS found, l.amount - COALESCE(p.points, 0) AS expected
+        FROM lots AS l
+        LEFT JOIN (SELECT lot_id, sum(points) AS points FROM allocations GROUP BY lot_id) AS p
+            ON p.lot_id = l.id
+        WHERE l.remaining <> l.amount - COALESCE(p.points, 0)
+    """,
+    "the points held in an account are those of its open holds": """
+        SELECT a.id AS subject, a.held AS found, COALESCE(h.points, 0) AS expected
+        FROM accounts AS a
+        LEFT JOIN (
+            SELECT part.account_id, sum(part.points) AS points
+            FROM hold_parts AS part JOIN holds ON holds.id = part.hold_id
+            WHERE holds.state = 'open' GROUP BY part.account_id
+        ) AS h ON h.account_id = a.id
+        WHERE a.held <> COALESCE(h.points, 0)
+    """,
+    "the parts of a hold add up to it": """
+        SELECT h.id AS subject, COALESCE(sum(part.points), 0) AS found, h.points AS expected
+        FROM holds AS h LEFT JOIN hold_parts AS part ON part.hold_id = h.id
+        GROUP BY h.id HAVING COALESCE(sum(part.points), 0) <> h.points
+    """,
+    "a hold ends in one transaction, an open one in none": """
+        SELECT h.id AS subject, COALESCE(t.ends, 0) AS found, CAST(h.state <> 'open' AS int) AS expected
+        FROM holds AS h
+        LEFT JOIN (
+            SELECT hold_id, count(*) AS ends FROM transactions
+            WHERE kind IN ('capture', 'release', 'run_out') GROUP BY hold_id
+        ) AS t ON t.hold_id = h.id
+        WHERE COALESCE(t.ends, 0) <> CAST(h.state <> 'open' AS int)
+    """,
+}
+
+
+async def differences(connection: AsyncConnection) -> list[str]:
+    """What contradicts what, a line each; empty: the books are right."""
+    found = []
+    for name, statement in CHECKS.items():
+        for row in await connection.execute(text(statement)):
+            found.append(f"{name}: {row.subject} has {row.found}, not {row.expected}")
+    return found
+
+
+async def reconcile(url: str) -> list[str]:
+    engine = create_async_engine(async_url(url), isolation_level="REPEATABLE READ")
+    try:
+        async with engine.connect() as connection:
+            return await differences(connection)
+    finally:
+        await engine.dispose()
+
+
+def main() -> int:
+    url = os.environ.get("DATABASE_URL")
+    if not url:
+        sys.stderr.write("set DATABASE_URL to the address of loyalty's database\n")
+        return 2
+    found = asyncio.run(reconcile(url))
+    sys.stdout.write("\n".join(found or [f"{len(CHECKS)} checks, no difference"]) + "\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""What the tests of loyalty share: customers with points, and events as they arrive."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from crm_loyalty import ledger
+from crm_loyalty.handlers import subscriptions
+from crm_loyalty.postings import Earn
+from crm_shared.contracts.base import Envelope, Event, Money
+from crm_shared.contracts.profiles import (
+    CustomerCreated,
+    CustomerErased,
+    CustomerMerged,
+    CustomerUnmerged,
+    PurchaseRecorded,
+)
+from crm_shared.database import Sessions
+from crm_shared.ids import uuid7
+from crm_shared.testing import FrozenClock, handle
+
+Give = Callable[..., Awaitable[None]]
+Receive = Callable[..., Awaitable[None]]
+MakeEvent = Callable[..., Event]
+
+
+def received(event: Event) -> Event:
+    """The event as a worker gets it."""
+    envelope = Envelope(
+        id=uuid7(),
+        source="/crm/profiles",
+        type=event.type,
+        subject=event.subject,
+        key=event.key,
+        time=datetime(2026, 3, 1, tzinfo=UTC),
+    )
+    return type(event).received(event.model_dump_json(), envelope)
+
+
+@pytest.fixture
+def created() -> MakeEvent:
+    def make(customer_id: UUID) -> Event:
+        return received(CustomerCreated(customer_id=customer_id, version=1, name="王小明"))
+
+    return make
+
+
+@pytest.fixture
+def purchased() -> MakeEvent:
+    def make(
+        customer_id: UUID,
+        cents: int,
+        *,
+        currency: str = "USD",
+        at: datetime = datetime(2026, 2, 1, 12, tzinfo=UTC),
+    ) -> Event:
+        purchase = PurchaseRecorded(
+            customer_id=customer_id,
+            version=1,
+            purchase_id=uuid7(),
+            source="shop",
+            external_id=str(uuid7()),
+            occurred_at=at,
+            total=Money(amount=cents, currency=currency),
+            lines=[],
+        )
+        return received(purchase)
+
+    return make
+
+
+@pytest.fixture
+def merged() -> MakeEvent:
+    def make(absorbed: UUID, survivor: UUID, merge_id: UUID, version: int = 2) -> Event:
+        return received(
+            CustomerMerged(customer_id=absorbed, version=version, survivor_id=survivor, merge_id=merge_id)
+        )
+
+    return make
+
+
+@pytest.fixture
+def unmerged() -> MakeEvent:
+    def make(absorbed: UUID, survivor: UUID, merge_id: UUID, version: int = 3) -> Event:
+        return received(
+            CustomerUnmerged(customer_id=absorbed, version=version, survivor_id=survivor, merge_id=merge_id)
+        )
+
+    return make
+
+
+@pytest.fixture
+def erased() -> MakeEvent:
+    def make(customer_id: UUID) -> Event:
+        return received(CustomerErased(customer_id=customer_id, version=4, erasure_id=uuid7()))
+
+    return make
+
+
+@pytest.fixture
+def sessions(stored: dict[str, Sessions]) -> Sessions:
+    """Loyalty's."""
+    return stored["loyalty"]
+
+
+@pytest.fixture
+def receive(sessions: Sessions, clock: FrozenClock) -> Receive:
+    """Hands events to the handlers as one poll of the worker."""
+
+    async def hand_over(*events: Event) -> None:
+        async with sessions.begin() as session:
+            await handle(session, subscriptions, list(events), at=clock.now())
+
+    return hand_over
+
+
+@pytest.fixture
+def give(sessions: Sessions, clock: FrozenClock) -> Give:
+    """Gives a customer points in one lot."""
+
+    async def earn(customer_id: UUID, points: int, *, expires_at: datetime | None = None) -> None:
+        posting = Earn(
+            customer_id=customer_id,
+            source="test",
+            reference=str(uuid7()),
+            effective_at=clock.now(),
+            points=points,
+            expires_at=expires_at,
+        )
+        async with sessions.begin() as session:
+            [verdict] = await ledger.post(session, [posting], at=clock.now())
+            verdict.accepted()
+
+    return earn
