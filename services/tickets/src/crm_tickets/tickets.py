@@ -196,6 +196,7 @@ def _state(ticket: Ticket) -> Json:
         "number": ticket.number,
         "kind": ticket.kind,
         "severity": ticket.severity,
+        "channel": ticket.channel,
         "status": ticket.status,
         "title": ticket.title,
         "level": ticket.level,

@@ -4,33 +4,38 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from pydantic import Field
+
 from crm_shared.contracts.base import Event
 
 
 class TicketState(Event):
-    """The ticket after the change."""
+    """The ticket after the change. Kinds, severities, statuses and channels may become more."""
 
     subject_field: ClassVar[str] = "ticket_id"
 
     ticket_id: UUID
-    number: int
-    kind: str
-    severity: str
-    status: str
+    number: int = Field(description="for people to name it by")
+    kind: str = Field(description="enquiry, suggestion, complaint or praise")
+    severity: str = Field(description="low, normal, high or critical")
+    channel: str | None = Field(default=None, description="how the customer reached us")
+    status: str = Field(description="open, responded, resolved or closed")
     title: str
-    level: str | None = None
+    level: str | None = Field(default=None, description="the customer's level, by which the queue is ordered")
     opened_at: datetime
-    due_at: datetime | None = None
+    due_at: datetime | None = Field(
+        default=None, description="when the response, then the resolution is due; null once resolved"
+    )
 
 
 class TicketOpened(TicketState):
-    """The customer asked, suggested or complained."""
+    """The customer asked, suggested, complained or praised."""
 
     type: ClassVar[str] = "tickets.ticket.opened.v1"
 
 
 class TicketResponded(TicketState):
-    """The customer was answered."""
+    """The customer was answered; it may not be the first time."""
 
     type: ClassVar[str] = "tickets.ticket.responded.v1"
 
@@ -40,7 +45,7 @@ class TicketResolved(TicketState):
 
     type: ClassVar[str] = "tickets.ticket.resolved.v1"
 
-    resolution: str | None = None
+    resolution: str | None = Field(default=None, description="how")
 
 
 class TicketClosed(TicketState):
