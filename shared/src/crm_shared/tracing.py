@@ -88,7 +88,7 @@ class Tracer:
                 ),
                 shutdown_on_exit=False,
             )
-            exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces", timeout=5)
+            exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces", timeout=2)
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
             self._tracer = self._provider.get_tracer("crm")
 
@@ -120,7 +120,6 @@ class Tracer:
     def close(self) -> None:
         """Send what is left, for a few seconds at most."""
         if self._provider is not None:
-            self._provider.force_flush(3000)
             self._provider.shutdown()
 
 

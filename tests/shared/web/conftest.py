@@ -27,7 +27,7 @@ from crm_shared.web.app import service_app
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentCaller, CurrentClock, IfMatch, Session, allow, get_sessions, public
+from crm_shared.web.session import CurrentCaller, IfMatch, Session, allow, get_sessions, public
 
 STAFF = [allow(Role.AGENT)]
 TABLES = (customers, dead_letters, idempotency)
@@ -179,8 +179,8 @@ async def count_stuck(session: Session) -> CountOut:
 
 
 @router.get("/v1/overflow", response_model=CountOut, dependencies=STAFF)
-async def count_overflow(session: Session, clock: CurrentClock) -> CountOut:
-    return CountOut(notes=await session.scalar(select(func.abs(2**80))) or 0)
+async def count_overflow(session: Session, by: int) -> CountOut:
+    return CountOut(notes=await session.scalar(select(func.count()).where(Note.version == by)) or 0)
 
 
 @pytest.fixture(scope="session")

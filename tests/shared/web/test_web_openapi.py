@@ -63,6 +63,12 @@ def test_the_key_is_a_header_of_what_may_be_repeated_and_demanded_where_value_mo
     assert key("/v1/notes", "get") == []
 
 
+def test_free_text_says_that_it_cannot_hold_nul(document):
+    schemas = document["components"]["schemas"]
+    assert schemas["NoteIn"]["properties"]["text"]["pattern"] == "^[^\\u0000]*$"
+    assert "pattern" not in schemas["NoteOut"]["properties"]["id"]
+
+
 def test_the_first_line_of_the_docstring_is_the_summary(document):
     operation = document["paths"]["/v1/notes/{note_id}"]["patch"]
     assert operation["summary"] == "Change a note"

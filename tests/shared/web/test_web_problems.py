@@ -163,10 +163,6 @@ async def test_a_statement_that_takes_too_long_is_trouble_of_the_database(agent)
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_a_value_the_database_cannot_take_is_our_fault_not_the_databases(agent):
-    problem(await agent.get("/v1/overflow"), 500, "internal_error")
-
-
 async def test_a_document_says_what_its_type_and_title_are(agent):
     answer = problem(await agent.get(f"{NOTES}/{SOMEBODY}"), 404, "note_not_found")
     assert answer["title"] == "Note not found"

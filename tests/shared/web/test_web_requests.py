@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from time import perf_counter
 
 import httpx2
 import pytest
+from opentelemetry.trace import SpanKind
 from starlette.types import Message, Receive, Scope, Send
 
 from crm_shared import tracing
@@ -93,6 +95,18 @@ def framed(settings, inner, *, deadline: float = 0.05) -> RequestMiddleware:
 async def call(app, **headers: str) -> httpx2.Response:
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://notes") as client:
         return await client.get("/", headers=headers)
+
+
+def test_spans_go_to_a_collector_and_one_that_is_gone_slows_nothing(web_settings, caplog):
+    tracer = Tracer(web_settings.model_copy(update={"otlp_endpoint": "http://127.0.0.1:1"}))
+    began = perf_counter()
+    for _ in range(1000):
+        with tracer.continued(TRACEPARENT, "GET", SpanKind.SERVER, links=[TRACEPARENT]) as span:
+            assert span is not None
+            assert (tracing.current() or "").startswith(TRACEPARENT[:35])
+            assert tracing.current() != TRACEPARENT
+    assert perf_counter() - began < 5
+    tracer.close()
 
 
 async def test_an_answer_that_takes_too_long_is_a_problem_at_its_deadline(web_settings):

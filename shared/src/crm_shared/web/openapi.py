@@ -40,6 +40,8 @@ _WITH_KEY: tuple[type[Problem], ...] = (
     idempotency.IdempotencyKeyReused,
 )
 
+_NOT_FREE = {"pattern", "format", "enum", "const"}
+
 
 def describe(app: FastAPI, service: str) -> dict[str, Any]:
     """OpenAPI 3.1, with a problem for every refusal, and who serves and who may call each operation."""
@@ -54,6 +56,7 @@ def describe(app: FastAPI, service: str) -> dict[str, Any]:
             _summarise(operation)
             _guard(operation, route)
             _add_problems(operation, _problems(route))
+    _forbid_nul(document)
     return document
 
 
@@ -71,6 +74,18 @@ def _schemas(schemas: dict[str, Any]) -> dict[str, Any]:
     schemas = {name: schema for name, schema in schemas.items() if not name.endswith("ValidationError")}
     definitions = ours["$defs"]
     return dict(sorted((schemas | {"Problem": definitions.pop("ProblemOut")} | definitions).items()))
+
+
+def _forbid_nul(part: Any) -> None:
+    """Say of every free text what is true of all: it holds any character but U+0000."""
+    if isinstance(part, dict):
+        if part.get("type") == "string" and part.keys().isdisjoint(_NOT_FREE):
+            part["pattern"] = "^[^\\u0000]*$"
+        for inner in part.values():
+            _forbid_nul(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _forbid_nul(inner)
 
 
 def _summarise(operation: dict[str, Any]) -> None:
