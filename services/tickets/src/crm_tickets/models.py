@@ -12,14 +12,14 @@ from crm_shared.customers import OwnedByCustomer
 from crm_shared.database import TYPES, Json, enum_column, new_metadata
 from crm_shared.erasure import POLICY, Delete
 from crm_shared.ids import uuid7
-from crm_shared.migrations import APPEND_ONLY
+from crm_shared.schema import APPEND_ONLY
 from crm_tickets.flow import Status, Step
 
 WAITING = text("tickets.status IN ('open', 'responded')")
 """Tickets that somebody has to do something about. Spelled with constants, as the queue's index is."""
 
 
-class Kind(StrEnum):
+class TicketKind(StrEnum):
     """What the customer came with."""
 
     ENQUIRY = "enquiry"
@@ -89,7 +89,7 @@ class Ticket(OwnedByCustomer, Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     number: Mapped[int] = mapped_column(Identity(always=True), unique=True)
     customer_id: Mapped[UUID]
-    kind: Mapped[Kind] = mapped_column(enum_column(Kind))
+    kind: Mapped[TicketKind] = mapped_column(enum_column(TicketKind))
     severity: Mapped[Severity] = mapped_column(enum_column(Severity))
     channel: Mapped[Channel] = mapped_column(enum_column(Channel))
     title: Mapped[str]
@@ -138,7 +138,7 @@ class ServiceTarget(Base):
     __tablename__ = "service_targets"
     __table_args__ = {"comment": "seed", "info": {APPEND_ONLY: True}}
 
-    kind: Mapped[Kind] = mapped_column(enum_column(Kind), primary_key=True)
+    kind: Mapped[TicketKind] = mapped_column(enum_column(TicketKind), primary_key=True)
     severity: Mapped[Severity] = mapped_column(enum_column(Severity), primary_key=True)
     level: Mapped[Level] = mapped_column(enum_column(Level), primary_key=True)
     policy_version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from crm_shared.contracts.segmentation import Level
 from crm_tickets.flow import Status, Step
-from crm_tickets.models import Channel, Kind, Severity, Ticket
+from crm_tickets.models import Channel, Severity, Ticket, TicketKind
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
@@ -34,7 +34,7 @@ class TicketIn(BaseModel):
     )
 
     customer_id: UUID
-    kind: Kind
+    kind: TicketKind
     severity: Severity = Severity.NORMAL
     channel: Channel = Channel.WEB
     title: Line
@@ -72,7 +72,7 @@ class TicketOut(BaseModel):
     customer_name: str | None = Field(
         default=None, description="for callers with the scope pii:read; null also while it is not known here"
     )
-    kind: Kind
+    kind: TicketKind
     severity: Severity
     channel: Channel
     title: str
@@ -119,7 +119,7 @@ class OpenTicketOut(BaseModel):
 
     id: UUID
     number: int
-    kind: Kind
+    kind: TicketKind
     severity: Severity
     status: Status
     title: str
