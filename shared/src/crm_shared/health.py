@@ -15,7 +15,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from crm_shared import migrations
+from crm_shared import schema
 from crm_shared.metrics import Metrics
 from crm_shared.settings import ServiceSettings
 
@@ -175,12 +175,12 @@ def database_answers(engine: AsyncEngine) -> Check:
 
 def migrations_at_head(engine: AsyncEngine, package: str) -> Check:
     """Whether the schema is the one this code expects; asked until it is, for it does not go back."""
-    expected = migrations.heads(package)
+    expected = schema.heads(package)
     reached = False
 
     async def check() -> None:
         nonlocal reached
-        reached = reached or await migrations.at_head(engine, expected)
+        reached = reached or await schema.at_head(engine, expected)
         if not reached:
             raise NotReady(f"the schema is not at {', '.join(sorted(expected))}: run the migrations")
 

@@ -12,7 +12,7 @@ from crm_shared.customers import OwnedByCustomer
 from crm_shared.database import TYPES, Json, enum_column, new_metadata
 from crm_shared.erasure import POLICY, Delete, Keep, Redact
 from crm_shared.ids import uuid7
-from crm_shared.migrations import APPEND_ONLY
+from crm_shared.schema import APPEND_ONLY
 
 BOOKKEEPING = "points are a liability: the books stay, under an id that no longer leads to anybody"
 

@@ -10,7 +10,7 @@ from crm_shared.contracts.segmentation import Level
 from crm_shared.customers import OwnedByCustomer
 from crm_shared.database import TYPES, enum_column, new_metadata
 from crm_shared.erasure import POLICY, Delete
-from crm_shared.migrations import APPEND_ONLY
+from crm_shared.schema import APPEND_ONLY
 
 
 class Base(DeclarativeBase):
