@@ -1,0 +1,217 @@
+"""The timeline and the summary: what happened in all services, on the customer's file."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from crm_profiles.handlers import subscriptions
+from crm_profiles.models import Base
+from crm_profiles.schemas import ProfileSummaryOut
+from crm_shared import customers
+from crm_shared.contracts.base import Envelope, Event
+from crm_shared.contracts.loyalty import PointsEarned, PointsReleased
+from crm_shared.contracts.segmentation import LevelChanged
+from crm_shared.contracts.tickets import TicketClosed, TicketOpened
+from crm_shared.database import Sessions
+from crm_shared.testing import handle
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def ada(profiles: httpx2.AsyncClient) -> str:
+    body = {"name": "Ada", "contact_points": [{"kind": "email", "value": "ada@example.com"}]}
+    answer = await profiles.put("/v1/customers/by-external-id/shop/ada", json=body)
+    identity: str = answer.json()["id"]
+    return identity
+
+
+def arrived(event_class: type[Event], customer: str, minutes: int, **data: Any) -> Event:
+    """An event as the worker would have it from the topic."""
+    envelope = Envelope(
+        id=uuid4(),
+        source=f"/crm/{event_class.service()}",
+        type=event_class.type,
+        subject="",
+        key=customer,
+        time=NOON + timedelta(minutes=minutes),
+    )
+    return event_class.received({"customer_id": customer, "version": 1} | data, envelope)
+
+
+def points(customer: str, minutes: int, amount: int = 29) -> Event:
+    account = {"account_id": str(uuid4()), "lot_id": str(uuid4()), "balance": amount, "held": 0}
+    data = {"points": amount, "reference": "p-1", "effective_at": NOON.isoformat()}
+    return arrived(PointsEarned, customer, minutes, **account, **data)
+
+
+def ticket(event_class: type[Event], customer: str, minutes: int) -> Event:
+    return arrived(
+        event_class,
+        customer,
+        minutes,
+        ticket_id=str(uuid4()),
+        number=7,
+        kind="complaint",
+        severity="high",
+        status="closed",
+        title="It arrived broken",
+        opened_at=NOON.isoformat(),
+    )
+
+
+async def tell(sessions: Sessions, *events: Event) -> None:
+    async with sessions.begin() as session:
+        await handle(session, subscriptions, list(events))
+
+
+async def entries(profiles: httpx2.AsyncClient, customer: str, **params: Any) -> list[dict[str, Any]]:
+    answer = await profiles.get(f"/v1/customers/{customer}/timeline", params=params)
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def test_what_happens_in_other_services_stands_on_the_timeline(profiles, databases, ada):
+    await tell(
+        databases["profiles"],
+        points(ada, 1),
+        arrived(
+            LevelChanged,
+            ada,
+            2,
+            level="vip",
+            reason="spent 1000",
+            thresholds_version=1,
+            business_day="2026-03-01",
+        ),
+        ticket(TicketOpened, ada, 3),
+        arrived(
+            PointsReleased,
+            ada,
+            4,
+            account_id=str(uuid4()),
+            hold_id=str(uuid4()),
+            points=5,
+            balance=29,
+            held=0,
+            reference="h",
+            effective_at=NOON.isoformat(),
+            ran_out=True,
+        ),
+    )
+
+    assert [(entry["type"], entry["title"]) for entry in await entries(profiles, ada)] == [
+        ("points.released", "The hold on 5 points ran out"),
+        ("ticket.opened", "Ticket 7 was opened: It arrived broken"),
+        ("level.changed", "Level is now vip"),
+        ("points.earned", "Earned 29 points"),
+    ]
+
+
+@pytest.mark.capability("P6")
+async def test_a_closed_complaint_shows_on_the_file(profiles, databases, ada):
+    await tell(databases["profiles"], ticket(TicketOpened, ada, 1), ticket(TicketClosed, ada, 2))
+
+    [closed] = await entries(profiles, ada, type="ticket.closed")
+    assert (closed["data"]["kind"], closed["data"]["title"]) == ("complaint", "It arrived broken")
+
+
+async def test_an_event_that_comes_twice_stands_there_once(profiles, databases, ada):
+    event = points(ada, 1)
+
+    await tell(databases["profiles"], event, event)
+    async with databases["profiles"].begin() as session:
+        await handle(session, subscriptions, [event], consumer="another inbox, which knows nothing of it")
+
+    assert len(await entries(profiles, ada)) == 1
+
+
+async def test_the_timeline_is_walked_by_cursor_and_filtered_by_type(profiles, databases, ada):
+    told = [points(ada, minute // 2, minute) for minute in range(9)]
+    await tell(databases["profiles"], *told, *(ticket(TicketOpened, ada, minute) for minute in range(9)))
+    seen, cursor = [], None
+    while True:
+        params = {"limit": 2, "type": ["points.earned", "points.spent"]} | (
+            {"cursor": cursor} if cursor else {}
+        )
+        page = (await profiles.get(f"/v1/customers/{ada}/timeline", params=params)).json()
+        seen += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+
+    assert sorted(entry["id"] for entry in seen) == sorted(str(event.id) for event in told)
+    instants = [(entry["occurred_at"], entry["id"]) for entry in seen]
+    assert instants == sorted(instants, reverse=True)
+    assert (await profiles.get(f"/v1/customers/{ada}/timeline", params={"type": "x"})).status_code == 422
+
+
+async def test_a_page_of_the_timeline_is_one_index_scan(profiles, databases, ada):
+    async with databases["profiles"].begin() as session:
+        connection = await session.connection()
+        for easier_on_an_empty_table in ("seqscan", "bitmapscan"):
+            await connection.exec_driver_sql(f"SET LOCAL enable_{easier_on_an_empty_table} = off")
+        plan = await connection.exec_driver_sql(
+            f"EXPLAIN SELECT * FROM timeline_entries WHERE customer_id = '{ada}'"
+            " AND occurred_at <= now() ORDER BY occurred_at DESC, id DESC LIMIT 50"
+        )
+        text = "\n".join(row[0] for row in plan)
+
+    assert "Index Scan Backward using ix_timeline_entries_of_customer" in text
+    assert "Sort" not in text
+
+
+async def test_the_summary_holds_profile_purchases_and_the_newest_entries(profiles, databases, ada):
+    for number, (amount, currency) in enumerate([(2933, "USD"), (1500, "USD"), (700, "JPY")]):
+        order = {
+            "source": "shop",
+            "external_id": str(number),
+            "customer_id": ada,
+            "occurred_at": f"1997-01-0{number + 1}T12:00:00Z",
+            "currency": currency,
+            "lines": [{"quantity": 1, "total": {"amount": amount, "currency": currency}}],
+        }
+        assert (await profiles.post("/v1/purchases", json=order)).status_code == 201
+    await tell(databases["profiles"], *(points(ada, minute, minute) for minute in range(1, 13)))
+
+    answer = await profiles.get(f"/v1/customers/{ada}/summary/profiles")
+
+    summary = ProfileSummaryOut.model_validate(answer.json())
+    assert (summary.customer.id, summary.customer.name) == (UUID(ada), "Ada")
+    assert [point.value for point in summary.customer.contact_points] == ["ada@example.com"]
+    assert [known.external_id for known in summary.customer.external_ids] == ["ada"]
+    assert summary.purchases.count == 3
+    assert [(t.amount, t.currency) for t in summary.purchases.totals] == [(700, "JPY"), (4433, "USD")]
+    assert summary.purchases.first_at == datetime(1997, 1, 1, 12, tzinfo=UTC)
+    assert summary.purchases.last_at == datetime(1997, 1, 3, 12, tzinfo=UTC)
+    assert [entry.data["points"] for entry in summary.timeline] == list(range(12, 2, -1))
+
+
+async def test_the_summary_of_a_new_customer_is_empty_but_whole(profiles, ada):
+    summary = (await profiles.get(f"/v1/customers/{ada}/summary/profiles")).json()
+
+    assert summary["purchases"] == {"count": 0, "totals": [], "first_at": None, "last_at": None}
+    assert summary["timeline"] == []
+
+
+async def test_an_absorbed_id_answers_with_the_survivor_and_says_so(profiles, databases, ada):
+    eve = (await profiles.post("/v1/customers", json={"name": "Eve"})).json()["id"]
+    await tell(databases["profiles"], points(eve, 1))
+    async with databases["profiles"].begin() as session:
+        await customers.link(
+            session, Base.metadata, absorbed=UUID(eve), survivor=UUID(ada), merge_id=uuid4(), version=1
+        )
+    await tell(databases["profiles"], points(eve, 2))
+
+    read = await profiles.get(f"/v1/customers/{eve}")
+    changed = await profiles.patch(f"/v1/customers/{eve}", json={"name": "Ada E."})
+
+    assert (read.json()["id"], read.json()["merged_from"]) == (ada, eve)
+    assert read.headers["Content-Location"] == f"/v1/customers/{ada}"
+    assert (changed.json()["id"], changed.json()["name"]) == (ada, "Ada E.")
+    assert (await profiles.get(f"/v1/customers/{eve}/summary/profiles")).json()["customer"]["id"] == ada
+    assert len(await entries(profiles, eve)) == len(await entries(profiles, ada)) == 2
