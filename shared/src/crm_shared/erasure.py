@@ -43,7 +43,7 @@ class Redact:
 
 @dataclass
 class Receipt:
-    """What a service did: rows removed or redacted by table, and what it kept and why."""
+    """What a service did: rows removed or redacted by table, and what it kept and why; goes out as JSON."""
 
     removed: dict[str, int] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
@@ -94,13 +94,13 @@ async def erase(
             mine = or_(mine, table.c.origin_customer_id == customer_id)
         match policy:
             case Keep(why):
-                receipt.kept[table.name] = why
+                receipt.kept[str(table.name)] = why
             case Delete():
-                await _count(session, receipt, table.name, delete(table).where(mine))
+                await _count(session, receipt, str(table.name), delete(table).where(mine))
             case Redact(columns, why):
                 cleared = update(table).where(mine).values({name: null() for name in columns})
-                await _count(session, receipt, table.name, cleared)
-                receipt.kept[table.name] = why
+                await _count(session, receipt, str(table.name), cleared)
+                receipt.kept[str(table.name)] = why
     await _erase_shared(session, receipt, str(customer_id), [event.type for event in lasting])
     return receipt
 
