@@ -140,7 +140,7 @@ async def totals(session: AsyncSession) -> PurchaseTotalsOut:
         if row.everything:
             result.count, result.customers = row.purchases, row.customers
         else:
-            result.totals.append(Money(amount=row.amount, currency=row.currency))
+            result.totals.append(Money(amount=int(row.amount), currency=row.currency))
     result.totals.sort(key=lambda total: total.currency)
     return result
 
