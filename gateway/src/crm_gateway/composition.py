@@ -75,7 +75,8 @@ async def _summary(
         answer = await upstream.get(bytes(head), timeout=timeout)
     except Problem as problem:
         return problem
-    if answer.status >= 500:
+    # Spliced unread, it must at least be an object: one broken section would break the whole.
+    if answer.status >= 500 or not answer.body.startswith(b"{"):
         return UpstreamUnavailable(f"The service {service} failed.", service=service)
     return answer
 

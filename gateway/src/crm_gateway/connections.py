@@ -36,6 +36,7 @@ class Connection(asyncio.Protocol):
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._until_close = True
+        self._keep_alive = False
         self.cut_short = False
         """Whether the request was not sent to its end: what followed would be taken for its rest."""
         self.touched = False
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
     def finish(self) -> bool:
         """End the exchange; whether the connection is good for another one."""
         self._exchanging = False
-        if self.complete and not self.closed and not self.cut_short and self._parser.should_keep_alive():
+        if self.complete and not self.closed and not self.cut_short and self._keep_alive:
             self.idle_since = self._loop.time()
             return True
         self.close()
@@ -113,7 +114,6 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.complete = False
             self.close()
         self._wake()
 
@@ -130,15 +130,22 @@ class Connection(asyncio.Protocol):
         self._write_paused = False
         self._wake()
 
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise ConnectionLost  # a second answer to one request
+
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         if name in (b"content-length", b"transfer-encoding"):
+            if not self._until_close:
+                raise ConnectionLost  # where the body ends could be understood in two ways
             self._until_close = False
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
         self.answered = self.status >= 200
+        self._keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
         self._chunks.append(body)
@@ -151,7 +158,7 @@ class Connection(asyncio.Protocol):
         if self.answered:
             self.complete = True
         else:
-            self.headers = []  # a 1xx: the response is still to come
+            self.headers, self._until_close = [], True  # a 1xx: the response is still to come
 
 
 class Pool:

@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from importlib import resources
 from typing import Any
@@ -83,15 +84,16 @@ class Page:
 
 def pages(document: Mapping[str, Any]) -> dict[str, Page]:
     """All pages by their path."""
-
-    def asset(name: str, media_type: str) -> Page:
-        return Page.of((_ASSETS / name).read_bytes(), media_type, cache="public, max-age=86400")
-
     return {
         "/openapi.json": Page.of(json.dumps(document, ensure_ascii=False).encode(), "application/json"),
         "/docs": Page.of(_HTML, "text/html; charset=utf-8"),
         "/docs/start.js": Page.of(_SCRIPT, "text/javascript; charset=utf-8"),
-        "/docs/swagger-ui-bundle.js": asset("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
-        "/docs/swagger-ui.css": asset("swagger-ui.css", "text/css; charset=utf-8"),
-        "/docs/favicon.png": asset("favicon.png", "image/png"),
+        "/docs/swagger-ui-bundle.js": _asset("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
+        "/docs/swagger-ui.css": _asset("swagger-ui.css", "text/css; charset=utf-8"),
+        "/docs/favicon.png": _asset("favicon.png", "image/png"),
     }
+
+
+@cache
+def _asset(name: str, media_type: str) -> Page:
+    return Page.of((_ASSETS / name).read_bytes(), media_type, cache="public, max-age=86400")
