@@ -5,7 +5,19 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Identity, Index, LargeBinary, exists, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    Identity,
+    Index,
+    LargeBinary,
+    Text,
+    bindparam,
+    exists,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
@@ -82,7 +94,13 @@ async def blocked(session: AsyncSession, consumer: str, keys: Collection[str]) -
     rows = await session.scalars(
         select(DeadLetter.key)
         .distinct()
-        .where(DeadLetter.consumer == consumer, DeadLetter.state.in_(WAITING), DeadLetter.key.in_(keys))
+        .where(
+            DeadLetter.consumer == consumer,
+            DeadLetter.state.in_(WAITING),
+            # One array and not a parameter for each: the statement is prepared once, whatever the poll.
+            DeadLetter.key == func.any(bindparam("keys", type_=ARRAY(Text))),
+        ),
+        {"keys": sorted(keys)},
     )
     return {key for key in rows if key is not None}
 

@@ -79,12 +79,13 @@ def source(service: str) -> str:
 
 def encode(row: Stored, topic: str) -> Message:
     """The event in binary mode: attributes as headers, the data as they were stored."""
+    key = row.key.encode()
     headers = [
         *_constant_headers(row.type),
         ("ce_id", str(row.id).encode()),
         ("ce_subject", row.subject.encode()),
-        ("ce_time", row.time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()),
-        ("ce_partitionkey", row.key.encode()),
+        ("ce_time", row.time.astimezone(UTC).isoformat()[:-6].encode() + b"Z"),
+        ("ce_partitionkey", key),
         # Padded, because the extension is compared as text.
         ("ce_sequence", b"%020d" % row.version),
     ]
@@ -94,7 +95,7 @@ def encode(row: Stored, topic: str) -> Message:
         headers.append(("ce_causationid", row.causation_id.encode()))
     if row.actor is not None:
         headers.append(("ce_actor", row.actor.encode()))
-    return Message(topic, row.key.encode(), row.data.encode(), headers)
+    return Message(topic, key, row.data.encode(), headers)
 
 
 @cache

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 BATCH = 500
 
 _LEADER = 0x6F7574626F78  # "outbox": any number will do, as the lock is the database's own
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1
 _CHECK_EVERY = 1.0
 
 _UNSENT = """
@@ -41,8 +41,28 @@ _REMEMBER_CLUSTER = """
     ON CONFLICT (id) DO UPDATE SET cluster_id = excluded.cluster_id, seen_at = excluded.seen_at
 """
 
-Catalogue = Mapping[str, type[Event]]
-"""The events that a service publishes, by type."""
+
+class Route(NamedTuple):
+    """Where an event goes: to its topic and, where it has one, to a state topic."""
+
+    topic: str
+    state_topic: str | None = None
+    tombstone: bool = False
+
+
+class Routes(dict[str, Route]):
+    """The route of each event type."""
+
+    def __init__(self, events: Iterable[type[Event]]) -> None:
+        super().__init__(
+            {event.type: Route(event.topic(), event.state_topic, event.tombstone) for event in events}
+        )
+
+    def __missing__(self, type: str) -> Route:
+        # A type that this release no longer knows was published by an older one, and is owed all the same.
+        route = self[type] = Route(f"{type.split('.', 1)[0]}.events")
+        return route
+
 
 Send = Callable[[Sequence[Message]], Awaitable[list[bool]]]
 """Sends in order and says of each message whether it was acknowledged."""
@@ -55,23 +75,16 @@ class Round(NamedTuple):
     sent: int
 
 
-def catalogue(events: Collection[type[Event]]) -> Catalogue:
-    return {event.type: event for event in events}
-
-
-def messages(row: Stored, events: Catalogue) -> list[Message]:
-    """What one event becomes: a record on its topic and, where it has one, on its state topic."""
-    event = events.get(row.type)
-    # A type that this release no longer knows was published by an older one, and is owed all the same.
-    sent = encode(row, event.topic() if event else f"{row.type.split('.', 1)[0]}.events")
-    if event is None or event.state_topic is None:
+def messages(row: Stored, route: Route) -> list[Message]:
+    """What one event becomes: a record on its topic and perhaps one on its state topic."""
+    sent = encode(row, route.topic)
+    if route.state_topic is None:
         return [sent]
-    state = sent._replace(topic=event.state_topic, value=None if event.tombstone else sent.value)
-    return [sent, state]
+    return [sent, sent._replace(topic=route.state_topic, value=None if route.tombstone else sent.value)]
 
 
 async def relay(
-    connection: asyncpg.Connection, send: Send, events: Catalogue, *, at: datetime, limit: int = BATCH
+    connection: asyncpg.Connection, send: Send, routes: Routes, *, at: datetime, limit: int = BATCH
 ) -> Round:
     """Send the oldest unsent events, in order, and mark those that arrived.
 
@@ -82,7 +95,7 @@ async def relay(
     rows = [Stored(*record) for record in await connection.fetch(_UNSENT, limit)]
     if not rows:
         return Round(0, 0)
-    outgoing = [messages(row, events) for row in rows]
+    outgoing = [messages(row, routes[row.type]) for row in rows]
     # No transaction is open meanwhile.
     acknowledged = iter(await send([message for parts in outgoing for message in parts]))
     stuck: set[str] = set()
@@ -113,7 +126,7 @@ class Relay:
         self.trouble: str | None = "starting"
         """Why nothing can be sent now; None: it is being sent, here or by another leader."""
         self._settings = settings
-        self._events = catalogue(events)
+        self._routes = Routes(events)
         self._topics = topics.topics_of(events)
         self._clock = clock
         self._metrics = metrics
@@ -191,7 +204,7 @@ class Relay:
         pause = _FIRST_PAUSE
         checked = loop.time()
         while True:
-            done = await relay(connection, send, self._events, at=self._clock.now())
+            done = await relay(connection, send, self._routes, at=self._clock.now())
             if done.sent < done.read:
                 raise BrokerUnavailable(f"{done.read - done.sent} events were not acknowledged")
             if loop.time() - checked > _CHECK_EVERY:
