@@ -137,9 +137,7 @@ async def _send(
             first = next(item for item in answer["items"] if item["status"] == "failed")
             raise Rejected(f"{path} refused item {batch[first['index']]}: {first['problem']}")
 
-    async with asyncio.TaskGroup() as group:
-        for batch in _batches(items, _BATCH):
-            group.create_task(one(batch))
+    await asyncio.gather(*(one(batch) for batch in _batches(items, _BATCH)))
     return answered
 
 
