@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from crm_loyalty import ledger
 from crm_loyalty.handlers import subscriptions
@@ -17,7 +18,7 @@ from crm_shared.contracts.profiles import (
     CustomerUnmerged,
     PurchaseRecorded,
 )
-from crm_shared.database import Sessions
+from crm_shared.database import Sessions, unavailable
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, handle
 
@@ -107,11 +108,17 @@ def sessions(stored: dict[str, Sessions]) -> Sessions:
 
 @pytest.fixture
 def receive(sessions: Sessions, clock: FrozenClock) -> Receive:
-    """Hands events to the handlers as one poll of the worker."""
+    """Hands events to the handlers as one poll of the worker, which waits out trouble of the database."""
 
     async def hand_over(*events: Event) -> None:
-        async with sessions.begin() as session:
-            await handle(session, subscriptions, list(events), at=clock.now())
+        while True:
+            try:
+                async with sessions.begin() as session:
+                    await handle(session, subscriptions, list(events), at=clock.now())
+                return
+            except SQLAlchemyError as error:
+                if not unavailable(error):
+                    raise
 
     return hand_over
 

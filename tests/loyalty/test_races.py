@@ -36,6 +36,7 @@ async def insist(loyalty: httpx2.AsyncClient, path: str, key: str, body: object 
         answer = await loyalty.post(path, json=body, headers={"Idempotency-Key": key})
         if answer.status_code != 503:
             return answer
+        await asyncio.sleep(0.05)
 
 
 async def differences(sessions: Sessions) -> list[str]:

@@ -81,7 +81,7 @@ async def resolve(session: AsyncSession, ids: Collection[UUID], *, lock: bool = 
     if not ids:
         return {}
     if lock:
-        await session.execute(select(func.pg_advisory_xact_lock_shared(_MERGING)))
+        await stop_merges(session)
     rows = await session.execute(_RESOLVE, {"ids": sorted(set(ids))})
     return {row.origin: row.id for row in rows}
 
@@ -119,6 +119,11 @@ async def unlink(session: AsyncSession, tables: MetaData, *, absorbed: UUID, mer
         delete(CustomerAlias).where(CustomerAlias.absorbed == absorbed, CustomerAlias.merge_id == merge_id)
     )
     await _reown(session, tables, absorbed)
+
+
+async def stop_merges(session: AsyncSession) -> None:
+    """Wait for a merge that is under way, and let none begin before the transaction ends."""
+    await session.execute(select(func.pg_advisory_xact_lock_shared(_MERGING)))
 
 
 async def stop_writers(session: AsyncSession) -> None:

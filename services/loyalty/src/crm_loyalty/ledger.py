@@ -17,7 +17,7 @@ from crm_loyalty.book import AccountState, Book, HoldRecord, LotState, needed
 from crm_loyalty.earning import Line
 from crm_loyalty.models import HoldState, Kind
 from crm_loyalty.postings import Earn, Movement, Posting, Resolution, Verdict
-from crm_shared import due
+from crm_shared import customers, due
 from crm_shared.outbox import publish
 
 HOLD = "hold"
@@ -74,6 +74,8 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
 
     The number of statements does not depend on the number of postings.
     """
+    # While we work nobody changes hands, so that the accounts we lock stay those of their owners.
+    await customers.stop_merges(session)
     opening = [posting.customer_id for posting in postings if isinstance(posting, Earn)]
     if opening:
         await accounts.open_(session, opening, at=at)
@@ -103,19 +105,10 @@ def _is_new_and_open(hold: HoldRecord) -> bool:
 async def _lock(
     session: AsyncSession, customer_ids: Collection[UUID], hold_ids: Sequence[UUID]
 ) -> list[AccountState]:
-    """Lock every account of the owners of these customers, and those in which the holds reserve points.
-
-    An account that a merge moved while we waited for it is not in the answer: asked again, it is.
-    """
+    """Lock every account of the owners of these customers, and those in which the holds reserve points."""
     _, origins = await _holds(session, hold_ids)
-    wanted = sorted({*customer_ids, *origins})
-    locked: list[AccountState] = []
-    for _ in range(2):
-        rows = await session.execute(_LOCK, {"customers": wanted})
-        locked = [AccountState(*row) for row in rows]
-        if {account.origin_customer_id for account in locked}.issuperset(wanted):
-            break
-    return locked
+    rows = await session.execute(_LOCK, {"customers": sorted({*customer_ids, *origins})})
+    return [AccountState(*row) for row in rows]
 
 
 async def _known(session: AsyncSession, postings: Iterable[Posting]) -> list[Movement]:
