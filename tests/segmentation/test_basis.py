@@ -126,6 +126,12 @@ async def test_new_thresholds_are_a_new_version_and_level_everybody(
 
     assert (await rfm(ann))["level"] == "vip"
     assert (await rfm(ann))["thresholds_version"] == 2
+    first = (await segmentation.get("/v1/levels")).json()["items"][0]
+    assert first == {
+        "level": "vip",
+        "customers": 1,
+        "definition": "VIP is from 20.00 USD with the last purchase at most 30 days ago",
+    }
     now = (await segmentation.get("/v1/levels/thresholds")).json()
     assert (now["version"], now["created_by"], now["vip"]) == (2, "tester", LOWER["vip"])
 

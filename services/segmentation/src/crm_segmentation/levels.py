@@ -1,7 +1,9 @@
 """The rule of levels: figures and thresholds in, a level and its reason out, and when that ends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from crm_shared.contracts.segmentation import Level
 
@@ -54,35 +56,42 @@ class Standing:
     reason: str
 
 
+@lru_cache(maxsize=16)
+def definitions(thresholds: Thresholds) -> Mapping[Level, str]:
+    """What each level takes, in words, the highest first; a customer has the first whose condition holds."""
+    vip, important = (
+        _money(amount, thresholds.currency)
+        for amount in (thresholds.vip_monetary, thresholds.important_monetary)
+    )
+    return {
+        Level.VIP: f"VIP is from {vip} with the last purchase at most {thresholds.vip_recency_days} days ago",
+        Level.IMPORTANT: f"important is from {important}",
+        Level.ORDINARY: f"ordinary is from {thresholds.ordinary_frequency} purchases"
+        f" or with the last one at most {thresholds.ordinary_recency_days} days ago",
+        Level.POTENTIAL: "potential is everybody else, who never bought included",
+    }
+
+
 def assign(figures: Figures, thresholds: Thresholds, on: date) -> Standing:
     """The one level that these figures give on that day.
 
-    The highest whose condition holds. More money, more purchases or a later last purchase never lower it. The
-    reason names dates rather than ages, so that it stays true until the level changes.
+    More money, more purchases or a later last purchase never lower it. The reason says what led to the level
+    and what was missed for the next; it names dates, not ages, so that it stays true until the level changes.
     """
     recency = figures.recency_days(on)
     if recency is None:
         return Standing(Level.POTENTIAL, "No purchase yet.")
-    limits = thresholds
-    vip = (
-        f"VIP is from {_money(limits.vip_monetary, limits.currency)}"
-        f" with the last purchase at most {limits.vip_recency_days} days ago"
-    )
-    important = f"important is from {_money(limits.important_monetary, limits.currency)}"
-    ordinary = (
-        f"ordinary is from {limits.ordinary_frequency} purchases"
-        f" or with the last one at most {limits.ordinary_recency_days} days ago"
-    )
-    if figures.monetary >= limits.vip_monetary and recency <= limits.vip_recency_days:
-        level, rule = Level.VIP, vip
-    elif figures.monetary >= limits.important_monetary:
-        level, rule = Level.IMPORTANT, f"{important}; {vip}"
-    elif figures.frequency >= limits.ordinary_frequency or recency <= limits.ordinary_recency_days:
-        level, rule = Level.ORDINARY, f"{ordinary}; {important}"
+    rules = definitions(thresholds)
+    if figures.monetary >= thresholds.vip_monetary and recency <= thresholds.vip_recency_days:
+        level, rule = Level.VIP, rules[Level.VIP]
+    elif figures.monetary >= thresholds.important_monetary:
+        level, rule = Level.IMPORTANT, f"{rules[Level.IMPORTANT]}; {rules[Level.VIP]}"
+    elif figures.frequency >= thresholds.ordinary_frequency or recency <= thresholds.ordinary_recency_days:
+        level, rule = Level.ORDINARY, f"{rules[Level.ORDINARY]}; {rules[Level.IMPORTANT]}"
     else:
-        level, rule = Level.POTENTIAL, ordinary
+        level, rule = Level.POTENTIAL, rules[Level.ORDINARY]
     purchases = "1 purchase" if figures.frequency == 1 else f"{figures.frequency} purchases"
-    spent = _money(figures.monetary, limits.currency)
+    spent = _money(figures.monetary, thresholds.currency)
     return Standing(level, f"{purchases} for {spent}, the last on {figures.last_purchase_on}: {rule}.")
 
 

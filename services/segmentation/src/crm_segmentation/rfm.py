@@ -8,19 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_segmentation import basis
 from crm_segmentation.levelling import RELEVEL
+from crm_segmentation.levels import definitions
 from crm_segmentation.models import Customer, Purchase
 from crm_segmentation.schemas import LevelCountOut, LevelsOut, RfmOut
 from crm_shared import customers
 from crm_shared.contracts.base import Money
-from crm_shared.contracts.segmentation import Level
 from crm_shared.jobs import Job, JobState
-
-DEFINITIONS = {
-    Level.VIP: "monetary value from the VIP threshold on, and the last purchase recent enough for a VIP",
-    Level.IMPORTANT: "no VIP, but monetary value from the threshold of importance on",
-    Level.ORDINARY: "neither, but enough purchases, or the last one recent enough for an ordinary customer",
-    Level.POTENTIAL: "everybody else, those without any purchase included",
-}
 
 _SUMMARY = text(
     """
@@ -96,8 +89,8 @@ async def count_levels(session: AsyncSession, *, at: datetime) -> LevelsOut:
         customers=sum(counts.values()),
         recomputing=running is not None,
         items=[
-            LevelCountOut(level=level, customers=counts.get(level, 0), definition=DEFINITIONS[level])
-            for level in Level
+            LevelCountOut(level=level, customers=counts.get(level, 0), definition=definition)
+            for level, definition in definitions(now.thresholds).items()
         ],
     )
 

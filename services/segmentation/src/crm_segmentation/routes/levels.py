@@ -58,8 +58,7 @@ async def replace_level_thresholds(
     if_match: IfMatch = None,
 ) -> JobOut:
     """Put new thresholds in force, as a new version, and level everybody by them in a job."""
-    row = await basis.set_thresholds(session, body, if_match, at=clock.now(), by=caller.subject)
-    response.headers["ETag"] = etag(row.version)
+    await basis.set_thresholds(session, body, if_match, at=clock.now(), by=caller.subject)
     return await _relevel(session, clock, response)
 
 
@@ -87,8 +86,7 @@ async def set_business_day(
     session: Session, clock: CurrentClock, response: Response, body: BusinessDayIn, if_match: IfMatch = None
 ) -> JobOut:
     """Decide levels as of a day, or of the clock's day when it is null, and level everybody anew in a job."""
-    row = await basis.set_business_day(session, body, if_match)
-    response.headers["ETag"] = etag(row.version)
+    await basis.set_business_day(session, body, if_match)
     return await _relevel(session, clock, response)
 
 
