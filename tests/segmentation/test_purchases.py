@@ -1,5 +1,6 @@
 """Purchases become figures and a level, whatever arrives first, and time takes its share."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -14,7 +15,7 @@ from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, handle, published
 
-from .conftest import Arrive, arrived, created, purchase
+from .conftest import Arrive, arrived, created, purchase, take
 
 Read = Callable[[UUID], Awaitable[dict[str, object]]]
 Work = Callable[[], Awaitable[None]]
@@ -175,3 +176,19 @@ async def test_an_erased_customer_leaves_nothing_and_does_not_come_back(
     assert await told(sessions, ann) == []
     (confirmed,) = [row for row in await published(sessions) if row.key == str(ann)]
     assert confirmed.type == "segmentation.erasure.confirmed.v1"
+
+
+async def test_purchases_that_arrive_while_their_customer_is_merged_end_with_the_survivor(
+    committed: dict[str, Sessions], clock: FrozenClock, rfm: Read, sessions: Sessions
+) -> None:
+    ann, bea = uuid7(), uuid7()
+    merged = CustomerMerged(customer_id=bea, version=2, survivor_id=ann, merge_id=uuid7())
+    await take(sessions, clock, created(bea))
+    await asyncio.gather(
+        *(take(sessions, clock, purchase(bea, "2026-02-20", 3_000)) for _ in range(6)),
+        take(sessions, clock, merged),
+        *(take(sessions, clock, purchase(one, "2026-02-21", 3_000)) for one in (ann, bea, ann, bea)),
+    )
+    value = await rfm(ann)
+    assert (value["level"], value["frequency"]) == ("vip", 10)
+    assert (await told(sessions, ann))[-1].level == "vip"
