@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from crm_shared.database import Sessions
 from crm_shared.testing import published
 
 NAMES = ["王小明", "Ольга Иванова", "محمد علي", "Zoë Żółć", "さくら", "김민준", "Αθηνά"]
@@ -36,7 +37,9 @@ async def send(profiles: httpx2.AsyncClient, items: list[dict[str, object]]) -> 
     return body
 
 
-async def test_a_batch_creates_changes_and_leaves_alone(profiles, databases):
+async def test_a_batch_creates_changes_and_leaves_alone(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions]
+) -> None:
     await send(profiles, [item(n) for n in range(5)])
 
     body = await send(
@@ -49,7 +52,9 @@ async def test_a_batch_creates_changes_and_leaves_alone(profiles, databases):
     assert [row.version for row in events] == [1] * 5 + [2, 2, 1]
 
 
-async def test_sending_a_batch_again_changes_nothing(profiles, databases):
+async def test_sending_a_batch_again_changes_nothing(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions]
+) -> None:
     items = [item(n) for n in range(50)]
     first = await send(profiles, items)
 
@@ -60,8 +65,8 @@ async def test_sending_a_batch_again_changes_nothing(profiles, databases):
     assert len(await published(databases["profiles"])) == 50
 
 
-async def test_bad_items_fail_alone_with_a_pointer_into_the_batch(profiles):
-    items = [
+async def test_bad_items_fail_alone_with_a_pointer_into_the_batch(profiles: httpx2.AsyncClient) -> None:
+    items: list[dict[str, object]] = [
         item(0),
         {"source": "shop", "external_id": "c-1"},
         item(2, name="王\t小明", nickname="小明"),
@@ -98,7 +103,9 @@ async def test_bad_items_fail_alone_with_a_pointer_into_the_batch(profiles):
     assert (await profiles.get("/v1/customers/totals")).json() == {"count": 3}
 
 
-async def test_a_refused_item_leaves_its_external_id_and_its_other_contact_points_free(profiles):
+async def test_a_refused_item_leaves_its_external_id_and_its_other_contact_points_free(
+    profiles: httpx2.AsyncClient,
+) -> None:
     await send(profiles, [item(0)])
     taken = {"kind": "email", "value": "customer.0@example.com"}
     free = {"kind": "email", "value": "free@example.com"}
@@ -116,7 +123,9 @@ async def test_a_refused_item_leaves_its_external_id_and_its_other_contact_point
     "body",
     [{}, {"items": []}, {"items": {}}, {"items": [1]}, {"items": [{}] * 1001}, {"items": [{}], "more": 1}],
 )
-async def test_a_batch_that_is_none_is_refused_as_a_whole(profiles, body):
+async def test_a_batch_that_is_none_is_refused_as_a_whole(
+    profiles: httpx2.AsyncClient, body: dict[str, object]
+) -> None:
     answer = await profiles.post("/v1/customers/batch", json=body)
 
     assert answer.status_code == 422
@@ -124,7 +133,9 @@ async def test_a_batch_that_is_none_is_refused_as_a_whole(profiles, body):
 
 
 @pytest.mark.capability("P3")
-async def test_batches_about_the_same_customers_at_once_converge(committed, profiles):
+async def test_batches_about_the_same_customers_at_once_converge(
+    committed: dict[str, Sessions], profiles: httpx2.AsyncClient
+) -> None:
     items = [item(n) for n in range(120)]
     orders = [items, items[::-1], items[60:] + items[:60], items[::2] + items[1::2]]
 
@@ -136,7 +147,9 @@ async def test_batches_about_the_same_customers_at_once_converge(committed, prof
     assert len(await published(committed["profiles"])) == 120
 
 
-async def test_customers_who_swap_their_contact_points_at_once_end_with_one_holder_each(committed, profiles):
+async def test_customers_who_swap_their_contact_points_at_once_end_with_one_holder_each(
+    committed: dict[str, Sessions], profiles: httpx2.AsyncClient
+) -> None:
     points = [{"kind": "email", "value": f"{name}@example.com"} for name in "ab"]
     for n, point in enumerate(points):
         await send(profiles, [item(n, contact_points=[point])])
@@ -159,8 +172,8 @@ async def test_customers_who_swap_their_contact_points_at_once_end_with_one_hold
 
 
 async def test_the_number_of_statements_does_not_depend_on_the_number_of_items(
-    profiles, databases, engines: dict[str, AsyncEngine]
-):
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], engines: dict[str, AsyncEngine]
+) -> None:
     statements: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:

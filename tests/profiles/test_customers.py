@@ -1,6 +1,7 @@
 """Customers: what is kept of them, how they are changed, and who may see what."""
 
 import asyncio
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import httpx2
@@ -9,7 +10,10 @@ import pytest
 from crm_profiles.schemas import CustomerOut
 from crm_shared.callers import Role
 from crm_shared.contracts.profiles import CustomerChanged, CustomerCreated
+from crm_shared.database import Sessions
 from crm_shared.testing import published
+
+ClientFactory = Callable[..., httpx2.AsyncClient]
 
 WANG = {
     "name": "王小明",
@@ -28,10 +32,11 @@ WANG = {
 async def create(profiles: httpx2.AsyncClient, **members: object) -> dict[str, object]:
     answer = await profiles.post("/v1/customers", json={"name": "Ada Lovelace"} | members)
     assert answer.status_code == 201, answer.text
-    return answer.json()
+    customer: dict[str, object] = answer.json()
+    return customer
 
 
-async def test_a_customer_is_read_as_written_and_normalised(profiles):
+async def test_a_customer_is_read_as_written_and_normalised(profiles: httpx2.AsyncClient) -> None:
     created = await profiles.post("/v1/customers", json=WANG)
     assert created.status_code == 201
     read = await profiles.get(created.headers["Location"])
@@ -47,7 +52,7 @@ async def test_a_customer_is_read_as_written_and_normalised(profiles):
     ]
 
 
-async def test_creating_tells_the_state(profiles, databases):
+async def test_creating_tells_the_state(profiles: httpx2.AsyncClient, databases: dict[str, Sessions]) -> None:
     created = await create(profiles, **WANG)
 
     [row] = await published(databases["profiles"])
@@ -58,7 +63,7 @@ async def test_creating_tells_the_state(profiles, databases):
 
 
 @pytest.mark.parametrize("name", ["王小明", "Łukasz Żółć", "محمد علي", "Ольга", "أ", "👩‍👩‍👧", "x" * 200])
-async def test_names_of_any_script_are_kept(profiles, name):
+async def test_names_of_any_script_are_kept(profiles: httpx2.AsyncClient, name: str) -> None:
     assert (await create(profiles, name=name))["name"] == name
 
 
@@ -89,14 +94,18 @@ async def test_names_of_any_script_are_kept(profiles, name):
         ),
     ],
 )
-async def test_what_does_not_fit_is_refused_with_its_pointer(profiles, members, pointer):
+async def test_what_does_not_fit_is_refused_with_its_pointer(
+    profiles: httpx2.AsyncClient, members: dict[str, object], pointer: str
+) -> None:
     answer = await profiles.post("/v1/customers", json={"name": "Ada"} | members)
 
     assert answer.status_code == 422, answer.text
     assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
 
 
-async def test_a_patch_changes_what_it_names_and_null_clears(profiles, databases):
+async def test_a_patch_changes_what_it_names_and_null_clears(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions]
+) -> None:
     customer = await create(profiles, **WANG)
 
     changed = await profiles.patch(
@@ -112,7 +121,9 @@ async def test_a_patch_changes_what_it_names_and_null_clears(profiles, databases
     ]
 
 
-async def test_a_patch_that_changes_nothing_makes_no_version_and_no_event(profiles, databases):
+async def test_a_patch_that_changes_nothing_makes_no_version_and_no_event(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions]
+) -> None:
     customer = await create(profiles, **WANG)
 
     again = await profiles.patch(f"/v1/customers/{customer['id']}", json=WANG)
@@ -121,7 +132,9 @@ async def test_a_patch_that_changes_nothing_makes_no_version_and_no_event(profil
     assert len(await published(databases["profiles"])) == 1
 
 
-async def test_a_patch_replaces_the_contact_points_and_frees_the_old_ones(profiles):
+async def test_a_patch_replaces_the_contact_points_and_frees_the_old_ones(
+    profiles: httpx2.AsyncClient,
+) -> None:
     ada = await create(profiles, contact_points=[{"kind": "email", "value": "ada@example.com"}])
     points = [{"kind": "email", "value": "countess@example.com"}, {"kind": "social", "value": "X:Ada"}]
 
@@ -131,7 +144,9 @@ async def test_a_patch_replaces_the_contact_points_and_frees_the_old_ones(profil
     await create(profiles, contact_points=[{"kind": "email", "value": "ADA@example.com"}])
 
 
-async def test_a_phone_number_without_country_is_read_as_of_the_region_on_file(profiles):
+async def test_a_phone_number_without_country_is_read_as_of_the_region_on_file(
+    profiles: httpx2.AsyncClient,
+) -> None:
     customer = await create(profiles, region="CN")
 
     changed = await profiles.patch(
@@ -142,7 +157,7 @@ async def test_a_phone_number_without_country_is_read_as_of_the_region_on_file(p
     assert changed.json()["contact_points"] == [{"kind": "phone", "value": "+8613812345678"}]
 
 
-async def test_a_stale_etag_is_refused_and_the_current_one_accepted(profiles):
+async def test_a_stale_etag_is_refused_and_the_current_one_accepted(profiles: httpx2.AsyncClient) -> None:
     customer = await create(profiles)
     path = f"/v1/customers/{customer['id']}"
 
@@ -154,7 +169,9 @@ async def test_a_stale_etag_is_refused_and_the_current_one_accepted(profiles):
     assert (await profiles.get(path)).json()["name"] == "Ada"
 
 
-async def test_a_taken_contact_point_is_a_conflict_that_names_the_holder(profiles):
+async def test_a_taken_contact_point_is_a_conflict_that_names_the_holder(
+    profiles: httpx2.AsyncClient,
+) -> None:
     ada = await create(profiles, contact_points=[{"kind": "email", "value": "ada@example.com"}])
     eve = await create(profiles, name="Eve")
     body = {"contact_points": [{"kind": "email", "value": "ADA@EXAMPLE.COM"}]}
@@ -170,7 +187,9 @@ async def test_a_taken_contact_point_is_a_conflict_that_names_the_holder(profile
 
 
 @pytest.mark.capability("P2")
-async def test_two_hundred_creates_with_one_phone_make_one_customer(committed, profiles):
+async def test_two_hundred_creates_with_one_phone_make_one_customer(
+    committed: dict[str, Sessions], profiles: httpx2.AsyncClient
+) -> None:
     body = {"name": "王小明", "region": "CN"}
     spellings = ["138 1234 5678", "+86 13812345678", "0086 138-1234-5678", "13812345678"]
 
@@ -192,7 +211,7 @@ async def test_two_hundred_creates_with_one_phone_make_one_customer(committed, p
 
 
 @pytest.mark.capability("P3")
-async def test_an_upsert_is_repeatable(profiles, databases):
+async def test_an_upsert_is_repeatable(profiles: httpx2.AsyncClient, databases: dict[str, Sessions]) -> None:
     path = "/v1/customers/by-external-id/shop/c-1"
 
     first = await profiles.put(path, json=WANG)
@@ -209,7 +228,9 @@ async def test_an_upsert_is_repeatable(profiles, databases):
 
 
 @pytest.mark.capability("P3")
-async def test_fifty_upserts_of_one_external_id_make_one_customer(committed, profiles):
+async def test_fifty_upserts_of_one_external_id_make_one_customer(
+    committed: dict[str, Sessions], profiles: httpx2.AsyncClient
+) -> None:
     path = "/v1/customers/by-external-id/shop/c-1"
 
     answers = await asyncio.gather(*(profiles.put(path, json={"name": f"Ada {n % 3}"}) for n in range(50)))
@@ -221,7 +242,7 @@ async def test_fifty_upserts_of_one_external_id_make_one_customer(committed, pro
     assert [event.version for event in events] == list(range(1, len(events) + 1))
 
 
-async def test_an_upsert_with_a_stale_etag_changes_nothing(profiles):
+async def test_an_upsert_with_a_stale_etag_changes_nothing(profiles: httpx2.AsyncClient) -> None:
     path = "/v1/customers/by-external-id/shop/c-1"
     await profiles.put(path, json={"name": "Ada"})
     await profiles.put(path, json={"name": "Augusta"})
@@ -232,7 +253,7 @@ async def test_an_upsert_with_a_stale_etag_changes_nothing(profiles):
     assert (await profiles.put(path, json={"name": "Augusta"})).json()["version"] == 2
 
 
-async def test_a_retried_create_is_answered_with_the_first_reply(profiles):
+async def test_a_retried_create_is_answered_with_the_first_reply(profiles: httpx2.AsyncClient) -> None:
     headers = {"Idempotency-Key": "create-ada"}
 
     first = await profiles.post("/v1/customers", json=WANG, headers=headers)
@@ -246,7 +267,7 @@ async def test_a_retried_create_is_answered_with_the_first_reply(profiles):
     assert (await profiles.get("/v1/customers/totals")).json() == {"count": 1}
 
 
-async def test_an_unknown_customer_is_not_found(profiles):
+async def test_an_unknown_customer_is_not_found(profiles: httpx2.AsyncClient) -> None:
     unknown = uuid4()
 
     for path in ("", "/summary/profiles", "/timeline", "/purchases"):
@@ -255,7 +276,7 @@ async def test_an_unknown_customer_is_not_found(profiles):
     assert (await profiles.patch(f"/v1/customers/{unknown}", json={})).status_code == 404
 
 
-async def test_a_list_is_walked_by_cursor_the_newest_first(profiles):
+async def test_a_list_is_walked_by_cursor_the_newest_first(profiles: httpx2.AsyncClient) -> None:
     created = [(await create(profiles, name=f"Customer {n}"))["id"] for n in range(7)]
     seen, cursor = [], None
     while True:
@@ -270,7 +291,9 @@ async def test_a_list_is_walked_by_cursor_the_newest_first(profiles):
     assert cursor is None
 
 
-async def test_a_cursor_that_was_tampered_with_or_asked_otherwise_is_refused(profiles):
+async def test_a_cursor_that_was_tampered_with_or_asked_otherwise_is_refused(
+    profiles: httpx2.AsyncClient,
+) -> None:
     for n in range(3):
         await create(profiles, name=f"Customer {n}")
     cursor = (await profiles.get("/v1/customers", params={"limit": 1})).json()["next_cursor"]
@@ -281,7 +304,9 @@ async def test_a_cursor_that_was_tampered_with_or_asked_otherwise_is_refused(pro
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
 
 
-async def test_customers_are_found_by_contact_point_tag_and_part_of_the_name(profiles):
+async def test_customers_are_found_by_contact_point_tag_and_part_of_the_name(
+    profiles: httpx2.AsyncClient,
+) -> None:
     wang = await create(profiles, **WANG)
     await create(profiles, name="100% Ada_Lovelace", tags=["other"])
 
@@ -301,7 +326,9 @@ async def test_customers_are_found_by_contact_point_tag_and_part_of_the_name(pro
             assert [item["id"] for item in items] == expected, params
 
 
-async def test_contact_points_are_masked_for_who_may_not_see_personal_data(client, profiles):
+async def test_contact_points_are_masked_for_who_may_not_see_personal_data(
+    client: ClientFactory, profiles: httpx2.AsyncClient
+) -> None:
     customer = await create(
         profiles,
         **WANG | {"contact_points": [*WANG["contact_points"], {"kind": "social", "value": "wx:wang"}]},
@@ -322,7 +349,9 @@ async def test_contact_points_are_masked_for_who_may_not_see_personal_data(clien
     assert (await own.get(path)).json() == customer
 
 
-async def test_customers_get_their_own_data_and_nobody_elses(client, profiles):
+async def test_customers_get_their_own_data_and_nobody_elses(
+    client: ClientFactory, profiles: httpx2.AsyncClient
+) -> None:
     ada, eve = await create(profiles), await create(profiles, name="Eve")
     own = client("profiles", Role.CUSTOMER, customer_id=UUID(str(ada["id"])))
 

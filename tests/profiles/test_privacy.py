@@ -1,8 +1,10 @@
 """Erasure: forgotten here at once, everywhere by events, with a receipt."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -16,7 +18,10 @@ from crm_shared.contracts.erasure import (
     TicketsErasureConfirmed,
 )
 from crm_shared.contracts.profiles import CustomerErased
+from crm_shared.database import Sessions
 from crm_shared.testing import handle, published
+
+ClientFactory = Callable[..., httpx2.AsyncClient]
 
 ADA = {
     "name": "Ada Canary-Lovelace",
@@ -27,7 +32,7 @@ PATH = "/v1/customers/by-external-id/shop/ada"
 
 
 @pytest.fixture
-async def ada(profiles) -> str:
+async def ada(profiles: httpx2.AsyncClient) -> str:
     answer = await profiles.put(PATH, json=ADA)
     await profiles.post("/v1/customers", json={"name": "Eve"}, headers={"Idempotency-Key": "eve"})
     await profiles.patch(
@@ -68,7 +73,9 @@ def confirmation(event_class: type[ErasureConfirmed], customer: str, erasure: st
     return received
 
 
-async def test_an_erased_customer_is_found_nowhere(profiles, databases, ada):
+async def test_an_erased_customer_is_found_nowhere(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     answer = await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})
 
     assert answer.status_code == 202, answer.text
@@ -85,7 +92,9 @@ async def test_an_erased_customer_is_found_nowhere(profiles, databases, ada):
             assert found == 0, table
 
 
-async def test_an_erasure_tells_all_services_and_keeps_the_books(profiles, databases, ada):
+async def test_an_erasure_tells_all_services_and_keeps_the_books(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     erasure = (await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})).json()
 
     [row] = [row for row in await published(databases["profiles"]) if row.key == ada]
@@ -98,7 +107,9 @@ async def test_an_erasure_tells_all_services_and_keeps_the_books(profiles, datab
     assert (await profiles.get("/v1/purchases/totals")).json()["count"] == 1
 
 
-async def test_asking_again_gives_the_same_erasure(profiles, databases, ada):
+async def test_asking_again_gives_the_same_erasure(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     first = await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})
     again = await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})
 
@@ -109,7 +120,9 @@ async def test_asking_again_gives_the_same_erasure(profiles, databases, ada):
     )
 
 
-async def test_the_receipt_is_complete_when_every_service_has_confirmed(profiles, databases, ada):
+async def test_the_receipt_is_complete_when_every_service_has_confirmed(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     erasure = (await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})).json()
     path = f"/v1/privacy/erasures/{erasure['id']}"
     classes = [SegmentationErasureConfirmed, TicketsErasureConfirmed, LoyaltyErasureConfirmed]
@@ -133,14 +146,18 @@ async def test_the_receipt_is_complete_when_every_service_has_confirmed(profiles
     assert receipt["topics_clear_at"] == "2026-03-09T09:00:00Z"
 
 
-async def test_a_confirmation_of_an_erasure_that_nobody_asked_for_is_passed_over(profiles, databases):
+async def test_a_confirmation_of_an_erasure_that_nobody_asked_for_is_passed_over(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions]
+) -> None:
     stray = confirmation(TicketsErasureConfirmed, str(uuid4()), str(uuid4()))
 
     async with databases["profiles"].begin() as session:
         assert await handle(session, subscriptions, [stray]) == [stray]
 
 
-async def test_who_comes_back_after_an_erasure_is_somebody_new(profiles, ada):
+async def test_who_comes_back_after_an_erasure_is_somebody_new(
+    profiles: httpx2.AsyncClient, ada: str
+) -> None:
     await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})
 
     returned = await profiles.put(PATH, json=ADA)
@@ -149,7 +166,9 @@ async def test_who_comes_back_after_an_erasure_is_somebody_new(profiles, ada):
     assert returned.json()["id"] != ada
 
 
-async def test_only_admins_erase_and_read_receipts(client, profiles, ada):
+async def test_only_admins_erase_and_read_receipts(
+    client: ClientFactory, profiles: httpx2.AsyncClient, ada: str
+) -> None:
     agent = client("profiles", Role.AGENT, Role.MANAGER)
 
     assert (await agent.post("/v1/privacy/erasures", json={"customer_id": ada})).status_code == 403

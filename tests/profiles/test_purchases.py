@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from crm_shared.contracts.profiles import PurchaseRecorded
+from crm_shared.database import Sessions
 from crm_shared.testing import published
 
 
@@ -35,7 +36,9 @@ async def ada(profiles: httpx2.AsyncClient) -> str:
     return identity
 
 
-async def test_a_purchase_is_read_as_recorded_and_its_total_is_the_sum_of_its_lines(profiles, ada):
+async def test_a_purchase_is_read_as_recorded_and_its_total_is_the_sum_of_its_lines(
+    profiles: httpx2.AsyncClient, ada: str
+) -> None:
     recorded = await profiles.post("/v1/purchases", json=order(1, ada, 2933, 0, 1500, shop="Main Street"))
     assert recorded.status_code == 201, recorded.text
     read = await profiles.get(recorded.headers["Location"])
@@ -51,7 +54,9 @@ async def test_a_purchase_is_read_as_recorded_and_its_total_is_the_sum_of_its_li
     assert (purchase["customer_id"], purchase["shop"]) == (ada, "Main Street")
 
 
-async def test_recording_tells_the_world_and_the_timeline(profiles, databases, ada):
+async def test_recording_tells_the_world_and_the_timeline(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     recorded = (await profiles.post("/v1/purchases", json=order(1, ada, 2933, 1500))).json()
 
     row = (await published(databases["profiles"]))[-1]
@@ -67,7 +72,9 @@ async def test_recording_tells_the_world_and_the_timeline(profiles, databases, a
 
 
 @pytest.mark.capability("P4")
-async def test_recording_an_order_twice_changes_nothing_the_second_time(profiles, databases, ada):
+async def test_recording_an_order_twice_changes_nothing_the_second_time(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     by_reference = order(1, None, customer={"source": "shop", "external_id": "ada"})
     del by_reference["customer_id"]
 
@@ -90,7 +97,9 @@ async def test_recording_an_order_twice_changes_nothing_the_second_time(profiles
         {"lines": [{"quantity": 1, "total": {"amount": 2933, "currency": "USD"}}]},
     ],
 )
-async def test_another_content_under_the_same_external_id_is_a_conflict(profiles, ada, difference):
+async def test_another_content_under_the_same_external_id_is_a_conflict(
+    profiles: httpx2.AsyncClient, ada: str, difference: dict[str, object]
+) -> None:
     first = (await profiles.post("/v1/purchases", json=order(1, ada))).json()
 
     other = await profiles.post("/v1/purchases", json=order(1, ada) | difference)
@@ -99,14 +108,16 @@ async def test_another_content_under_the_same_external_id_is_a_conflict(profiles
     assert other.json()["purchase_id"] == first["id"]
 
 
-async def test_the_same_order_of_another_customer_is_a_conflict(profiles, ada):
+async def test_the_same_order_of_another_customer_is_a_conflict(
+    profiles: httpx2.AsyncClient, ada: str
+) -> None:
     eve = (await profiles.post("/v1/customers", json={"name": "Eve"})).json()["id"]
     await profiles.post("/v1/purchases", json=order(1, ada))
 
     assert (await profiles.post("/v1/purchases", json=order(1, eve))).status_code == 409
 
 
-async def test_a_purchase_of_nobody_is_not_recorded(profiles):
+async def test_a_purchase_of_nobody_is_not_recorded(profiles: httpx2.AsyncClient) -> None:
     unknown = await profiles.post("/v1/purchases", json=order(1, str(uuid4())))
 
     assert (unknown.status_code, unknown.json()["code"]) == (404, "customer_not_found")
@@ -133,7 +144,9 @@ async def test_a_purchase_of_nobody_is_not_recorded(profiles):
         ({"discount": 5}, "/discount"),
     ],
 )
-async def test_what_does_not_fit_is_refused_with_its_pointer(profiles, ada, members, pointer):
+async def test_what_does_not_fit_is_refused_with_its_pointer(
+    profiles: httpx2.AsyncClient, ada: str, members: dict[str, object], pointer: str
+) -> None:
     answer = await profiles.post("/v1/purchases", json=order(1, ada) | members)
 
     assert answer.status_code == 422, answer.text
@@ -141,7 +154,9 @@ async def test_what_does_not_fit_is_refused_with_its_pointer(profiles, ada, memb
 
 
 @pytest.mark.capability("P4")
-async def test_a_batch_judges_each_purchase_for_itself_and_can_be_sent_again(profiles, databases, ada):
+async def test_a_batch_judges_each_purchase_for_itself_and_can_be_sent_again(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     items = [
         order(1, ada),
         order(2, ada, 1000, 500),
@@ -170,7 +185,9 @@ async def test_a_batch_judges_each_purchase_for_itself_and_can_be_sent_again(pro
 
 
 @pytest.mark.capability("P4")
-async def test_the_same_purchases_sent_at_once_are_recorded_once(committed, profiles):
+async def test_the_same_purchases_sent_at_once_are_recorded_once(
+    committed: dict[str, Sessions], profiles: httpx2.AsyncClient
+) -> None:
     ada = (await profiles.post("/v1/customers", json={"name": "Ada"})).json()["id"]
     items = [order(n, ada, 100 + n) for n in range(100)]
     orders = [items, items[::-1], items[50:] + items[:50]]
@@ -190,7 +207,7 @@ async def test_the_same_purchases_sent_at_once_are_recorded_once(committed, prof
     assert len(await published(committed["profiles"])) == 101
 
 
-async def test_totals_keep_currencies_apart(profiles, ada):
+async def test_totals_keep_currencies_apart(profiles: httpx2.AsyncClient, ada: str) -> None:
     eve = (await profiles.post("/v1/customers", json={"name": "Eve"})).json()["id"]
     for number, (customer, amount, currency) in enumerate(
         [(ada, 100, "USD"), (ada, 0, "USD"), (eve, 250, "EUR"), (eve, 5, "USD"), (eve, 700, "JPY")]
@@ -208,7 +225,9 @@ async def test_totals_keep_currencies_apart(profiles, ada):
     }
 
 
-async def test_a_customers_purchases_are_listed_the_newest_first(profiles, ada):
+async def test_a_customers_purchases_are_listed_the_newest_first(
+    profiles: httpx2.AsyncClient, ada: str
+) -> None:
     for day in (3, 1, 2, 5, 4):
         await profiles.post("/v1/purchases", json=order(day, ada, occurred_at=f"1997-01-0{day}T12:00:00Z"))
 

@@ -75,7 +75,9 @@ async def entries(profiles: httpx2.AsyncClient, customer: str, **params: Any) ->
     return items
 
 
-async def test_what_happens_in_other_services_stands_on_the_timeline(profiles, databases, ada):
+async def test_what_happens_in_other_services_stands_on_the_timeline(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     await tell(
         databases["profiles"],
         points(ada, 1),
@@ -113,14 +115,18 @@ async def test_what_happens_in_other_services_stands_on_the_timeline(profiles, d
 
 
 @pytest.mark.capability("P6")
-async def test_a_closed_complaint_shows_on_the_file(profiles, databases, ada):
+async def test_a_closed_complaint_shows_on_the_file(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     await tell(databases["profiles"], ticket(TicketOpened, ada, 1), ticket(TicketClosed, ada, 2))
 
     [closed] = await entries(profiles, ada, type="ticket.closed")
     assert (closed["data"]["kind"], closed["data"]["title"]) == ("complaint", "It arrived broken")
 
 
-async def test_an_event_that_comes_twice_stands_there_once(profiles, databases, ada):
+async def test_an_event_that_comes_twice_stands_there_once(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     event = points(ada, 1)
 
     await tell(databases["profiles"], event, event)
@@ -130,12 +136,14 @@ async def test_an_event_that_comes_twice_stands_there_once(profiles, databases, 
     assert len(await entries(profiles, ada)) == 1
 
 
-async def test_the_timeline_is_walked_by_cursor_and_filtered_by_type(profiles, databases, ada):
+async def test_the_timeline_is_walked_by_cursor_and_filtered_by_type(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     told = [points(ada, minute // 2, minute) for minute in range(9)]
     await tell(databases["profiles"], *told, *(ticket(TicketOpened, ada, minute) for minute in range(9)))
     seen, cursor = [], None
     while True:
-        params = {"limit": 2, "type": ["points.earned", "points.spent"]} | (
+        params: dict[str, Any] = {"limit": 2, "type": ["points.earned", "points.spent"]} | (
             {"cursor": cursor} if cursor else {}
         )
         page = (await profiles.get(f"/v1/customers/{ada}/timeline", params=params)).json()
@@ -150,7 +158,9 @@ async def test_the_timeline_is_walked_by_cursor_and_filtered_by_type(profiles, d
     assert (await profiles.get(f"/v1/customers/{ada}/timeline", params={"type": "x"})).status_code == 422
 
 
-async def test_a_page_of_the_timeline_is_one_index_scan(profiles, databases, ada):
+async def test_a_page_of_the_timeline_is_one_index_scan(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     async with databases["profiles"].begin() as session:
         connection = await session.connection()
         for easier_on_an_empty_table in ("seqscan", "bitmapscan"):
@@ -165,7 +175,9 @@ async def test_a_page_of_the_timeline_is_one_index_scan(profiles, databases, ada
     assert "Sort" not in text
 
 
-async def test_the_summary_holds_profile_purchases_and_the_newest_entries(profiles, databases, ada):
+async def test_the_summary_holds_profile_purchases_and_the_newest_entries(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     for number, (amount, currency) in enumerate([(2933, "USD"), (1500, "USD"), (700, "JPY")]):
         order = {
             "source": "shop",
@@ -191,14 +203,18 @@ async def test_the_summary_holds_profile_purchases_and_the_newest_entries(profil
     assert [entry.data["points"] for entry in summary.timeline] == list(range(12, 2, -1))
 
 
-async def test_the_summary_of_a_new_customer_is_empty_but_whole(profiles, ada):
+async def test_the_summary_of_a_new_customer_is_empty_but_whole(
+    profiles: httpx2.AsyncClient, ada: str
+) -> None:
     summary = (await profiles.get(f"/v1/customers/{ada}/summary/profiles")).json()
 
     assert summary["purchases"] == {"count": 0, "totals": [], "first_at": None, "last_at": None}
     assert summary["timeline"] == []
 
 
-async def test_an_absorbed_id_answers_with_the_survivor_and_says_so(profiles, databases, ada):
+async def test_an_absorbed_id_answers_with_the_survivor_and_says_so(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
     eve = (await profiles.post("/v1/customers", json={"name": "Eve"})).json()["id"]
     await tell(databases["profiles"], points(eve, 1))
     async with databases["profiles"].begin() as session:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,12 @@ from crm_profiles.errors import CustomerNotFound
 from crm_profiles.schemas import CustomerOut, ProfileOut
 
 NEWEST_ENTRIES = 10
+
+
+def _instant(expression: str) -> str:
+    """In UTC, whatever the time zone of the connection."""
+    return f"""to_char({expression} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
 
 # The id asked for, or who absorbed it, however many merges ago.
 _CURRENT = """
@@ -39,19 +46,20 @@ _MEMBERS = {
     "merged_from": "nullif(:customer_id, c.customer_id)",
 }
 
-_PURCHASES = """(
+_PURCHASES = f"""(
     SELECT json_build_object(
         'count', coalesce(sum(count), 0),
         'totals', coalesce(json_agg(json_build_object('amount', amount, 'currency', currency)
                                     ORDER BY currency), '[]'),
-        'first_at', min(first_at), 'last_at', max(last_at))
+        'first_at', {_instant("min(first_at)")}, 'last_at', {_instant("max(last_at)")})
     FROM (SELECT currency, count(*) AS count, sum(amount) AS amount,
                  min(occurred_at) AS first_at, max(occurred_at) AS last_at
           FROM purchases AS p WHERE p.customer_id = c.customer_id GROUP BY currency) AS of_currency)"""
 
 _TIMELINE = f"""(
     SELECT coalesce(json_agg(json_build_object(
-        'id', id, 'type', type, 'occurred_at', occurred_at, 'recorded_at', recorded_at,
+        'id', id, 'type', type,
+        'occurred_at', {_instant("occurred_at")}, 'recorded_at', {_instant("recorded_at")},
         'title', title, 'data', data) ORDER BY occurred_at DESC, id DESC), '[]')
     FROM (SELECT * FROM timeline_entries AS t WHERE t.customer_id = c.customer_id
           ORDER BY occurred_at DESC, id DESC LIMIT {NEWEST_ENTRIES}) AS newest)"""
@@ -62,9 +70,13 @@ def _object(members: Mapping[str, str]) -> str:
     return f"json_build_object({pairs})"
 
 
-def _members_of(model: type[CustomerOut] | type[ProfileOut]) -> str:
+def _members_of(model: type[ProfileOut]) -> str:
     """A member that is told nothing else of is the column of its name."""
-    return _object({name: _MEMBERS.get(name, f"c.{name}") for name in model.model_fields})
+    members = {}
+    for name, field in model.model_fields.items():
+        column = _instant(f"c.{name}") if field.annotation is datetime else f"c.{name}"
+        members[name] = _MEMBERS.get(name, column)
+    return _object(members)
 
 
 def _statement(document: str) -> TextClause:

@@ -1,64 +1,19 @@
 """The bodies that profiles takes and answers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from functools import cache
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
-from zoneinfo import available_timezones
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
+from crm_profiles.fields import Day, Instant, Label, Language, Name, Reference, Region, Source, Tags, TimeZone
 from crm_profiles.models import ContactKind, EntryType, Erasure, Purchase, PurchaseLine
 from crm_shared.contracts.base import Money
 
 MAX_BATCH = 1000
 MAX_NAMES = 8000
-
-
-@cache
-def _time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
-def _known_time_zone(name: str) -> str:
-    if name not in _time_zones():
-        raise PydanticCustomError("time_zone_unknown", "There is no such time zone in the IANA database")
-    return name
-
-
-def _as_text(value: object) -> object:
-    """Dates and instants are written out; a number would be read as seconds of something."""
-    if not isinstance(value, str | date):
-        raise PydanticCustomError("string_type", "Input should be a valid string")
-    return value
-
-
-def _as_set(values: Iterable[str] | None) -> list[str]:
-    return sorted(set(values or ()))
-
-
-Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
-Language = Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
-TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_time_zone)]
-Region = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
-Day = Annotated[date, BeforeValidator(_as_text)]
-Instant = Annotated[AwareDatetime, BeforeValidator(_as_text)]
-Tag = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64, pattern=r"\S")]
-Source = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Reference = Annotated[str, StringConstraints(strip_whitespace=True, max_length=128, pattern=r"\S")]
-Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
 
 _WANG: dict[str, JsonValue] = {
     "name": "王小明",
@@ -108,7 +63,7 @@ class CustomerPatch(Body):
         default=None, description="ISO 3166-1; phone numbers without country code are read as of here"
     )
     birth_date: Day | None = None
-    tags: Annotated[list[Tag] | None, AfterValidator(_as_set)] = Field(default=None, max_length=50)
+    tags: Tags = None
     contact_points: list[ContactPointIn] | None = Field(default=None, max_length=20)
 
 
@@ -165,8 +120,8 @@ class ExternalIdOut(BaseModel):
     external_id: str = Field(max_length=128)
 
 
-class CustomerOut(BaseModel):
-    """Who they are."""
+class ProfileOut(BaseModel):
+    """Who they are, as the summary shows them."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -179,8 +134,13 @@ class CustomerOut(BaseModel):
     tags: list[str]
     contact_points: list[ContactPointOut]
     external_ids: list[ExternalIdOut]
-    source: str | None = Field(max_length=64, description="the system that first told of them")
     version: int
+
+
+class CustomerOut(ProfileOut):
+    """Who they are, and since when we know."""
+
+    source: str | None = Field(max_length=64, description="the system that first told of them")
     created_at: datetime
     updated_at: datetime
     merged_from: UUID | None = Field(
@@ -357,21 +317,6 @@ class TimelineEntryOut(BaseModel):
     recorded_at: datetime
     title: str = Field(max_length=1000)
     data: dict[str, JsonValue] = Field(description="the facts, as the event told them")
-
-
-class ProfileOut(BaseModel):
-    """The customer in the summary."""
-
-    id: UUID
-    name: str = Field(max_length=200)
-    language: str | None = Field(max_length=35)
-    time_zone: str | None = Field(max_length=64)
-    region: str | None = Field(max_length=2)
-    birth_date: date | None
-    tags: list[str]
-    contact_points: list[ContactPointOut]
-    external_ids: list[ExternalIdOut]
-    version: int
 
 
 class PurchasesSummaryOut(BaseModel):

@@ -8,6 +8,7 @@ from fastapi import Path, Query, Request, Response
 from crm_profiles import contact_points, customers, documents
 from crm_profiles.customers import CustomerFilters, Status
 from crm_profiles.errors import ContactPointTaken, CustomerNotFound, InvalidContactPoint
+from crm_profiles.fields import Reference, Source
 from crm_profiles.routes.answers import (
     READERS,
     STAFF,
@@ -27,8 +28,6 @@ from crm_profiles.schemas import (
     CustomerTotalsOut,
     CustomerVerdict,
     ProfileSummaryOut,
-    Reference,
-    Source,
 )
 from crm_shared import etags
 from crm_shared.callers import Role
