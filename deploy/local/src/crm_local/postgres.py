@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,8 @@ _INITDB = (
 _SETTINGS = (
     *("listen_addresses=127.0.0.1", "unix_socket_directories="),
     *("max_connections=200", "shared_buffers=256MB"),
+    # After a crash, one call makes all files safe instead of one for each of thousands: seconds on a busy disk.
+    *(("recovery_init_sync_method=syncfs",) if sys.platform == "linux" else ()),
 )
 
 
