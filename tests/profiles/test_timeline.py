@@ -6,9 +6,10 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from sqlalchemy import select
 
 from crm_profiles.handlers import subscriptions
-from crm_profiles.models import Base
+from crm_profiles.models import Base, TimelineEntry
 from crm_profiles.schemas import ProfileSummaryOut
 from crm_shared import customers
 from crm_shared.contracts.base import Envelope, Event
@@ -231,3 +232,13 @@ async def test_an_absorbed_id_answers_with_the_survivor_and_says_so(
     assert (changed.json()["id"], changed.json()["name"]) == (ada, "Ada E.")
     assert (await profiles.get(f"/v1/customers/{eve}/summary/profiles")).json()["customer"]["id"] == ada
     assert len(await entries(profiles, eve)) == len(await entries(profiles, ada)) == 2
+
+
+async def test_what_is_told_of_somebody_who_is_not_on_file_is_dropped(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
+    await tell(databases["profiles"], points(str(uuid4()), 1), points(ada, 2))
+
+    async with databases["profiles"]() as session:
+        owners = list(await session.scalars(select(TimelineEntry.customer_id)))
+    assert owners == [UUID(ada)]

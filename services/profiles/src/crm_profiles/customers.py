@@ -1,6 +1,6 @@
 """Customers: who they are, written as sets so that one and a thousand take the same statements."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -190,6 +190,17 @@ async def count(session: AsyncSession) -> int:
     return await session.scalar(select(func.count()).select_from(Customer)) or 0
 
 
+async def hold(session: AsyncSession, customers: Iterable[UUID]) -> set[UUID]:
+    """Those who are on file; until the transaction ends they cannot be erased."""
+    return set(await session.scalars(_HOLD, {"customer_id": sorted(set(customers))}))
+
+
+_HOLD = (
+    select(Customer.id)
+    .where(one_of(Customer.id))
+    .order_by(Customer.id)
+    .with_for_update(key_share=True, read=True)
+)
 _CLAIM = insert_new(ExternalId, "source", "external_id", "customer_id", "origin_customer_id").returning(
     ExternalId.source, ExternalId.external_id, ExternalId.customer_id
 )

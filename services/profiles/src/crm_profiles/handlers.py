@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import privacy, timeline
+from crm_profiles import customers, privacy, timeline
 from crm_profiles.contact_points import Owner
 from crm_profiles.models import EntryType
 from crm_profiles.timeline import Entry
@@ -56,10 +56,14 @@ TOLD: tuple[type[Event], ...] = (
 
 
 async def tell_timelines(session: AsyncSession, events: Sequence[Event], *, at: datetime) -> None:
-    """Add what happened elsewhere to the timelines of the customers with whom it happened."""
+    """Add what happened elsewhere to the timelines of the customers with whom it happened.
+
+    Who is not on file was erased: customers begin here.
+    """
     current = await resolve(session, {event.customer_id for event in events})
+    present = await customers.hold(session, current.values())
     entries = []
-    for event in events:
+    for event in (event for event in events if current[event.customer_id] in present):
         type_, title = told(event)
         data = event.model_dump(mode="json", exclude={"customer_id", "version"})
         owner = Owner(current[event.customer_id], event.customer_id)

@@ -14,11 +14,11 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import timeline
-from crm_profiles.bulk import arrays, insert_new, one_of, unnested
+from crm_profiles import customers, timeline
+from crm_profiles.bulk import arrays, insert_new, unnested
 from crm_profiles.contact_points import Owner
 from crm_profiles.errors import CustomerNotFound, PurchaseDiffers, PurchaseNotFound
-from crm_profiles.models import Customer, EntryType, ExternalId, Purchase, PurchaseLine
+from crm_profiles.models import EntryType, ExternalId, Purchase, PurchaseLine
 from crm_profiles.schemas import PurchaseIn, PurchaseTotalsOut
 from crm_profiles.timeline import Entry
 from crm_shared.contracts.base import Money
@@ -149,12 +149,6 @@ _NAMED = select(*unnested(ExternalId.source, ExternalId.external_id)).subquery()
 _BY_EXTERNAL_ID = select(
     ExternalId.source, ExternalId.external_id, ExternalId.customer_id, ExternalId.origin_customer_id
 ).join(_NAMED, (_NAMED.c.source == ExternalId.source) & (_NAMED.c.external_id == ExternalId.external_id))
-_LOCK = (
-    select(Customer.id)
-    .where(one_of(Customer.id))
-    .order_by(Customer.id)
-    .with_for_update(key_share=True, read=True)
-)
 _COLUMNS = tuple(column.name for column in Purchase.__table__.c)
 _INSERT = insert_new(Purchase, *_COLUMNS).returning(Purchase.id)
 _LINE_COLUMNS = tuple(column.name for column in PurchaseLine.__table__.c)
@@ -175,7 +169,7 @@ async def _lock_owners(session: AsyncSession, items: Sequence[PurchaseIn]) -> li
             owners[row.source, row.external_id] = Owner(row.customer_id, row.origin_customer_id)
     asked = {item.customer_id for item in items if item.customer_id is not None}
     owners |= {origin: Owner(current, origin) for origin, current in (await resolve(session, asked)).items()}
-    present = set(await session.scalars(_LOCK, {"customer_id": [owner.id for owner in owners.values()]}))
+    present = await customers.hold(session, (owner.id for owner in owners.values()))
     owners = {name: owner for name, owner in owners.items() if owner.id in present}
     return [
         owners.get(item.customer_id or (item.customer and (item.customer.source, item.customer.external_id)))
