@@ -34,7 +34,7 @@ _INITDB = (
 _SETTINGS = (
     *("listen_addresses=127.0.0.1", "unix_socket_directories="),
     *("max_connections=200", "shared_buffers=256MB"),
-    # After a crash, one call makes all files safe instead of one for each of thousands: seconds on a busy disk.
+    # After a crash one call makes all files safe, not one for each of thousands: seconds on a busy disk.
     *(("recovery_init_sync_method=syncfs",) if sys.platform == "linux" else ()),
 )
 
