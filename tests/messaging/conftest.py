@@ -168,7 +168,7 @@ class Service:
             if not self.forgiving and any(event.bad for event in events):
                 raise BadNote
             rows = [{"customer_id": event.customer_id, "number": event.number} for event in events]
-            await session.execute(insert(Effect), rows)
+            await session.execute(insert(EffectsBase.metadata.tables["effects"]), rows)
 
         for publisher in publishers:
             subscriptions.on(publisher.note)(keep)

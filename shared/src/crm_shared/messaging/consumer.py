@@ -45,8 +45,8 @@ class Consumer:
     def __init__(
         self, settings: ServiceSettings, subscribed: Collection[str], handling: Handling, metrics: Metrics
     ) -> None:
-        self.trouble: str | None = "starting"
-        """Why nothing is consumed now; None: all is well."""
+        self._broker_trouble: str | None = "starting"
+        self._database_trouble: str | None = None
         self._settings = settings
         self._topics = sorted(subscribed)
         self._handling = handling
@@ -57,6 +57,11 @@ class Consumer:
         self._joined = False
         self._moved = 0.0
         self._stalls: deque[float] = deque(maxlen=_TOO_MANY_STALLS)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is consumed now; None: all is well."""
+        return self._database_trouble or self._broker_trouble
 
     @property
     def alive(self) -> bool:
@@ -70,14 +75,14 @@ class Consumer:
             try:
                 await self._consume()
             except ClusterChanged:
-                self.trouble = "another cluster"
+                self._broker_trouble = "another cluster"
                 log.warning("another cluster: consuming it from its beginning")
             except Stalled as stalled:
                 self._stalls.append(asyncio.get_running_loop().time())
                 self._metrics.client_rebuilds.labels("consumer").inc()
                 log.error("consumer is rebuilt", extra={"reason": str(stalled)})
             except (BrokerUnavailable, WrongTopics, KafkaError) as error:
-                self.trouble = f"broker: {error or type(error).__name__}"
+                self._broker_trouble = f"broker: {error or type(error).__name__}"
                 pause = self._broker_backoff.next()
                 log.warning("consumer waits", extra={"error": repr(error), "seconds": round(pause, 2)})
                 await asyncio.sleep(pause)
@@ -120,7 +125,7 @@ class Consumer:
 
     async def _handle(self, client: AIOKafkaConsumer, poll: Poll) -> None:
         await self._handling.handle(record for records in poll.values() for record in records)
-        self.trouble = None
+        self._database_trouble = None
         self._moved = asyncio.get_running_loop().time()
         self._broker_backoff.reset()
         self._database_backoff.reset()
@@ -144,7 +149,7 @@ class Consumer:
         """Go back to where the poll began and wait, still polling, so that the group keeps us."""
         loop = asyncio.get_running_loop()
         pause = self._database_backoff.next()
-        self.trouble = f"database: {error}"
+        self._database_trouble = f"database: {error or type(error).__name__}"
         log.warning("consumer waits", extra={"error": repr(error), "seconds": round(pause, 2)})
         until = loop.time() + pause
         while True:
@@ -174,13 +179,15 @@ class Consumer:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_WATCH_EVERY):
-                behind = await self._lag(client)
-        except (KafkaError, TimeoutError, IllegalStateError):
-            behind = 1
-        if not behind and self._joined:
+                caught_up = not await self._lag(client)
+        except (KafkaError, TimeoutError, IllegalStateError) as error:
+            self._broker_trouble = f"broker: {error or type(error).__name__}"
+            caught_up = False
+        else:
+            self._broker_trouble = None if self._joined else "joining the group"
+        if caught_up and self._joined:
             self._moved = loop.time()
         elif loop.time() - self._moved > _STALLED_AFTER:
-            self._moved = loop.time()
             raise Stalled(f"nothing consumed for {_STALLED_AFTER:g} s")
 
     async def _lag(self, client: AIOKafkaConsumer) -> int:
@@ -207,7 +214,7 @@ class Consumer:
 
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         self._joined = True
-        self.trouble = None
+        self._broker_trouble = None
         log.info("partitions assigned", extra={"partitions": len(partitions)})
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a poll: one transaction for all of it, or one for each record when one is at fault."""
+"""What becomes of a poll: one transaction for all of it, or for its parts when one record is at fault."""
 
 import asyncio
 import hashlib
@@ -87,14 +87,21 @@ class Handling:
         traces = sorted({a.event.envelope.traceparent or "" for a in arrivals if a.event} - {""})
         only = traces[0] if len(traces) == 1 else None
         with self._tracer.continued(only, "handle events", SpanKind.CONSUMER, links=traces):
-            try:
-                await self._together(arrivals)
-            except Exception as error:
-                if unavailable(error):
-                    raise
-                log.warning("poll is handled one by one", extra={"events": len(arrivals)}, exc_info=error)
-                for arrival in arrivals:
-                    await self._alone(arrival)
+            await self._handle(arrivals)
+
+    async def _handle(self, arrivals: Sequence[Arrival]) -> None:
+        """All in one transaction; when that fails, one half after the other, down to the one at fault."""
+        if len(arrivals) == 1:
+            return await self._alone(arrivals[0])
+        try:
+            await self._together(arrivals)
+        except Exception as error:
+            if unavailable(error):
+                raise
+            log.warning("poll is handled in parts", extra={"events": len(arrivals), "error": repr(error)})
+            middle = len(arrivals) // 2
+            await self._handle(arrivals[:middle])
+            await self._handle(arrivals[middle:])
 
     def read(self, record: Record) -> Arrival | None:
         """What the record is; None: an event that nobody here listens to."""
@@ -224,19 +231,20 @@ class Handling:
 
         Raises only trouble of the database.
         """
-        letter: DeadLetter | None = None
+        letter_id: UUID | None = None
         try:
             async with self._sessions.begin() as session:
                 letter = await dead_letters.next_redriven(session, self._consumer)
                 if letter is None:
                     return False
+                letter_id = letter.id
                 await self._apply_letter(session, letter)
                 dead_letters.settle(letter, State.HANDLED, by="redrive", at=self._clock.now())
         except Exception as error:
-            if unavailable(error) or letter is None:
+            if unavailable(error) or letter_id is None:
                 raise
-            log.error("redrive failed", extra={"letter_id": str(letter.id)}, exc_info=error)
-            await self._hold_back(letter.id, f"{type(error).__name__}: {error}")
+            log.error("redrive failed", extra={"letter_id": str(letter_id)}, exc_info=error)
+            await self._hold_back(letter_id, f"{type(error).__name__}: {error}")
         return True
 
     async def _apply_letter(self, session: AsyncSession, letter: DeadLetter) -> None:
