@@ -9,7 +9,7 @@ import orjson
 from starlette.types import Scope
 
 from crm_gateway.errors import EverythingUnavailable, UpstreamUnavailable
-from crm_gateway.proxy import request_head
+from crm_gateway.proxy import own_headers, request_line
 from crm_gateway.upstreams import Answer, Upstream, Upstreams
 from crm_shared.problems import Fault, InvalidRequest, Problem
 from crm_shared.web.context import Context
@@ -41,9 +41,11 @@ async def compose_360(
     What profiles refuses (no such customer, not for this caller) is refused as a whole. Raises
     EverythingUnavailable when nobody answers.
     """
+    until = asyncio.get_running_loop().time() + timeout
+    headers = own_headers(scope, authorization) + b"accept: application/json\r\n\r\n"
     answers = await asyncio.gather(
         *(
-            _summary(upstreams.get(service), service, scope, authorization, customer, timeout)
+            _summary(upstreams.get(service), service, headers, customer, until)
             for service in SECTIONS.values()
         )
     )
@@ -60,19 +62,13 @@ async def compose_360(
 
 
 async def _summary(
-    upstream: Upstream | None,
-    service: str,
-    scope: Scope,
-    authorization: bytes,
-    customer: UUID,
-    timeout: float,
+    upstream: Upstream | None, service: str, headers: bytes, customer: UUID, until: float
 ) -> Answer | Problem:
     if upstream is None:
         return UpstreamUnavailable(f"The service {service} is not part of this deployment.", service=service)
     target = f"/v1/customers/{customer}/summary/{service}".encode()
-    head = request_head("GET", target, upstream, scope, authorization) + b"accept: application/json\r\n\r\n"
     try:
-        answer = await upstream.get(bytes(head), timeout=timeout)
+        answer = await upstream.get(request_line("GET", target, upstream) + headers, until=until)
     except Problem as problem:
         return problem
     # Spliced unread, it must at least be an object: one broken section would break the whole.

@@ -79,6 +79,16 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
+    async def read_all(self) -> bytes:
+        """The rest of the body; raises ConnectionLost."""
+        data = await self.read()
+        if self.complete and not self._chunks:
+            return data
+        parts = [data]
+        while part := await self.read():
+            parts.append(part)
+        return b"".join(parts)
+
     def finish(self) -> bool:
         """End the exchange; whether the connection is good for another one."""
         self._exchanging = False

@@ -1,6 +1,7 @@
 """Handing a request on to the service that owns it, and the response back: as bytes, never held whole."""
 
 import logging
+import re
 
 from starlette.types import Receive, Scope, Send
 
@@ -13,6 +14,7 @@ from crm_shared.web.context import Context
 
 log = logging.getLogger(__name__)
 
+_TARGET = re.compile(rb"[!-~]+")
 # Of one hop only, or said by the gateway itself.
 _DROPPED = frozenset(
     {
@@ -33,20 +35,19 @@ _DROPPED = frozenset(
 )
 
 
-def request_head(
-    method: str, target: bytes, upstream: Upstream, scope: Scope, authorization: bytes
-) -> bytearray:
-    """The first line and the gateway's own headers; the caller adds others and the empty line."""
-    if any(byte <= 0x20 or byte >= 0x7F for byte in target):
-        raise AmbiguousRequest("The path or the query holds characters that have no place there.")
-    head = bytearray(b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method.encode(), target, upstream.authority))
-    head += b"x-request-id: %b\r\n" % Context.of(scope).request_id.encode()
+def request_line(method: str, target: bytes, upstream: Upstream) -> bytes:
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method.encode(), target, upstream.authority)
+
+
+def own_headers(scope: Scope, authorization: bytes) -> bytes:
+    """What the gateway itself says to a service: who calls, and which request and trace this belongs to."""
+    headers = b"x-request-id: %b\r\n" % Context.of(scope).request_id.encode()
     if authorization:
-        head += b"authorization: %b\r\n" % authorization
+        headers += b"authorization: %b\r\n" % authorization
     traceparent = tracing.current()
     if traceparent is not None:
-        head += b"traceparent: %b\r\n" % traceparent.encode()
-    return head
+        headers += b"traceparent: %b\r\n" % traceparent.encode()
+    return headers
 
 
 async def forward(
@@ -62,9 +63,13 @@ async def forward(
     method: str = scope["method"]
     query: bytes = scope["query_string"]
     path: bytes = scope["raw_path"]
+    target = b"%b?%b" % (path, query) if query else path
+    if not _TARGET.fullmatch(target):
+        raise AmbiguousRequest("The path or the query holds characters that have no place there.")
     # A service need not know HEAD: it is asked as by GET, and our server leaves the body out.
     asked = "GET" if method == "HEAD" else method
-    head = request_head(asked, b"%b?%b" % (path, query) if query else path, upstream, scope, authorization)
+    head = bytearray(request_line(asked, target, upstream))
+    head += own_headers(scope, authorization)
     for name, value in incoming.passed_on:
         head += b"%b: %b\r\n" % (name, value)
     if incoming.chunked:

@@ -1,10 +1,9 @@
 """The services behind the gateway: each with its connections, its deadline and its circuit breaker."""
 
 import asyncio
-import logging
 import math
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,8 +11,6 @@ from crm_gateway.breaker import Breaker
 from crm_gateway.connections import Connection, ConnectionLost, Pool
 from crm_gateway.errors import UpstreamTimeout, UpstreamUnavailable
 from crm_gateway.settings import Settings
-
-log = logging.getLogger(__name__)
 
 
 class Upload(Protocol):
@@ -45,35 +42,30 @@ class Upstream:
 
     @asynccontextmanager
     async def exchange(
-        self, head: bytes, *, safe: bool, upload: Upload | None = None, until: float | None = None
+        self, head: bytes, *, safe: bool, upload: Upload | None = None
     ) -> AsyncIterator[Connection]:
         """Send a request; once the response's head is there, the connection is yielded to read its body from.
 
-        `safe` requests are repeated once when a kept connection turns out to be dead. `until` is a deadline
-        in the loop's time. Raises UpstreamUnavailable, UpstreamTimeout.
+        A `safe` request is repeated once when a kept connection turns out to be dead. Raises
+        UpstreamUnavailable, UpstreamTimeout.
         """
-        connection = await self._answered(head, safe and upload is None, upload, until)
+        with self._reporting():
+            async with asyncio.timeout(self.timeout) as deadline:
+                connection = await self._send(head, safe and upload is None, upload, deadline)
         try:
             yield connection
         finally:
             self._pool.release(connection)
 
-    async def get(self, head: bytes, *, timeout: float) -> Answer:
-        """A whole response by a deadline; raises UpstreamUnavailable, UpstreamTimeout."""
-        until = asyncio.get_running_loop().time() + timeout
-        async with self.exchange(head, safe=True, until=until) as connection:
-            try:
-                if connection.complete:
-                    return Answer(connection.status, await connection.read())
-                parts = []
-                async with asyncio.timeout_at(until):
-                    while part := await connection.read():
-                        parts.append(part)
-                return Answer(connection.status, b"".join(parts))
-            except TimeoutError as error:
-                raise self._timed_out() from error
-            except ConnectionLost as error:
-                raise self._lost() from error
+    async def get(self, head: bytes, *, until: float) -> Answer:
+        """A whole response by a deadline in the loop's time; raises UpstreamUnavailable, UpstreamTimeout."""
+        with self._reporting():
+            async with asyncio.timeout_at(until) as deadline:
+                connection = await self._send(head, True, None, deadline)
+                try:
+                    return Answer(connection.status, await connection.read_all())
+                finally:
+                    self._pool.release(connection)
 
     async def read(self, connection: Connection) -> bytes:
         """More of a response's body, empty at its end; raises UpstreamUnavailable, UpstreamTimeout."""
@@ -82,17 +74,16 @@ class Upstream:
                 return await connection.read()
             async with asyncio.timeout(self.timeout):
                 return await connection.read()
-        except TimeoutError as error:
-            raise self._timed_out() from error
-        except ConnectionLost as error:
-            raise self._lost() from error
+        except (TimeoutError, ConnectionLost) as error:
+            self.breaker.failed()
+            raise self._problem(error) from error
 
     def close(self) -> None:
         self._pool.close()
 
-    async def _answered(
-        self, head: bytes, repeatable: bool, upload: Upload | None, until: float | None
-    ) -> Connection:
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Ask the breaker, tell it how it went, and tell the caller what went wrong."""
         wait = self.breaker.refuses_for()
         if wait:
             raise UpstreamUnavailable(
@@ -100,22 +91,15 @@ class Upstream:
                 service=self.service,
                 headers={"retry-after": str(math.ceil(wait))},
             )
-        if until is None:
-            until = asyncio.get_running_loop().time() + self.timeout
         try:
-            async with asyncio.timeout_at(until) as deadline:
-                connection = await self._send(head, repeatable, upload, deadline)
-        except TimeoutError as error:
-            self.breaker.failed()
-            raise self._timed_out() from error
+            yield
         except (OSError, ConnectionLost) as error:
             self.breaker.failed()
-            raise self._lost() from error
+            raise self._problem(error) from error
         except BaseException:
             self.breaker.abandoned()
             raise
         self.breaker.succeeded()
-        return connection
 
     async def _send(
         self, head: bytes, repeatable: bool, upload: Upload | None, deadline: asyncio.Timeout
@@ -148,10 +132,11 @@ class Upstream:
             raise
         return connection
 
-    def _timed_out(self) -> UpstreamTimeout:
-        return UpstreamTimeout(f"The service {self.service} did not answer in time.", service=self.service)
-
-    def _lost(self) -> UpstreamUnavailable:
+    def _problem(self, error: OSError | ConnectionLost) -> UpstreamTimeout | UpstreamUnavailable:
+        if isinstance(error, TimeoutError):
+            return UpstreamTimeout(
+                f"The service {self.service} did not answer in time.", service=self.service
+            )
         return UpstreamUnavailable(
             f"The service {self.service} does not answer.",
             service=self.service,
