@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from crm_shared.database import TYPES, Sessions, new_metadata
-from crm_shared.pages import Cursors, InvalidCursor, Key, Page, paginate
+from crm_shared.pages import Cursors, InvalidCursor, Key, Listing, paginate
 
 CURSORS = Cursors("a secret of thirty-two bytes or more")
 
@@ -38,7 +38,7 @@ async def walk(sessions: Sessions, words: list[str], keys: list[Key], limit: int
         await session.flush()
         cursor: str | None = None
         while True:
-            page: Page[Word] = await paginate(
+            page: Listing[Word] = await paginate(
                 session, select(Word), keys, cursors=CURSORS, cursor=cursor, limit=limit
             )
             assert len(page.items) <= limit

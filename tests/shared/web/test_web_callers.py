@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx2
@@ -12,6 +13,8 @@ from joserfc.jwk import OctKey, OKPKey
 
 from crm_shared.callers import AUDIENCE, ISSUER, Role
 from crm_shared.customers import CustomerAlias
+from crm_shared.database import Sessions
+from crm_shared.settings import ServiceSettings
 from crm_shared.testing import FrozenClock, Signer
 from crm_shared.web.app import service_app
 from crm_shared.web.router import Router
@@ -37,7 +40,7 @@ def claims(**changes: object) -> dict[str, object]:
 
 
 def signed(
-    key: object, algorithm: str = "Ed25519", typ: str | None = "crm-internal+jwt", **changes: object
+    key: Any, algorithm: str = "Ed25519", typ: str | None = "crm-internal+jwt", **changes: object
 ) -> str:
     header = {"alg": algorithm} | ({"typ": typ} if typ else {})
     return jwt.encode(header, claims(**changes), key, algorithms=[algorithm])
@@ -86,41 +89,45 @@ FORGED: dict[str, Callable[[Signer], str]] = {
 
 
 @pytest.mark.parametrize("make", FORGED.values(), ids=FORGED.keys())
-async def test_a_bad_token_is_refused(call_as, web_signer, make):
+async def test_a_bad_token_is_refused(
+    call_as: Callable[..., httpx2.AsyncClient], web_signer: Signer, make: Callable[..., str]
+) -> None:
     answer = await call_as().get(NOTES, headers={"authorization": f"Bearer {make(web_signer)}"})
     assert answer.status_code == 401
     assert answer.json()["code"] == "invalid_token"
     assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_a_good_token_is_taken(call_as, web_signer):
+async def test_a_good_token_is_taken(call_as: Callable[..., httpx2.AsyncClient], web_signer: Signer) -> None:
     answer = await call_as().get(NOTES, headers={"authorization": f"bearer {signed(web_signer.key)}"})
     assert answer.status_code == 200
 
 
-async def test_a_token_that_was_good_expires(agent, notes_clock):
+async def test_a_token_that_was_good_expires(agent: httpx2.AsyncClient, notes_clock: FrozenClock) -> None:
     assert (await agent.get(NOTES)).status_code == 200
     notes_clock.advance(timedelta(seconds=70))
     assert (await agent.get(NOTES)).status_code == 401
 
 
-async def test_another_scheme_is_refused(call_as):
+async def test_another_scheme_is_refused(call_as: Callable[..., httpx2.AsyncClient]) -> None:
     answer = await call_as().get(NOTES, headers={"authorization": "Basic YTpi"})
     assert answer.json()["code"] == "invalid_token"
 
 
-async def test_without_a_token_nothing_is_read(call_as):
+async def test_without_a_token_nothing_is_read(call_as: Callable[..., httpx2.AsyncClient]) -> None:
     answer = await call_as().post(NOTES, content=b"{")
     assert (answer.status_code, answer.json()["code"]) == (401, "token_missing")
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_the_wrong_role_is_refused_before_the_body_is_read(call_as):
+async def test_the_wrong_role_is_refused_before_the_body_is_read(
+    call_as: Callable[..., httpx2.AsyncClient],
+) -> None:
     answer = await call_as(Role.PARTNER).post(NOTES, content=b"{")
     assert (answer.status_code, answer.json()["code"]) == (403, "role_missing")
 
 
-async def test_a_public_route_asks_nobody(call_as):
+async def test_a_public_route_asks_nobody(call_as: Callable[..., httpx2.AsyncClient]) -> None:
     assert (await call_as().get("/v1/open")).status_code == 200
 
 
@@ -135,14 +142,18 @@ async def test_a_public_route_asks_nobody(call_as):
         ([Role.PARTNER], None, 403),
     ],
 )
-async def test_customers_see_their_own_and_no_sign_of_others(call_as, roles, customer_id, status):
+async def test_customers_see_their_own_and_no_sign_of_others(
+    call_as: Callable[..., httpx2.AsyncClient], roles: list[Role], customer_id: Any, status: int
+) -> None:
     answer = await call_as(*roles, customer_id=customer_id).get(f"/v1/customers/{ANN}/notes")
     assert answer.status_code == status
     if status == 404:
         assert answer.json()["code"] == "customer_not_found"
 
 
-async def test_a_customer_keeps_access_through_a_merge(call_as, sessions):
+async def test_a_customer_keeps_access_through_a_merge(
+    call_as: Callable[..., httpx2.AsyncClient], sessions: Sessions
+) -> None:
     async with sessions.begin() as session:
         session.add(CustomerAlias(absorbed=BOB, survivor=ANN, merge_id=ANN, version=1))
     for own in (ANN, BOB):
@@ -151,12 +162,12 @@ async def test_a_customer_keeps_access_through_a_merge(call_as, sessions):
             assert (await client.get(f"/v1/customers/{asked}/notes")).status_code == 200
 
 
-async def test_an_id_that_is_none_is_the_routes_to_refuse(call_as):
+async def test_an_id_that_is_none_is_the_routes_to_refuse(call_as: Callable[..., httpx2.AsyncClient]) -> None:
     answer = await call_as(Role.CUSTOMER, customer_id=ANN).get("/v1/customers/me/notes")
     assert answer.json()["code"] == "invalid_request"
 
 
-def test_a_route_that_names_nobody_does_not_start(web_settings):
+def test_a_route_that_names_nobody_does_not_start(web_settings: ServiceSettings) -> None:
     router = Router()
 
     @router.get("/v1/careless")
@@ -166,7 +177,7 @@ def test_a_route_that_names_nobody_does_not_start(web_settings):
         service_app(web_settings, router)
 
 
-def test_a_route_of_another_kind_does_not_start(web_settings):
+def test_a_route_of_another_kind_does_not_start(web_settings: ServiceSettings) -> None:
     router = APIRouter()
 
     @router.get("/v1/foreign", dependencies=[public()])
@@ -176,7 +187,7 @@ def test_a_route_of_another_kind_does_not_start(web_settings):
         service_app(web_settings, router)
 
 
-def test_two_operations_of_one_name_do_not_start(web_settings):
+def test_two_operations_of_one_name_do_not_start(web_settings: ServiceSettings) -> None:
     first, second = Router(), Router()
     for path, router in (("/v1/a", first), ("/v1/b", second)):
 
@@ -187,7 +198,7 @@ def test_two_operations_of_one_name_do_not_start(web_settings):
         service_app(web_settings, first, second)
 
 
-async def test_clients_are_told_apart_by_their_token(call_as):
+async def test_clients_are_told_apart_by_their_token(call_as: Callable[..., httpx2.AsyncClient]) -> None:
     for name in ("alice", "bob"):
         client: httpx2.AsyncClient = call_as(Role.AGENT, subject=name)
         assert (await client.post(NOTES, json={"text": "a"})).json()["author"] == name

@@ -1,34 +1,40 @@
 """Trouble of the database is told as what passes, and nothing stays behind when it or the caller fails."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
+import httpx2
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from crm_shared.database import create_engine, create_sessions
+from crm_shared.database import Sessions, create_engine, create_sessions
 from crm_shared.settings import ServiceSettings
 from crm_shared.web.session import get_sessions
 
 NOTES = "/v1/notes"
 
 
-def serve_from(app, engine: AsyncEngine) -> None:
-    async def sessions():
+def serve_from(app: FastAPI, engine: AsyncEngine) -> None:
+    async def sessions() -> Sessions:
         return create_sessions(engine)
 
     app.dependency_overrides[get_sessions] = sessions
 
 
 @pytest.fixture
-async def administrator(postgres_url: str):
+async def administrator(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(postgres_url)
     yield connection
     await connection.close()
 
 
-async def test_a_database_that_is_gone_is_unavailable(app, agent, web_settings: ServiceSettings):
+async def test_a_database_that_is_gone_is_unavailable(
+    app: FastAPI, agent: httpx2.AsyncClient, web_settings: ServiceSettings
+) -> None:
     engine = create_engine(web_settings.model_copy(update={"database_url": "postgresql://x:y@127.0.0.1:1/x"}))
     serve_from(app, engine)
     answer = await agent.get(NOTES)
@@ -37,8 +43,8 @@ async def test_a_database_that_is_gone_is_unavailable(app, agent, web_settings: 
 
 
 async def test_a_database_that_takes_no_more_connections_is_unavailable(
-    app, agent, administrator, web_settings: ServiceSettings
-):
+    app: FastAPI, agent: httpx2.AsyncClient, administrator: asyncpg.Connection, web_settings: ServiceSettings
+) -> None:
     await administrator.execute("CREATE ROLE crowded LOGIN PASSWORD 'crowded' CONNECTION LIMIT 0")
     address = str(web_settings.database_url).split("@")[1]
     engine = create_engine(
@@ -50,8 +56,8 @@ async def test_a_database_that_takes_no_more_connections_is_unavailable(
 
 
 async def test_connections_that_were_cut_are_unavailable_once_and_then_made_anew(
-    app, agent, administrator, web_settings: ServiceSettings
-):
+    app: FastAPI, agent: httpx2.AsyncClient, administrator: asyncpg.Connection, web_settings: ServiceSettings
+) -> None:
     engine = create_engine(web_settings.model_copy(update={"pool_size": 1, "service": "cut"}))
     serve_from(app, engine)
     assert (await agent.get(NOTES)).status_code == 200
@@ -64,7 +70,9 @@ async def test_connections_that_were_cut_are_unavailable_once_and_then_made_anew
     await engine.dispose()
 
 
-async def test_a_busy_pool_is_unavailable_and_not_waited_for(app, agent, web_settings: ServiceSettings):
+async def test_a_busy_pool_is_unavailable_and_not_waited_for(
+    app: FastAPI, agent: httpx2.AsyncClient, web_settings: ServiceSettings
+) -> None:
     engine = create_engine(web_settings.model_copy(update={"pool_size": 1, "pool_timeout": 0.1}))
     serve_from(app, engine)
     async with engine.connect() as held:
@@ -75,8 +83,8 @@ async def test_a_busy_pool_is_unavailable_and_not_waited_for(app, agent, web_set
 
 
 async def test_callers_who_go_away_in_the_middle_leave_no_connection_behind(
-    app, agent, administrator, web_settings: ServiceSettings
-):
+    app: FastAPI, agent: httpx2.AsyncClient, administrator: asyncpg.Connection, web_settings: ServiceSettings
+) -> None:
     engine = create_engine(web_settings.model_copy(update={"pool_size": 5, "statement_timeout": 20.0}))
     serve_from(app, engine)
     for _ in range(10):
@@ -87,7 +95,7 @@ async def test_callers_who_go_away_in_the_middle_leave_no_connection_behind(
         await asyncio.gather(*requests, return_exceptions=True)
     answers = await asyncio.gather(*(agent.get(NOTES) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
-    assert engine.pool.checkedout() == 0
+    assert engine.pool.status().endswith("Checked out connections: 0")
     idle = await administrator.fetchval(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = 'web' AND state = 'idle in transaction'"
     )
@@ -96,6 +104,8 @@ async def test_callers_who_go_away_in_the_middle_leave_no_connection_behind(
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
-async def test_a_number_no_column_holds_is_no_trouble_of_the_database(agent, number):
+async def test_a_number_no_column_holds_is_no_trouble_of_the_database(
+    agent: httpx2.AsyncClient, number: Any
+) -> None:
     answer = await agent.get(f"/v1/overflow?by={number}")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")

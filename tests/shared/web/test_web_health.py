@@ -5,15 +5,17 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crm_shared.health import Check, Health, NotReady
 from crm_shared.metrics import Metrics
 from crm_shared.settings import ServiceSettings
+from crm_shared.testing import Signer
 
 
 async def well() -> None: ...
@@ -41,24 +43,24 @@ def health(
     ("check", "said"),
     [(ill, "it is Monday"), (broken, "ConnectionRefusedError"), (silent, "no answer within 1 s")],
 )
-async def test_readiness_names_what_is_missing(web_settings, check, said):
+async def test_readiness_names_what_is_missing(web_settings: ServiceSettings, check: Any, said: str) -> None:
     status, _, body = await health(web_settings, {"a": well, "b": check}).answer("/readyz")
     assert status == 503
     assert json.loads(body) == {"status": "not ready", "missing": {"b": said}}
 
 
-async def test_verbose_tells_of_every_check(web_settings):
+async def test_verbose_tells_of_every_check(web_settings: ServiceSettings) -> None:
     status, _, body = await health(web_settings, {"a": well, "b": well}).answer("/readyz?verbose")
     assert status == 200
     assert json.loads(body)["checks"] == {"a": "ok", "b": "ok"}
 
 
-async def test_a_process_that_is_not_ready_is_alive_all_the_same(web_settings):
+async def test_a_process_that_is_not_ready_is_alive_all_the_same(web_settings: ServiceSettings) -> None:
     assert (await health(web_settings, {"a": ill}).answer("/livez"))[0] == 200
     assert (await health(web_settings, {}, {"consumer": ill}).answer("/livez"))[0] == 503
 
 
-async def test_who_is_stopping_is_not_ready(web_settings):
+async def test_who_is_stopping_is_not_ready(web_settings: ServiceSettings) -> None:
     stopping = health(web_settings, {"a": well})
     stopping.stop()
     status, _, body = await stopping.answer("/readyz")
@@ -81,7 +83,9 @@ async def ask(port: int, request: bytes) -> bytes:
     return answer
 
 
-async def test_it_answers_probes_and_scrapes_and_survives_nonsense(web_settings, unused_tcp_port):
+async def test_it_answers_probes_and_scrapes_and_survives_nonsense(
+    web_settings: ServiceSettings, unused_tcp_port: int
+) -> None:
     async with opened(web_settings, unused_tcp_port):
         for nonsense in (b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01 x y\r\n\r\n"):
             await ask(unused_tcp_port, nonsense)
@@ -149,8 +153,11 @@ async def wait_until_up(port: int, path: str) -> None:
 
 
 async def test_sigterm_makes_it_not_ready_at_once_while_it_finishes_what_it_has(
-    web_settings, web_signer, unused_tcp_port_factory, tmp_path
-):
+    web_settings: ServiceSettings,
+    web_signer: Signer,
+    unused_tcp_port_factory: Callable[[], int],
+    tmp_path: Path,
+) -> None:
     write_package(tmp_path)
     port, internal = unused_tcp_port_factory(), unused_tcp_port_factory()
     environment = {

@@ -13,13 +13,13 @@ def document(app: FastAPI) -> dict[str, Any]:
     return app.openapi()
 
 
-def test_it_is_openapi_3_1_and_its_schemas_are_json_schemas(document):
+def test_it_is_openapi_3_1_and_its_schemas_are_json_schemas(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
 
 
-def test_every_reference_leads_somewhere(document):
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     text = json.dumps(document)
     for reference in {part.split('"')[0] for part in text.split('"$ref": "#/')[1:]}:
         place = document
@@ -27,11 +27,11 @@ def test_every_reference_leads_somewhere(document):
             place = place[step]
 
 
-def test_the_frameworks_own_error_is_nowhere(document):
+def test_the_frameworks_own_error_is_nowhere(document: dict[str, Any]) -> None:
     assert "ValidationError" not in json.dumps(document)
 
 
-def test_every_operation_says_who_serves_it_and_who_may_call_it(document):
+def test_every_operation_says_who_serves_it_and_who_may_call_it(document: dict[str, Any]) -> None:
     operations = {o["operationId"]: o for path in document["paths"].values() for o in path.values()}
     for operation in operations.values():
         assert operation["x-service"] == "notes"
@@ -44,7 +44,7 @@ def test_every_operation_says_who_serves_it_and_who_may_call_it(document):
     assert operations["list_notes_dead_letters"]["x-roles"] == ["admin"]
 
 
-def test_problems_of_one_status_are_told_together(document):
+def test_problems_of_one_status_are_told_together(document: dict[str, Any]) -> None:
     responses = document["paths"]["/v1/notes/{note_id}"]["patch"]["responses"]
     assert responses["409"]["description"] == "Note sealed; Note locked; Idempotency key in use"
     assert list(responses["409"]["content"]) == ["application/problem+json"]
@@ -53,7 +53,9 @@ def test_problems_of_one_status_are_told_together(document):
     )
 
 
-def test_the_key_is_a_header_of_what_may_be_repeated_and_demanded_where_value_moves(document):
+def test_the_key_is_a_header_of_what_may_be_repeated_and_demanded_where_value_moves(
+    document: dict[str, Any],
+) -> None:
     def key(path: str, method: str) -> list[bool]:
         parameters = document["paths"][path][method].get("parameters", [])
         return [p["required"] for p in parameters if p["name"] == "Idempotency-Key"]
@@ -63,13 +65,13 @@ def test_the_key_is_a_header_of_what_may_be_repeated_and_demanded_where_value_mo
     assert key("/v1/notes", "get") == []
 
 
-def test_free_text_says_that_it_cannot_hold_nul(document):
+def test_free_text_says_that_it_cannot_hold_nul(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     assert schemas["NoteIn"]["properties"]["text"]["pattern"] == "^[^\\u0000]*$"
     assert "pattern" not in schemas["NoteOut"]["properties"]["id"]
 
 
-def test_the_first_line_of_the_docstring_is_the_summary(document):
+def test_the_first_line_of_the_docstring_is_the_summary(document: dict[str, Any]) -> None:
     operation = document["paths"]["/v1/notes/{note_id}"]["patch"]
     assert operation["summary"] == "Change a note"
     assert operation["description"] == "A sealed one stays as it is."

@@ -1,6 +1,8 @@
 """Every refusal is a problem document that says what is wrong and nothing of what is inside."""
 
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -12,9 +14,9 @@ SOMEBODY = "00000000-0000-7000-8000-000000000001"
 JSON = {"content-type": "application/json"}
 
 
-def problem(response: httpx2.Response, status: int, code: str) -> dict[str, object]:
+def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     assert response.headers["content-type"] == "application/problem+json"
-    body: dict[str, object] = response.json()
+    body: dict[str, Any] = response.json()
     ProblemOut.model_validate(body)
     assert (response.status_code, body["status"], body["code"]) == (status, status, code), body
     assert body["request_id"] == response.headers["x-request-id"]
@@ -34,7 +36,9 @@ def problem(response: httpx2.Response, status: int, code: str) -> dict[str, obje
         ([], ""),
     ],
 )
-async def test_a_body_that_does_not_fit_is_named_by_pointer(agent, body, pointer):
+async def test_a_body_that_does_not_fit_is_named_by_pointer(
+    agent: httpx2.AsyncClient, body: Any, pointer: str
+) -> None:
     answer = problem(await agent.post(NOTES, json=body), 422, "invalid_request")
     assert [error["pointer"] for error in answer["errors"]] == [pointer]
 
@@ -56,67 +60,69 @@ async def test_a_body_that_does_not_fit_is_named_by_pointer(agent, body, pointer
         (b'{"a":' * 200_000, "nested_too_deeply"),
     ],
 )
-async def test_what_is_not_decent_json_is_refused_before_it_is_parsed(agent, content, code):
+async def test_what_is_not_decent_json_is_refused_before_it_is_parsed(
+    agent: httpx2.AsyncClient, content: Any, code: str
+) -> None:
     problem(await agent.post(NOTES, content=content, headers=JSON), 400, code)
 
 
-async def test_an_escaped_backslash_before_u0000_is_text(agent):
+async def test_an_escaped_backslash_before_u0000_is_text(agent: httpx2.AsyncClient) -> None:
     answer = await agent.post(NOTES, content=b'{"text": "\\\\u0000"}', headers=JSON)
     assert answer.json()["text"] == "\\u0000"
 
 
-async def test_brackets_inside_of_strings_nest_nothing(agent):
+async def test_brackets_inside_of_strings_nest_nothing(agent: httpx2.AsyncClient) -> None:
     text = '[{"' * 100
     answer = await agent.post(NOTES, content=json.dumps({"text": text}), headers=JSON)
     assert answer.json()["text"] == text
 
 
-async def test_malformed_json_is_told_where(agent):
+async def test_malformed_json_is_told_where(agent: httpx2.AsyncClient) -> None:
     answer = problem(await agent.post(NOTES, content=b'{"text": tru}', headers=JSON), 400, "malformed_json")
     assert answer["position"] == 9
 
 
-async def test_an_unknown_parameter_is_refused_by_name(agent):
+async def test_an_unknown_parameter_is_refused_by_name(agent: httpx2.AsyncClient) -> None:
     answer = problem(await agent.get(NOTES, params={"word": "a", "wrod": "b"}), 422, "invalid_request")
     assert [error["pointer"] for error in answer["errors"]] == ["wrod"]
 
 
-async def test_a_repeated_parameter_is_a_list(agent):
+async def test_a_repeated_parameter_is_a_list(agent: httpx2.AsyncClient) -> None:
     assert (await agent.get(NOTES, params={"word": ["a", "b"]})).json() == {"notes": 0}
 
 
-async def test_a_parameter_that_does_not_fit_is_named(agent):
+async def test_a_parameter_that_does_not_fit_is_named(agent: httpx2.AsyncClient) -> None:
     answer = problem(await agent.get("/v1/notes/nonsense"), 422, "invalid_request")
     assert [error["pointer"] for error in answer["errors"]] == ["note_id"]
 
 
-async def test_nul_in_a_parameter_never_reaches_the_database(agent):
+async def test_nul_in_a_parameter_never_reaches_the_database(agent: httpx2.AsyncClient) -> None:
     problem(await agent.get(NOTES, params={"word": "a\0"}), 422, "invalid_request")
     problem(await agent.get("/v1/notes/by-name/a%00"), 400, "nul_character")
 
 
-async def test_odd_bytes_in_parameters_are_only_text_that_nobody_wrote(agent):
+async def test_odd_bytes_in_parameters_are_only_text_that_nobody_wrote(agent: httpx2.AsyncClient) -> None:
     assert (await agent.get(NOTES + "?word=%ff%ed%a0%80")).json() == {"notes": 0}
     assert (await agent.get("/v1/notes/by-name/%ff")).json() == {"notes": 0}
 
 
-async def test_an_unknown_route_is_not_found(agent):
+async def test_an_unknown_route_is_not_found(agent: httpx2.AsyncClient) -> None:
     problem(await agent.get("/v1/nothing"), 404, "route_not_found")
 
 
-async def test_a_method_not_offered_is_told_all_that_are(agent):
+async def test_a_method_not_offered_is_told_all_that_are(agent: httpx2.AsyncClient) -> None:
     answer = await agent.delete(f"{NOTES}/{SOMEBODY}")
     problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, PATCH"
 
 
 @pytest.mark.parametrize("sent", ["text/plain", "application/xml", "multipart/form-data; boundary=x", ""])
-async def test_a_body_that_is_not_json_is_refused_by_its_type(agent, sent):
+async def test_a_body_that_is_not_json_is_refused_by_its_type(agent: httpx2.AsyncClient, sent: Any) -> None:
     answer = await agent.post(NOTES, content=b'{"text":"a"}', headers={"content-type": sent})
     problem(answer, 415, "wrong_content_type")
 
 
-async def test_a_merge_patch_is_json_too(agent):
+async def test_a_merge_patch_is_json_too(agent: httpx2.AsyncClient) -> None:
     note = (await agent.post(NOTES, json={"text": "a"})).json()
     answer = await agent.patch(
         f"{NOTES}/{note['id']}",
@@ -126,22 +132,22 @@ async def test_a_merge_patch_is_json_too(agent):
     assert answer.json()["version"] == 2
 
 
-async def test_a_compressed_body_is_refused(agent):
+async def test_a_compressed_body_is_refused(agent: httpx2.AsyncClient) -> None:
     answer = await agent.post(NOTES, content=b"x", headers=JSON | {"content-encoding": "gzip"})
     problem(answer, 415, "encoded_body")
 
 
-async def test_who_does_not_accept_json_is_told_so(agent):
+async def test_who_does_not_accept_json_is_told_so(agent: httpx2.AsyncClient) -> None:
     problem(await agent.get(NOTES, headers={"accept": "text/html"}), 406, "not_acceptable")
     assert (await agent.get(NOTES, headers={"accept": "text/html, */*;q=0.1"})).status_code == 200
 
 
-async def test_a_body_that_says_it_is_too_large_is_refused_unread(agent):
+async def test_a_body_that_says_it_is_too_large_is_refused_unread(agent: httpx2.AsyncClient) -> None:
     problem(await agent.post(NOTES, content=b"x" * (1024 * 1024 + 1)), 413, "payload_too_large")
 
 
-async def test_a_body_that_grows_too_large_is_refused_on_the_way(agent):
-    async def endless():
+async def test_a_body_that_grows_too_large_is_refused_on_the_way(agent: httpx2.AsyncClient) -> None:
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(2000):
             yield b" " * 1024
         raise AssertionError("it was read to its end")
@@ -149,7 +155,9 @@ async def test_a_body_that_grows_too_large_is_refused_on_the_way(agent):
     problem(await agent.post(NOTES, content=endless(), headers=JSON), 413, "payload_too_large")
 
 
-async def test_a_fault_of_ours_tells_nothing_of_what_is_inside(agent, caplog):
+async def test_a_fault_of_ours_tells_nothing_of_what_is_inside(
+    agent: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = await agent.get("/v1/broken")
     problem(answer, 500, "internal_error")
     assert "secret" not in answer.text
@@ -157,13 +165,13 @@ async def test_a_fault_of_ours_tells_nothing_of_what_is_inside(agent, caplog):
     assert any(record.exc_info and record.getMessage() == "request failed" for record in caplog.records)
 
 
-async def test_a_statement_that_takes_too_long_is_trouble_of_the_database(agent):
+async def test_a_statement_that_takes_too_long_is_trouble_of_the_database(agent: httpx2.AsyncClient) -> None:
     answer = await agent.get("/v1/stuck")
     problem(answer, 503, "database_unavailable")
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_a_document_says_what_its_type_and_title_are(agent):
+async def test_a_document_says_what_its_type_and_title_are(agent: httpx2.AsyncClient) -> None:
     answer = problem(await agent.get(f"{NOTES}/{SOMEBODY}"), 404, "note_not_found")
     assert answer["title"] == "Note not found"
     assert answer["note_id"] == SOMEBODY

@@ -3,15 +3,18 @@
 import asyncio
 import logging
 from time import perf_counter
+from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from opentelemetry.trace import SpanKind
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_shared import tracing
 from crm_shared.logs import JsonFormatter
 from crm_shared.metrics import Metrics
+from crm_shared.settings import ServiceSettings
 from crm_shared.tracing import Tracer
 from crm_shared.web.middleware import RequestMiddleware
 
@@ -19,7 +22,7 @@ NOTES = "/v1/notes"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-async def test_a_decent_request_id_is_kept_and_any_other_replaced(agent):
+async def test_a_decent_request_id_is_kept_and_any_other_replaced(agent: httpx2.AsyncClient) -> None:
     kept = await agent.get(NOTES, headers={"x-request-id": "order-4711_a.b"})
     assert kept.headers["x-request-id"] == "order-4711_a.b"
     for bad in ("short", "has spaces in it", "a" * 129, 'quote"quote'):
@@ -27,14 +30,14 @@ async def test_a_decent_request_id_is_kept_and_any_other_replaced(agent):
         assert answer.headers["x-request-id"] != bad
 
 
-async def test_answers_are_not_sniffed_stored_or_framed(agent):
+async def test_answers_are_not_sniffed_stored_or_framed(agent: httpx2.AsyncClient) -> None:
     answer = await agent.get(NOTES)
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
 
 
-async def test_what_has_not_changed_is_not_sent_again(agent):
+async def test_what_has_not_changed_is_not_sent_again(agent: httpx2.AsyncClient) -> None:
     note = (await agent.post(NOTES, json={"text": "a"})).json()
     path = f"{NOTES}/{note['id']}"
     etag = (await agent.get(path)).headers["etag"]
@@ -44,7 +47,9 @@ async def test_what_has_not_changed_is_not_sent_again(agent):
     assert (await agent.get(path, headers={"if-none-match": etag})).json()["version"] == 2
 
 
-async def test_a_request_is_logged_once_with_its_ids_and_its_template(agent, caplog):
+async def test_a_request_is_logged_once_with_its_ids_and_its_template(
+    agent: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "crm_shared.web")
     await agent.get(
         f"{NOTES}/by-name/secret", headers={"x-request-id": "a-request", "traceparent": TRACEPARENT}
@@ -56,7 +61,7 @@ async def test_a_request_is_logged_once_with_its_ids_and_its_template(agent, cap
     assert "secret" not in str(line["route"])
 
 
-def test_a_line_carries_the_trace_and_what_was_given_beside_the_message():
+def test_a_line_carries_the_trace_and_what_was_given_beside_the_message() -> None:
     record = logging.makeLogRecord({"msg": "it happened", "levelname": "INFO", "points": 3, "name": "x"})
     token = tracing._current.set(tracing.parse(TRACEPARENT))
     try:
@@ -72,7 +77,9 @@ def test_a_line_carries_the_trace_and_what_was_given_beside_the_message():
         assert part in line
 
 
-async def test_requests_are_counted_by_template_and_never_by_what_was_typed(app, agent):
+async def test_requests_are_counted_by_template_and_never_by_what_was_typed(
+    app: FastAPI, agent: httpx2.AsyncClient
+) -> None:
     await agent.get(f"{NOTES}/by-name/a")
     await agent.get(f"{NOTES}/by-name/b")
     await agent.get("/v1/nonsense")
@@ -86,18 +93,20 @@ async def test_requests_are_counted_by_template_and_never_by_what_was_typed(app,
     assert "BREW" not in text
 
 
-def framed(settings, inner, *, deadline: float = 0.05) -> RequestMiddleware:
+def framed(settings: ServiceSettings, inner: Any, *, deadline: float = 0.05) -> RequestMiddleware:
     return RequestMiddleware(
         inner, settings=settings, metrics=Metrics("notes", "1"), tracer=Tracer(settings), deadline=deadline
     )
 
 
-async def call(app, **headers: str) -> httpx2.Response:
+async def call(app: ASGIApp, **headers: str) -> httpx2.Response:
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://notes") as client:
         return await client.get("/", headers=headers)
 
 
-def test_spans_go_to_a_collector_and_one_that_is_gone_slows_nothing(web_settings, caplog):
+def test_spans_go_to_a_collector_and_one_that_is_gone_slows_nothing(
+    web_settings: ServiceSettings, caplog: pytest.LogCaptureFixture
+) -> None:
     tracer = Tracer(web_settings.model_copy(update={"otlp_endpoint": "http://127.0.0.1:1"}))
     began = perf_counter()
     for _ in range(1000):
@@ -109,7 +118,9 @@ def test_spans_go_to_a_collector_and_one_that_is_gone_slows_nothing(web_settings
     tracer.close()
 
 
-async def test_an_answer_that_takes_too_long_is_a_problem_at_its_deadline(web_settings):
+async def test_an_answer_that_takes_too_long_is_a_problem_at_its_deadline(
+    web_settings: ServiceSettings,
+) -> None:
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(10)
 
@@ -117,7 +128,7 @@ async def test_an_answer_that_takes_too_long_is_a_problem_at_its_deadline(web_se
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
 
 
-async def test_a_fault_after_the_answer_began_breaks_it_off(web_settings):
+async def test_a_fault_after_the_answer_began_breaks_it_off(web_settings: ServiceSettings) -> None:
     async def half(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise ValueError("in the middle")
@@ -138,7 +149,9 @@ async def test_a_fault_after_the_answer_began_breaks_it_off(web_settings):
         (TRACEPARENT + "-more", False),
     ],
 )
-async def test_a_trace_goes_on_and_a_broken_one_begins_anew(web_settings, sent, kept):
+async def test_a_trace_goes_on_and_a_broken_one_begins_anew(
+    web_settings: ServiceSettings, sent: str | None, kept: bool
+) -> None:
     seen: list[str | None] = []
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
