@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -47,6 +48,12 @@ def create_app(
         clock=clock,
     )
     app = service_app(settings, router, clock=clock, extra=_open(settings, upstreams), front=[front])
+    for service, upstream in upstreams.items():
+        app.state.metrics.gauge(
+            f"circuit_open_{service}",
+            f"1 while {service} keeps failing and is left alone.",
+            partial(getattr, upstream.breaker, "is_open"),
+        )
     app.add_middleware(Replies, limits=limits, origins=settings.cors_origins)
     return app
 
