@@ -72,24 +72,41 @@ def definitions(thresholds: Thresholds) -> Mapping[Level, str]:
     }
 
 
-def assign(figures: Figures, thresholds: Thresholds, on: date) -> Standing:
+def level_of(figures: Figures, thresholds: Thresholds, on: date) -> Level:
     """The one level that these figures give on that day.
 
-    More money, more purchases or a later last purchase never lower it. The reason says what led to the level
-    and what was missed for the next; it names dates, not ages, so that it stays true until the level changes.
+    More money, more purchases or a later last purchase never lower it.
     """
     recency = figures.recency_days(on)
     if recency is None:
-        return Standing(Level.POTENTIAL, "No purchase yet.")
-    rules = definitions(thresholds)
+        return Level.POTENTIAL
     if figures.monetary >= thresholds.vip_monetary and recency <= thresholds.vip_recency_days:
-        level, rule = Level.VIP, rules[Level.VIP]
-    elif figures.monetary >= thresholds.important_monetary:
-        level, rule = Level.IMPORTANT, f"{rules[Level.IMPORTANT]}; {rules[Level.VIP]}"
-    elif figures.frequency >= thresholds.ordinary_frequency or recency <= thresholds.ordinary_recency_days:
-        level, rule = Level.ORDINARY, f"{rules[Level.ORDINARY]}; {rules[Level.IMPORTANT]}"
-    else:
-        level, rule = Level.POTENTIAL, rules[Level.ORDINARY]
+        return Level.VIP
+    if figures.monetary >= thresholds.important_monetary:
+        return Level.IMPORTANT
+    if figures.frequency >= thresholds.ordinary_frequency or recency <= thresholds.ordinary_recency_days:
+        return Level.ORDINARY
+    return Level.POTENTIAL
+
+
+def assign(figures: Figures, thresholds: Thresholds, on: date) -> Standing:
+    """The level, what led to it, and what was missed for the next.
+
+    The reason names dates, not ages, so that it stays true until the level changes.
+    """
+    level = level_of(figures, thresholds, on)
+    if figures.last_purchase_on is None:
+        return Standing(level, "No purchase yet.")
+    rules = definitions(thresholds)
+    match level:
+        case Level.VIP:
+            rule = rules[Level.VIP]
+        case Level.IMPORTANT:
+            rule = f"{rules[Level.IMPORTANT]}; {rules[Level.VIP]}"
+        case Level.ORDINARY:
+            rule = f"{rules[Level.ORDINARY]}; {rules[Level.IMPORTANT]}"
+        case Level.POTENTIAL:
+            rule = rules[Level.ORDINARY]
     purchases = "1 purchase" if figures.frequency == 1 else f"{figures.frequency} purchases"
     spent = _money(figures.monetary, thresholds.currency)
     return Standing(level, f"{purchases} for {spent}, the last on {figures.last_purchase_on}: {rule}.")
@@ -99,10 +116,10 @@ def next_flip(figures: Figures, thresholds: Thresholds, on: date) -> date | None
     """The first day after `on` that by itself, without a purchase, gives another level; None: no day does."""
     if figures.last_purchase_on is None:
         return None
-    level = assign(figures, thresholds, on).level
+    level = level_of(figures, thresholds, on)
     for days in sorted((thresholds.vip_recency_days, thresholds.ordinary_recency_days)):
         passed = figures.last_purchase_on + timedelta(days=days + 1)
-        if passed > on and assign(figures, thresholds, passed).level is not level:
+        if passed > on and level_of(figures, thresholds, passed) is not level:
             return passed
     return None
 
