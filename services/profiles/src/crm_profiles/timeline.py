@@ -6,9 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_profiles.bulk import arrays, insert_new
 from crm_profiles.contact_points import Owner
 from crm_profiles.models import EntryType, TimelineEntry
 from crm_shared.database import Json
@@ -25,6 +25,10 @@ class Entry:
     occurred_at: datetime
     title: str
     data: Json
+
+
+_COLUMNS = tuple(column.name for column in TimelineEntry.__table__.c)
+_INSERT = insert_new(TimelineEntry, *_COLUMNS)
 
 
 async def record(session: AsyncSession, entries: Sequence[Entry], *, at: datetime) -> None:
@@ -44,7 +48,7 @@ async def record(session: AsyncSession, entries: Sequence[Entry], *, at: datetim
         }
         for entry in sorted(entries, key=lambda entry: entry.id)
     ]
-    await session.execute(insert(TimelineEntry).on_conflict_do_nothing(), rows)
+    await session.execute(_INSERT, arrays(rows, *_COLUMNS))
 
 
 async def list_(
