@@ -80,7 +80,8 @@ async def schedule(session: AsyncSession, kind: str, instants: Mapping[UUID, dat
     refs = sorted(instants)
     ats = [instants[ref] for ref in refs]
     rows = rows_of({DueRow.kind: [kind] * len(refs), DueRow.ref: refs, DueRow.at: ats, DueRow.try_at: ats})
-    statement = insert(DueRow).from_select(
+    # The plain table: the ORM would take an INSERT … SELECT for a bulk insert of its own.
+    statement = insert(DueRow.metadata.tables[DueRow.__tablename__]).from_select(
         ["kind", "ref", "at", "try_at", "attempts"], select(rows, literal(0))
     )
     await session.execute(
