@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -50,6 +50,9 @@ class ContactPointIn(Body):
     value: str = Field(min_length=1, max_length=254, examples=["+86 138 1234 5678"])
 
 
+ContactPoints = Annotated[list[ContactPointIn], Field(max_length=20)]
+
+
 class CustomerPatch(Body):
     """Members that are absent stay as they are, null clears (RFC 7396); lists are replaced as a whole."""
 
@@ -64,7 +67,7 @@ class CustomerPatch(Body):
     )
     birth_date: Day | None = None
     tags: Tags = None
-    contact_points: list[ContactPointIn] | None = Field(default=None, max_length=20)
+    contact_points: ContactPoints | None = None
 
 
 class CustomerIn(CustomerPatch):

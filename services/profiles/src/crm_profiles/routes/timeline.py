@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query
+from pydantic import Field
 
 from crm_profiles import documents, timeline
 from crm_profiles.errors import CustomerNotFound
@@ -15,6 +16,8 @@ from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import CurrentCursors, Cursor, Limit, Session, allow
+
+Types = Annotated[list[EntryType], Field(max_length=20)]
 
 router = Router(tags=["timeline"])
 
@@ -29,7 +32,7 @@ async def list_timeline(
     session: Session,
     cursors: CurrentCursors,
     customer_id: UUID,
-    type: Annotated[list[EntryType] | None, Query(max_length=20, description="any of these")] = None,
+    type: Annotated[Types | None, Query(description="any of these")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[TimelineEntry]:
