@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 from uuid import UUID
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -230,7 +229,6 @@ class Run:
         assert found == lots
 
 
-@pytest.mark.capability("L1")
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches=BATCHES)
 async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(

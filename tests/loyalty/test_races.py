@@ -44,7 +44,6 @@ async def differences(sessions: Sessions) -> list[str]:
         return await reconcile.differences(await session.connection())
 
 
-@pytest.mark.capability("L3")
 async def test_a_hundred_parallel_spends_never_go_below_zero(
     committed: dict[str, Sessions], loyalty: httpx2.AsyncClient, give: Give
 ) -> None:

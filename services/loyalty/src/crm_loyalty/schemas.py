@@ -4,15 +4,16 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from crm_loyalty.models import Entry, HoldState, Kind
 from crm_loyalty.postings import Movement
+from crm_shared.fields import Instant, Whole
 
 MAX_POINTS = 1_000_000_000
 MAX_HOLD_SECONDS = 30 * 24 * 3600
 
-Points = Annotated[int, Field(strict=True, ge=1, le=MAX_POINTS, examples=[25])]
+Points = Annotated[Whole, Field(ge=1, le=MAX_POINTS, examples=[25])]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 RuleKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
 
@@ -35,7 +36,7 @@ class AdjustIn(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"points": 100, "reason": "parcel was lost"}]}
     )
 
-    points: int = Field(strict=True, ge=-MAX_POINTS, le=MAX_POINTS)
+    points: Whole = Field(ge=-MAX_POINTS, le=MAX_POINTS, json_schema_extra={"not": {"const": 0}})
     reason: Text
 
     @model_validator(mode="after")
@@ -54,8 +55,8 @@ class HoldIn(BaseModel):
     )
 
     points: Points
-    expires_in: int = Field(
-        strict=True, ge=1, le=MAX_HOLD_SECONDS, description="seconds after which it runs out by itself"
+    expires_in: Whole = Field(
+        ge=1, le=MAX_HOLD_SECONDS, description="seconds after which it runs out by itself"
     )
     reference: Text | None = Field(default=None, description="what it is for, in words")
 
@@ -192,11 +193,11 @@ class EarningRuleIn(BaseModel):
 
     description: Text
     currency: str = Field(pattern="^[A-Z]{3}$", max_length=3)
-    points: int = Field(strict=True, ge=1, le=1_000_000)
-    per_amount: int = Field(strict=True, ge=1, le=1_000_000_000, description="minor units of the currency")
+    points: Whole = Field(ge=1, le=1_000_000)
+    per_amount: Whole = Field(ge=1, le=1_000_000_000, description="minor units of the currency")
     active: bool = True
-    valid_from: AwareDatetime | None = Field(default=None, description="purchases from this instant on")
-    valid_until: AwareDatetime | None = Field(default=None, description="purchases before this instant")
+    valid_from: Instant | None = Field(default=None, description="purchases from this instant on")
+    valid_until: Instant | None = Field(default=None, description="purchases before this instant")
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> "EarningRuleIn":

@@ -1,6 +1,5 @@
 """What a book changed, written as one statement whatever its size."""
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -148,7 +147,7 @@ def _new_rows(changes: Changes) -> dict[str, list[Row]]:
                 m.balance,
                 m.held,
                 m.hold_id,
-                orjson.dumps([asdict(line) for line in m.explanation]).decode(),
+                orjson.dumps(m.explanation).decode(),
                 m.effective_at,
             )
             for _, m in changes.movements

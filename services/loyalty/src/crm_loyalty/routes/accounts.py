@@ -4,7 +4,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import AwareDatetime
 
 from crm_loyalty import accounts, ledger
 from crm_loyalty.errors import AccountNotFound, InsufficientPoints, ReferenceReused
@@ -13,6 +12,7 @@ from crm_loyalty.postings import Adjust, Spend
 from crm_loyalty.schemas import AccountOut, AdjustIn, EntryOut, LotOut, MovementOut, SpendIn
 from crm_shared.callers import Role
 from crm_shared.etags import etag
+from crm_shared.fields import Instant
 from crm_shared.idempotency import IdempotencyKeyMissing
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.context import Context
@@ -58,7 +58,7 @@ async def get_account(
     response: Response,
     customer_id: UUID,
     as_of: Annotated[
-        AwareDatetime | None, Query(description="what was recorded at this instant; default now")
+        Instant | None, Query(description="what was recorded at this instant; default now")
     ] = None,
 ) -> accounts.Standing:
     """Read what a customer has, now or as of an instant."""
