@@ -16,7 +16,7 @@ from crm_shared.calendars import day_of
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import PurchaseRecorded
 from crm_shared.contracts.segmentation import Level, LevelChanged
-from crm_shared.outbox import publish
+from crm_shared.outbox import publish_many
 
 FLIP = "level-flip"
 """Due work: the instant at which time alone may give a customer another level."""
@@ -150,23 +150,23 @@ async def relevel(
     values = await _evaluate(session, [row.customer_id for row in stored], basis)
     changed: list[tuple[UUID, int, _Value]] = []
     flips: dict[UUID, datetime | None] = {}
-    risen = 0
+    told: list[tuple[Event, Event | None]] = []
     for customer_id, version, *before in stored:
         previous, value = _Value(*before), values[customer_id]
         if value == previous:
             continue
         if value.level is not None and value.level is not previous.level:
             version += 1
-            risen += 1
             event = _event(customer_id, version, previous.level, value, basis)
-            publish(session, event, at=at, cause=(causes or {}).get(customer_id))
+            told.append((event, (causes or {}).get(customer_id)))
         if value.flips_at != previous.flips_at:
             flips[customer_id] = value.flips_at
         changed.append((customer_id, version, value))
     await _write(session, changed)
+    await publish_many(session, told, at=at)
     await due.schedule(session, FLIP, {ref: instant for ref, instant in flips.items() if instant is not None})
     await due.cancel(session, FLIP, [ref for ref, instant in flips.items() if instant is None])
-    return risen
+    return len(told)
 
 
 async def _evaluate(session: AsyncSession, customer_ids: list[UUID], basis: Basis) -> dict[UUID, _Value]:
