@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 from weakref import WeakSet
 
@@ -156,6 +157,7 @@ class Producer:
         finally:
             changed.cancel()
             sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
         return acknowledged
 
     def _queues(self, messages: Sequence[Message]) -> dict[tuple[str, int], list["_Batch"]]:
@@ -179,7 +181,11 @@ class Producer:
     async def close(self) -> None:
         """Give up what is unsent and leave; never hangs."""
         self._guard.shut()
-        self._producer._message_accumulator.fail_all(KafkaError("the producer was closed"))
+        accumulator = self._producer._message_accumulator
+        unsent = [*accumulator._pending_batches, *chain.from_iterable(accumulator._batches.values())]
+        accumulator.fail_all(KafkaError("the producer was closed"))
+        for batch in unsent:
+            batch.future.exception()  # nobody else asks any more, and asyncio would complain
         await _stop(self._producer, self._guard)
 
 
@@ -218,8 +224,10 @@ async def producer(settings: ServiceSettings, cluster_id: str) -> AsyncIterator[
     try:
         with as_unavailable():
             async with asyncio.timeout(REQUEST_TIMEOUT):
-                await client.start()
+                # Looked at first, because an idempotent producer starts for ever when nobody lets it in.
+                await client.client.bootstrap()
                 await guard.check()
+                await client.start()
         yield sender
     finally:
         await sender.close()

@@ -29,6 +29,15 @@ _LEADER = 0x6F7574626F78  # "outbox": any number will do, as the lock is the dat
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1
 _CHECK_EVERY = 1.0
 
+# The internal error is what asyncpg says when a connection dies in the midst of a statement.
+_DATABASE_TROUBLE = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+
 _UNSENT = """
     SELECT seq, id, type, key, subject, version, data, time, traceparent, causation_id, actor
     FROM outbox WHERE sent_at IS NULL ORDER BY seq LIMIT $1
@@ -139,7 +148,7 @@ class Relay:
                 async with self._connection() as connection:
                     await self._stand_by(connection)
                     await self._lead(connection)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except _DATABASE_TROUBLE as error:
                 await self._wait_out("database", error)
             finally:
                 self._metrics.outbox_leader.set(0)
