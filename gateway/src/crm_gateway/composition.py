@@ -1,18 +1,27 @@
 """A customer at a glance: one summary per service, all at once, spliced as bytes and never parsed."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import orjson
 from starlette.types import Scope
 
-from crm_gateway.errors import EverythingUnavailable, UpstreamUnavailable
+from crm_gateway.errors import (
+    AmbiguousRequest,
+    CredentialsAmbiguous,
+    CredentialsMissing,
+    EverythingUnavailable,
+    InvalidCredentials,
+    QuotaExceeded,
+    UpstreamUnavailable,
+)
 from crm_gateway.proxy import own_headers, request_line
 from crm_gateway.upstreams import Answer, Upstream, Upstreams
-from crm_shared.problems import Fault, InvalidRequest, Problem
+from crm_shared.problems import Fault, InternalError, InvalidRequest, Problem
 from crm_shared.web.context import Context
+from crm_shared.web.middleware import DeadlineExceeded
 from crm_shared.web.problems import documented
 from crm_shared.web.session import CustomerNotFound, RoleMissing
 
@@ -23,9 +32,12 @@ _IDENTITY = "profile"
 """Whose word it is whether there is such a customer."""
 
 
-def customer_id(path: str) -> UUID:
-    """The id in a path that matches PATH; raises InvalidRequest."""
-    text = path.split("/")[3]
+def customer_id(scope: Scope) -> UUID:
+    """The id in the path, which matches PATH; raises InvalidRequest, for parameters too: there are none."""
+    if scope["query_string"]:
+        unknown: Fault = {"pointer": "", "code": "unknown", "message": "There are no parameters here."}
+        raise InvalidRequest("The request has parameters that do not fit.", errors=[unknown])
+    text = scope["path"].split("/")[3]
     try:
         return UUID(text)
     except ValueError as error:
@@ -87,8 +99,11 @@ def _section(answer: Answer | Problem, scope: Scope) -> bytes:
     return b'{"status":"unavailable","problem":%b}' % answer.body
 
 
-def described(schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """The operation as OpenAPI has it, given those schemas of the services' summaries that are known."""
+def described(schemas: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any]:
+    """The operation as OpenAPI has it, given those schemas of the services' summaries that are known.
+
+    The roles are those that profiles names for its part.
+    """
     sections = {
         section: {
             "type": "object",
@@ -109,7 +124,19 @@ def described(schemas: Mapping[str, Any]) -> dict[str, Any]:
             "sections": {"type": "object", "required": list(SECTIONS), "properties": sections},
         },
     }
-    problems = documented(RoleMissing, CustomerNotFound, InvalidRequest, EverythingUnavailable)
+    problems = documented(
+        AmbiguousRequest,
+        CredentialsAmbiguous,
+        CredentialsMissing,
+        InvalidCredentials,
+        RoleMissing,
+        CustomerNotFound,
+        InvalidRequest,
+        QuotaExceeded,
+        InternalError,
+        EverythingUnavailable,
+        DeadlineExceeded,
+    )
     return {
         "operationId": "get_customer_360",
         "tags": ["customers"],
@@ -128,5 +155,6 @@ def described(schemas: Mapping[str, Any]) -> dict[str, Any]:
             **{str(status): response for status, response in problems.items()},
         },
         "security": [{"bearer": []}, {"apiKey": []}],
+        "x-roles": list(roles),
         "x-service": "gateway",
     }

@@ -106,7 +106,7 @@ class Front:
             )
 
     async def _compose(self, scope: Scope, authorization: bytes, send: Send) -> None:
-        customer = composition.customer_id(scope["path"])
+        customer = composition.customer_id(scope)
         answer = await composition.compose_360(
             self._upstreams, scope, authorization, customer, timeout=self._settings.summary_timeout
         )

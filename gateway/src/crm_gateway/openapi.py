@@ -90,7 +90,8 @@ def _compose(merged: dict[str, Any]) -> None:
         for service in composition.SECTIONS.values()
     }
     schemas = {service: schema for service, part in parts.items() if (schema := _answer_schema(part))}
-    merged["paths"][composition.PATH] = {"get": composition.described(schemas)}
+    roles = parts["profiles"].get("get", {}).get("x-roles", [])
+    merged["paths"][composition.PATH] = {"get": composition.described(schemas, roles)}
 
 
 def _answer_schema(item: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from crm_shared.callers import Role, Scope
+from crm_shared.fields import Instant, Whole
 
 Owner = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -31,7 +32,7 @@ class ApiKeyIn(BaseModel):
         default=frozenset({Role.PARTNER}), min_length=1, max_length=len(Role)
     )
     scopes: frozenset[Scope] = Field(default=frozenset(), max_length=len(Scope))
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
 
 
 class RotationIn(BaseModel):
@@ -39,7 +40,7 @@ class RotationIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"grace_seconds": 86400}]})
 
-    grace_seconds: int = Field(default=24 * 3600, ge=0, le=MAX_GRACE)
+    grace_seconds: Whole = Field(default=24 * 3600, ge=0, le=MAX_GRACE)
 
 
 class ApiKeyOut(BaseModel):

@@ -8,9 +8,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
-from crm_profiles.fields import Day, Instant, Label, Language, Name, Reference, Region, Source, Tags, TimeZone
+from crm_profiles.fields import Label, Language, Name, Reference, Region, Source, Tags
 from crm_profiles.models import ContactKind, EntryType, Erasure, Purchase, PurchaseLine
 from crm_shared.contracts.base import Money
+from crm_shared.fields import Day, Instant, TimeZone, Whole
 
 MAX_BATCH = 1000
 MAX_NAMES = 8000
@@ -206,7 +207,7 @@ class PurchaseLineIn(Body):
     product: Label | None = None
     category: Label | None = None
     brand: Label | None = None
-    quantity: int = Field(strict=True, ge=1, le=1_000_000)
+    quantity: Whole = Field(ge=1, le=1_000_000)
     total: Money
 
     @property

@@ -3,23 +3,15 @@
 from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crm_segmentation.models import LevelThresholds
 from crm_shared.contracts.base import Money
 from crm_shared.contracts.segmentation import Level
+from crm_shared.fields import Day, TimeZone, Whole
 
-
-def _known_zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("is not the name of an IANA time zone")
-    return name
-
-
-TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
-Days = Annotated[int, Field(ge=0, le=36_500)]
+Days = Annotated[Whole, Field(ge=0, le=36_500)]
 
 
 class VipIn(BaseModel):
@@ -44,7 +36,7 @@ class OrdinaryIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    frequency: int = Field(ge=1, le=1_000_000, description="number of purchases, at least")
+    frequency: Whole = Field(ge=1, le=1_000_000, description="number of purchases, at least")
     recency_days: Days = Field(description="days from the last purchase to the business day, at most")
 
 
@@ -109,7 +101,7 @@ class BusinessDayIn(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"business_day": "1998-06-30", "time_zone": "UTC"}]}
     )
 
-    business_day: date | None = Field(
+    business_day: Day | None = Field(
         ge=date(1900, 1, 1), le=date(2999, 12, 31), description="later purchases are not counted"
     )
     time_zone: TimeZone = Field(default="UTC", description="where the day begins and ends")

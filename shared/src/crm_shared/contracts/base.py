@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from crm_shared.fields import Whole
+
 
 class Envelope(BaseModel):
     """The CloudEvents attributes that a consumer may care for."""
@@ -84,5 +86,5 @@ class Money(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    amount: int = Field(strict=True, ge=-(2**53), le=2**53, examples=[2933])
+    amount: Whole = Field(ge=-(2**53), le=2**53, examples=[2933])
     currency: str = Field(pattern="^[A-Z]{3}$", examples=["USD"])

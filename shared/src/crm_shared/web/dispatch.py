@@ -7,19 +7,25 @@ from typing import TypeAlias
 from fastapi.routing import RouteContext
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from crm_shared.problems import MethodNotAllowed
+
 Key: TypeAlias = tuple[str, int, str]
 
 
 class Dispatcher:
     """Looks a request up by its method, the depth of its path and the noun in it, as in /v1/<noun>/….
 
-    What is not found so (other methods, unknown paths) is the framework's to answer.
+    A path without parameters goes before those with some: /v1/customers/batch is nobody's id, whatever the
+    method. What is not found so (other methods, unknown paths) is the framework's to answer.
     """
 
     def __init__(self, routes: Iterable[RouteContext], otherwise: ASGIApp) -> None:
         self._otherwise = otherwise
         self._routes: defaultdict[Key, list[RouteContext]] = defaultdict(list)
-        for route in routes:
+        self._fixed: set[str] = set()
+        for route in sorted(routes, key=has_parameters):
+            if not has_parameters(route):
+                self._fixed.add(route.path_format or "")
             for method in route.methods or ():
                 self._routes[_key(method, route.path_format or "")].append(route)
 
@@ -29,12 +35,18 @@ class Dispatcher:
             for route in self._routes.get(_key(scope["method"], path), ()):
                 match = route.path_regex.match(path)
                 if match:
+                    if path in self._fixed and has_parameters(route):
+                        raise MethodNotAllowed
                     scope["path_params"] = match.groupdict()
                     scope["route"] = route.original_route
                     scope["endpoint"] = route.endpoint
                     await route.app(scope, receive, send)
                     return
         await self._otherwise(scope, receive, send)
+
+
+def has_parameters(route: RouteContext) -> bool:
+    return "{" in (route.path_format or "")
 
 
 def _key(method: str, path: str) -> Key:

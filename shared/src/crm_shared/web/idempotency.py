@@ -100,9 +100,13 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _fingerprint(request: Request, body: bytes) -> bytes:
-    """Digest of what is asked: JSON that differs in nothing but layout or order of members is the same."""
+    """Digest of what is asked: JSON that differs in nothing but layout or order of members is the same.
+
+    The condition is part of it: a reply to a change of one version says nothing of another.
+    """
     with suppress(orjson.JSONDecodeError):  # what is not JSON is compared as it is
         body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
     digest = sha256(request.scope["path"].encode(errors="surrogatepass"))
-    digest.update(b"\0" + request.scope["query_string"] + b"\0" + body)
+    digest.update(b"\0" + request.scope["query_string"])
+    digest.update(b"\0" + request.headers.get("if-match", "").encode() + b"\0" + body)
     return digest.digest()

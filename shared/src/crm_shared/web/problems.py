@@ -16,6 +16,7 @@ from crm_shared import problems
 from crm_shared.database import unavailable
 from crm_shared.problems import Fault, InvalidRequest, MalformedJSON, Problem
 from crm_shared.web.context import Context
+from crm_shared.web.dispatch import has_parameters
 
 log = logging.getLogger(__name__)
 
@@ -120,9 +121,6 @@ def _fault(fault: dict[str, Any]) -> Fault:
 
 def _offered(app: FastAPI, path: str) -> set[str]:
     """All methods of all routes that have this path: the framework would name those of the first."""
-    return {
-        method
-        for route in iter_route_contexts(app.routes)
-        if route.path_regex.match(path)
-        for method in route.methods or ()
-    }
+    routes = [route for route in iter_route_contexts(app.routes) if route.path_regex.match(path)]
+    fixed = [route for route in routes if not has_parameters(route)]
+    return {method for route in fixed or routes for method in route.methods or ()}

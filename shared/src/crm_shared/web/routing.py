@@ -97,7 +97,7 @@ class Route(APIRoute):
         for name, value in request.query_params.multi_items():
             if name not in self.query_names:
                 faults.append(
-                    {"pointer": name[:100], "code": "unknown", "message": "There is no such parameter."}
+                    {"pointer": _shown(name), "code": "unknown", "message": "There is no such parameter."}
                 )
             elif "\0" in value:
                 faults.append({"pointer": name, "code": "nul", "message": "Text cannot hold U+0000."})
@@ -117,6 +117,11 @@ class Route(APIRoute):
             raise WrongContentType("Send application/json.")
         settings: ServiceSettings = request.app.state.settings
         bodies.check(body, settings.max_json_depth)
+
+
+def _shown(name: str) -> str:
+    """A name that somebody made up, as it may stand in an answer."""
+    return name[:100].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _unchanged(request: Request, response: Response) -> Response:
