@@ -78,9 +78,9 @@ async def ill_treat(system: System, dice: random.Random) -> None:
 
 async def customers_of(system: System, count: int) -> list[str]:
     connection = await asyncpg.connect(system.databases["profiles"].owner_url)
-    rows = await connection.fetch("SELECT id FROM customers ORDER BY id LIMIT $1", count)
+    rows = await connection.fetch("SELECT customer_id FROM customers ORDER BY customer_id LIMIT $1", count)
     await connection.close()
-    return [str(row["id"]) for row in rows]
+    return [str(row["customer_id"]) for row in rows]
 
 
 @pytest.mark.timeout(420)
