@@ -320,6 +320,8 @@ async def test_customers_are_found_by_contact_point_tag_and_part_of_the_name(
     for params, expected in (
         ({"phone": "+86 138 1234 5678"}, [wang["id"]]),
         ({"email": "XIAOMING.wang@example.com"}, [wang["id"]]),
+        ({"email": "nobody"}, []),
+        ({"phone": ""}, []),
         ({"tag": "newsletter"}, [wang["id"]]),
         ({"name": "小"}, [wang["id"]]),
         ({"name": "小", "tag": "other"}, []),

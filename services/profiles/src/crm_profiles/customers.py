@@ -7,14 +7,14 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, false, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from crm_profiles import contact_points
 from crm_profiles.bulk import arrays, insert_new, one_of, unnested
 from crm_profiles.contact_points import Owner, Point
-from crm_profiles.errors import ContactPointTaken, CustomerNotFound, RepeatedItem
+from crm_profiles.errors import ContactPointTaken, CustomerNotFound, InvalidContactPoint, RepeatedItem
 from crm_profiles.models import ContactKind, ContactPoint, Customer, ExternalId
 from crm_profiles.schemas import CustomerIn, CustomerItem, CustomerPatch
 from crm_shared import etags
@@ -169,11 +169,15 @@ async def list_(
         value = getattr(filters, kind)
         if value is None:
             continue
-        point = contact_points.normalise(kind, value, None)
-        holder = select(ContactPoint.customer_id).where(
-            ContactPoint.kind == point.kind, ContactPoint.value == point.value
-        )
-        statement = statement.where(Customer.id.in_(holder))
+        try:
+            point = contact_points.normalise(kind, value, None)
+        except InvalidContactPoint:
+            statement = statement.where(false())  # what cannot be read is nobody's
+        else:
+            holder = select(ContactPoint.customer_id).where(
+                ContactPoint.kind == point.kind, ContactPoint.value == point.value
+            )
+            statement = statement.where(Customer.id.in_(holder))
     return await paginate(
         session,
         statement,

@@ -71,7 +71,7 @@ async def create_customer(
     "/v1/customers",
     response_model=Page[CustomerOut],
     dependencies=[allow(*READERS)],
-    responses=documented(InvalidCursor, InvalidContactPoint),
+    responses=documented(InvalidCursor),
 )
 async def list_customers(
     session: Session,
