@@ -57,7 +57,7 @@ class Purchase(OwnedByCustomer, Base):
     )
 
     purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
-    customer_id: Mapped[UUID]
+    customer_id: Mapped[UUID] = mapped_column()
     occurred_at: Mapped[datetime]
     amount: Mapped[int]
     currency: Mapped[str]

@@ -88,7 +88,7 @@ class Ticket(OwnedByCustomer, Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     number: Mapped[int] = mapped_column(Identity(always=True), unique=True)
-    customer_id: Mapped[UUID]
+    customer_id: Mapped[UUID] = mapped_column()
     kind: Mapped[TicketKind] = mapped_column(enum_column(TicketKind))
     severity: Mapped[Severity] = mapped_column(enum_column(Severity))
     channel: Mapped[Channel] = mapped_column(enum_column(Channel))
