@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jsonschema
@@ -27,6 +28,17 @@ def changed(schema: Schema) -> Schema:
 def test_the_committed_snapshot_is_what_the_code_publishes() -> None:
     assert catalogue.breaks() == []
     assert catalogue.drift() == []
+
+
+def test_every_contract_is_in_the_catalogue() -> None:
+    contracts = {
+        each
+        for module in vars(catalogue).values()
+        if isinstance(module, ModuleType)
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, Event)
+    }
+    assert {event for event in contracts if hasattr(event, "type")} == set(EVENTS)
 
 
 def test_a_new_optional_field_is_compatible(published: Schema) -> None:

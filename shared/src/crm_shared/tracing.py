@@ -96,7 +96,7 @@ class Tracer:
     def continued(
         self, traceparent: str | None, name: str, kind: SpanKind, links: Sequence[str | None] = ()
     ) -> Iterator[Span | None]:
-        """A span within the trace that came in, or of a new one; yields the span when there is one to fill."""
+        """A span within the trace that came in, or of a new one; yields the span if there is one to fill."""
         parent = parse(traceparent)
         if self._tracer is None:
             token = _current.set(parent.child() if parent else new())

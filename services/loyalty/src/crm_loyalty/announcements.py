@@ -15,14 +15,6 @@ from crm_shared.contracts.loyalty import (
     PointsSpent,
 )
 
-MOVEMENTS: tuple[type[PointsMoved], ...] = (
-    PointsEarned,
-    PointsSpent,
-    PointsAdjusted,
-    PointsHeld,
-    PointsReleased,
-)
-
 
 def announce(changes: Changes, owners: Mapping[UUID, UUID]) -> Iterator[tuple[Posting, PointsMoved]]:
     """One event per movement, in order; `owners` says whose each account is today."""

@@ -6,12 +6,10 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty import accounts, earning_rules, ledger
-from crm_loyalty.announcements import MOVEMENTS
 from crm_loyalty.earning import Purchase, evaluate
 from crm_loyalty.models import Base
 from crm_loyalty.postings import Earn
 from crm_shared import customers, erasure
-from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
 from crm_shared.contracts.profiles import (
     CustomerCreated,
@@ -22,8 +20,6 @@ from crm_shared.contracts.profiles import (
 )
 from crm_shared.outbox import publish
 from crm_shared.subscriptions import Subscriptions
-
-PUBLISHED: tuple[type[Event], ...] = (*MOVEMENTS, LoyaltyErasureConfirmed)
 
 subscriptions = Subscriptions()
 

@@ -1,13 +1,13 @@
 """The worker of loyalty: `python -m crm_loyalty.worker`."""
 
-from crm_loyalty.handlers import PUBLISHED, subscriptions
+from crm_loyalty.handlers import subscriptions
 from crm_loyalty.holds import due_work
 from crm_loyalty.settings import Settings
 from crm_shared.messaging import worker
 
 
 def main() -> None:
-    worker.run(Settings(), subscriptions=subscriptions, events=PUBLISHED, due=due_work)
+    worker.run(Settings(), subscriptions=subscriptions, due=due_work)
 
 
 if __name__ == "__main__":

@@ -17,29 +17,12 @@ from crm_shared.contracts.erasure import (
     TicketsErasureConfirmed,
 )
 from crm_shared.contracts.loyalty import PointsEarned, PointsHeld, PointsReleased, PointsSpent
-from crm_shared.contracts.profiles import (
-    CustomerChanged,
-    CustomerCreated,
-    CustomerErased,
-    CustomerMerged,
-    CustomerUnmerged,
-    PurchaseRecorded,
-)
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import TicketClosed, TicketOpened, TicketResolved, TicketResponded
 from crm_shared.customers import resolve
 from crm_shared.subscriptions import Subscriptions
 
 subscriptions = Subscriptions()
-
-PUBLISHED: tuple[type[Event], ...] = (
-    CustomerCreated,
-    CustomerChanged,
-    CustomerMerged,
-    CustomerUnmerged,
-    CustomerErased,
-    PurchaseRecorded,
-)
 
 TOLD: tuple[type[Event], ...] = (
     PointsEarned,

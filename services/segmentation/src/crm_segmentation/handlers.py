@@ -20,14 +20,12 @@ from crm_shared.contracts.profiles import (
     CustomerUnmerged,
     PurchaseRecorded,
 )
-from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.database import Json, Sessions
 from crm_shared.due import Due, DueWork
 from crm_shared.jobs import Jobs, RunningJob
 from crm_shared.outbox import publish
 from crm_shared.subscriptions import Subscriptions
 
-PUBLISHED: tuple[type[Event], ...] = (LevelChanged, SegmentationErasureConfirmed)
 _CHUNK = 1000
 
 subscriptions = Subscriptions()

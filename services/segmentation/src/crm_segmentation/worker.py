@@ -1,12 +1,12 @@
 """The worker of segmentation: `python -m crm_segmentation.worker`."""
 
-from crm_segmentation.handlers import PUBLISHED, due_work, jobs, subscriptions
+from crm_segmentation.handlers import due_work, jobs, subscriptions
 from crm_segmentation.settings import Settings
 from crm_shared.messaging import worker
 
 
 def main() -> None:
-    worker.run(Settings(), subscriptions=subscriptions, events=PUBLISHED, due=due_work, jobs=jobs)
+    worker.run(Settings(), subscriptions=subscriptions, due=due_work, jobs=jobs)
 
 
 if __name__ == "__main__":

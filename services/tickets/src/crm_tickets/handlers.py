@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_shared import customers as aliases
 from crm_shared import erasure
-from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import TicketsErasureConfirmed
 from crm_shared.contracts.profiles import (
     CustomerChanged,
@@ -18,19 +17,10 @@ from crm_shared.contracts.profiles import (
     CustomerUnmerged,
 )
 from crm_shared.contracts.segmentation import LevelChanged
-from crm_shared.contracts.tickets import TicketClosed, TicketOpened, TicketResolved, TicketResponded
 from crm_shared.outbox import publish
 from crm_shared.subscriptions import Subscriptions
 from crm_tickets import customers, queue
 from crm_tickets.models import Base
-
-PUBLISHED: tuple[type[Event], ...] = (
-    TicketOpened,
-    TicketResponded,
-    TicketResolved,
-    TicketClosed,
-    TicketsErasureConfirmed,
-)
 
 subscriptions = Subscriptions()
 

@@ -34,6 +34,7 @@ EVENTS: tuple[type[Event], ...] = (
     tickets.TicketClosed,
     loyalty.PointsEarned,
     loyalty.PointsSpent,
+    loyalty.PointsAdjusted,
     loyalty.PointsHeld,
     loyalty.PointsReleased,
     erasure.SegmentationErasureConfirmed,

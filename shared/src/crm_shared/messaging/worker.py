@@ -12,6 +12,7 @@ import uvloop
 from crm_shared import logs
 from crm_shared.clock import Clock, SystemClock
 from crm_shared.contracts.base import Event
+from crm_shared.contracts.catalogue import published_by
 from crm_shared.database import create_engine, create_sessions, unavailable
 from crm_shared.due import DueWork
 from crm_shared.due import run as run_due
@@ -45,16 +46,13 @@ def run(
     settings: ServiceSettings,
     *,
     subscriptions: Subscriptions | None = None,
-    events: Collection[type[Event]] = (),
     due: DueWork | None = None,
     jobs: Jobs | None = None,
 ) -> None:
     """Be the worker until SIGTERM or SIGINT; a second signal does not wait for what is running."""
     logs.configure(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(
-            _until_told(serve(settings, subscriptions=subscriptions, events=events, due=due, jobs=jobs))
-        )
+        runner.run(_until_told(serve(settings, subscriptions=subscriptions, due=due, jobs=jobs)))
 
 
 async def _until_told(serving: Coroutine[Any, Any, None]) -> None:
@@ -69,18 +67,17 @@ async def serve(
     settings: ServiceSettings,
     *,
     subscriptions: Subscriptions | None = None,
-    events: Collection[type[Event]] = (),
     due: DueWork | None = None,
     jobs: Jobs | None = None,
     clock: Clock | None = None,
 ) -> None:
     """Be the worker until cancelled; then the running batch is finished and the group left.
 
-    `events` are the classes this service publishes, `subscriptions` what it listens to. A database that
-    restarts or a broker that vanishes never ends it.
+    It sends what the catalogue says that this service publishes, and handles what `subscriptions` listen to.
+    A database that restarts or a broker that vanishes never ends it.
     """
     worker = _Worker(settings, clock or SystemClock())
-    if events:
+    if events := published_by(settings.service):
         worker.send(events)
     if subscriptions is not None and subscriptions.topics:
         worker.listen(subscriptions)
