@@ -343,6 +343,10 @@ class ProfileSummaryOut(BaseModel):
 class ErasureIn(Body):
     """Whom to forget."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"customer_id": "0198f2c4-7a10-7c3e-9d52-3f6b8e1a2c4d"}]}
+    )
+
     customer_id: UUID
 
 
