@@ -19,11 +19,12 @@ from crm_gateway.errors import (
 )
 from crm_gateway.proxy import own_headers, request_line
 from crm_gateway.upstreams import Answer, Upstream, Upstreams
+from crm_shared.customers import CustomerNotFound
 from crm_shared.problems import Fault, InternalError, InvalidRequest, Problem
 from crm_shared.web.context import Context
 from crm_shared.web.middleware import DeadlineExceeded
 from crm_shared.web.problems import documented
-from crm_shared.web.session import CustomerNotFound, RoleMissing
+from crm_shared.web.session import RoleMissing
 
 SECTIONS = {"profile": "profiles", "segments": "segmentation", "tickets": "tickets", "loyalty": "loyalty"}
 PATH = "/v1/customers/{customer_id}/360"

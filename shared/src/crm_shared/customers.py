@@ -10,7 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_shared.database import SharedBase
-from crm_shared.problems import Conflict
+from crm_shared.problems import Conflict, NotFound
+
+
+class CustomerNotFound(NotFound): ...
 
 
 class AliasCycle(Conflict):

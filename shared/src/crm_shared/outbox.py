@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Identity, Index, bindparam, func, insert, select, text
@@ -69,14 +70,20 @@ def publish(
     session.add(Outbox(**_row(session, event, cause, at, id or uuid7())))
 
 
-async def publish_many(
-    session: AsyncSession, events: Sequence[tuple[Event, Event | None]], *, at: datetime
-) -> None:
-    """Publish each event, with its cause, in their order: for sets, one statement whatever their number."""
-    if not events:
+class News(NamedTuple):
+    """An event to publish; `cause` and `id` as `publish` has them."""
+
+    event: Event
+    cause: Event | None = None
+    id: UUID | None = None
+
+
+async def publish_many(session: AsyncSession, news: Sequence[News], *, at: datetime) -> None:
+    """Publish each event in their order: for sets, one statement whatever their number."""
+    if not news:
         return
     await session.flush()  # what was published before goes before
-    rows = [_row(session, event, cause, at, uuid7()) for event, cause in events]
+    rows = [_row(session, event, cause, at, id or uuid7()) for event, cause, id in news]
     await session.execute(_INSERT, {name: [row[name] for row in rows] for name in _COLUMNS})
 
 

@@ -74,8 +74,8 @@ class ServiceSettings(BaseSettings):
         if not self.topic_retention_days <= self.outbox_retention_days < self.inbox_retention_days:
             raise ValueError(
                 "retention contradicts itself: topic_retention_days <= outbox_retention_days"
-                f" < inbox_retention_days must hold, not {self.topic_retention_days}, {self.outbox_retention_days},"
-                f" {self.inbox_retention_days}"
+                f" < inbox_retention_days must hold, not {self.topic_retention_days},"
+                f" {self.outbox_retention_days}, {self.inbox_retention_days}"
             )
         return self
 

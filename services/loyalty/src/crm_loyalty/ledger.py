@@ -18,7 +18,7 @@ from crm_loyalty.earning import Line
 from crm_loyalty.models import HoldState, Kind
 from crm_loyalty.postings import Earn, Movement, Posting, Resolution, Verdict
 from crm_shared import customers, due
-from crm_shared.outbox import publish_many
+from crm_shared.outbox import News, publish_many
 
 HOLD = "hold"
 """The kind of due work by which holds run out."""
@@ -93,7 +93,7 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
         # wait for the worker that waits for our accounts.
         await due.schedule(session, HOLD, placed)
         owners = {account.id: account.customer_id for account in locked}
-        told = [(event, posting.cause) for posting, event in announce(book.changes, owners)]
+        told = [News(event, posting.cause) for posting, event in announce(book.changes, owners)]
         await publish_many(session, told, at=at)
     return verdicts
 

@@ -14,15 +14,15 @@ from sqlalchemy.orm import selectinload
 from crm_profiles import contact_points
 from crm_profiles.bulk import arrays, insert_new, one_of, unnested
 from crm_profiles.contact_points import Owner, Point
-from crm_profiles.errors import ContactPointTaken, CustomerNotFound, InvalidContactPoint, RepeatedItem
+from crm_profiles.errors import ContactPointTaken, InvalidContactPoint, RepeatedItem
 from crm_profiles.models import ContactKind, ContactPoint, Customer, ExternalId
 from crm_profiles.schemas import CustomerIn, CustomerItem, CustomerPatch
 from crm_shared import etags
 from crm_shared.contracts.profiles import ContactPointState, CustomerChanged, CustomerCreated, CustomerState
-from crm_shared.customers import resolve
+from crm_shared.customers import CustomerNotFound, resolve
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
-from crm_shared.outbox import publish
+from crm_shared.outbox import News, publish_many
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_shared.problems import Problem
 
@@ -309,11 +309,11 @@ async def _store(session: AsyncSession, drafts: Sequence[Draft], *, at: datetime
             new.append(row | {"source": draft.source, "created_at": at})
         else:
             changed.append(row)
-        publish(session, _event(draft), at=at)
     if new:
         await session.execute(insert(Customer), new)
     if changed:
         await session.execute(update(Customer), changed)
+    await publish_many(session, [News(_event(draft)) for draft in drafts], at=at)
 
 
 def _event(draft: Draft) -> CustomerState:

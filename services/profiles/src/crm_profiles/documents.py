@@ -11,8 +11,8 @@ from sqlalchemy import TextClause, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import contact_points
-from crm_profiles.errors import CustomerNotFound
 from crm_profiles.schemas import CustomerOut, ProfileOut
+from crm_shared.customers import CustomerNotFound
 
 NEWEST_ENTRIES = 10
 

@@ -3,9 +3,6 @@
 from crm_shared.problems import BadRequest, Conflict, InvalidRequest, NotFound
 
 
-class CustomerNotFound(NotFound): ...
-
-
 class ContactPointTaken(Conflict):
     """It belongs to another customer, whom `customer_id` names."""
 

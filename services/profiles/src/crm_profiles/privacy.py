@@ -9,12 +9,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles.errors import CustomerNotFound, ErasureNotFound
+from crm_profiles.errors import ErasureNotFound
 from crm_profiles.models import Base, Customer, Erasure, ErasureConfirmation
 from crm_shared import erasure
 from crm_shared.contracts.erasure import ErasureConfirmed
 from crm_shared.contracts.profiles import CustomerErased
-from crm_shared.customers import resolve
+from crm_shared.customers import CustomerNotFound, resolve
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
 

@@ -17,16 +17,16 @@ from sqlalchemy.orm import selectinload
 from crm_profiles import customers, timeline
 from crm_profiles.bulk import arrays, insert_new, unnested
 from crm_profiles.contact_points import Owner
-from crm_profiles.errors import CustomerNotFound, PurchaseDiffers, PurchaseNotFound
+from crm_profiles.errors import PurchaseDiffers, PurchaseNotFound
 from crm_profiles.models import EntryType, ExternalId, Purchase, PurchaseLine
 from crm_profiles.schemas import PurchaseIn, PurchaseTotalsOut
 from crm_profiles.timeline import Entry
 from crm_shared.contracts.base import Money
 from crm_shared.contracts.profiles import PurchaseLineState, PurchaseRecorded
-from crm_shared.customers import resolve
+from crm_shared.customers import CustomerNotFound, resolve
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
-from crm_shared.outbox import publish
+from crm_shared.outbox import News, publish_many
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_shared.problems import Problem
 
@@ -227,7 +227,7 @@ def _lines(candidate: Candidate) -> list[Json]:
 
 async def _tell(session: AsyncSession, purchases: Sequence[Candidate], *, at: datetime) -> None:
     """The event for the world, the entry for the customer's timeline."""
-    entries = []
+    entries, news = [], []
     for purchase in purchases:
         item = purchase.item
         event = PurchaseRecorded(
@@ -241,13 +241,14 @@ async def _tell(session: AsyncSession, purchases: Sequence[Candidate], *, at: da
             ],
             **item.model_dump(include={"source", "external_id", "occurred_at", "shop"}),
         )
-        publish(session, event, at=at, id=purchase.id)
+        news.append(News(event, id=purchase.id))
         pieces = sum(line.quantity for line in item.lines)
         title = f"Bought {pieces} {'piece' if pieces == 1 else 'pieces'}"
         data = event.model_dump(mode="json", exclude={"customer_id", "version"})
         entry_type = EntryType.PURCHASE_RECORDED
         entries.append(Entry(purchase.id, purchase.owner, entry_type, item.occurred_at, title, data))
     await timeline.record(session, entries, at=at)
+    await publish_many(session, news, at=at)
 
 
 def _outcome(candidate: Candidate | None, stored: dict[OrderKey, Stored]) -> Recorded | Problem:

@@ -16,7 +16,7 @@ from crm_shared.calendars import day_of
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import PurchaseRecorded
 from crm_shared.contracts.segmentation import Level, LevelChanged
-from crm_shared.outbox import publish_many
+from crm_shared.outbox import News, publish_many
 
 FLIP = "level-flip"
 """Due work: the instant at which time alone may give a customer another level."""
@@ -150,7 +150,7 @@ async def relevel(
     values = await _evaluate(session, [row.customer_id for row in stored], basis)
     changed: list[tuple[UUID, int, _Value]] = []
     flips: dict[UUID, datetime | None] = {}
-    told: list[tuple[Event, Event | None]] = []
+    told: list[News] = []
     for customer_id, version, *before in stored:
         previous, value = _Value(*before), values[customer_id]
         if value == previous:
@@ -158,7 +158,7 @@ async def relevel(
         if value.level is not None and value.level is not previous.level:
             version += 1
             event = _event(customer_id, version, previous.level, value, basis)
-            told.append((event, (causes or {}).get(customer_id)))
+            told.append(News(event, (causes or {}).get(customer_id)))
         if value.flips_at != previous.flips_at:
             flips[customer_id] = value.flips_at
         changed.append((customer_id, version, value))

@@ -1,4 +1,4 @@
-"""Alembic's entry: the one environment of all packages, on the connection that crm_shared.migrations hands over."""
+"""Alembic's entry: one environment for all packages, on the connection that the runner hands over."""
 
 from alembic import context
 

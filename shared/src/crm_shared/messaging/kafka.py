@@ -224,10 +224,11 @@ async def producer(settings: ServiceSettings, cluster_id: str) -> AsyncIterator[
     try:
         with as_unavailable():
             async with asyncio.timeout(REQUEST_TIMEOUT):
-                # Looked at first, because an idempotent producer starts for ever when nobody lets it in.
+                # The two steps of `client.start`, with a look at the cluster in between: the second one never
+                # ends for an idempotent producer whom nobody lets in.
                 await client.client.bootstrap()
                 await guard.check()
-                await client.start()
+                await client._sender.start()
         yield sender
     finally:
         await sender.close()

@@ -13,7 +13,7 @@ from crm_shared.callers import Caller, Role
 from crm_shared.clock import Clock
 from crm_shared.database import Sessions
 from crm_shared.pages import MAX_LIMIT, Cursors
-from crm_shared.problems import Forbidden, NotFound, Unauthorized
+from crm_shared.problems import Forbidden, Unauthorized
 from crm_shared.settings import ServiceSettings
 from crm_shared.web.context import Context, Marker
 
@@ -22,9 +22,6 @@ class TokenMissing(Unauthorized): ...
 
 
 class RoleMissing(Forbidden): ...
-
-
-class CustomerNotFound(NotFound): ...
 
 
 class AlreadyAnswered(Exception):
@@ -140,11 +137,11 @@ class ForOwner(Permission):
             except ValueError:
                 return caller  # no id at all: the route's own validation says so
             if caller.customer_id is None:
-                raise CustomerNotFound(customer_id=str(asked))
+                raise customers.CustomerNotFound(customer_id=str(asked))
             if asked != caller.customer_id:
                 survivors = await customers.resolve(session, [asked, caller.customer_id])
                 if survivors[asked] != survivors[caller.customer_id]:
-                    raise CustomerNotFound(customer_id=str(asked))
+                    raise customers.CustomerNotFound(customer_id=str(asked))
         return caller
 
 

@@ -11,6 +11,7 @@ from crm_loyalty.models import Lot
 from crm_loyalty.postings import Adjust, Spend
 from crm_loyalty.schemas import AccountOut, AdjustIn, EntryOut, LotOut, MovementOut, SpendIn
 from crm_shared.callers import Role
+from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import etag
 from crm_shared.fields import Instant
 from crm_shared.idempotency import IdempotencyKeyMissing
@@ -23,7 +24,6 @@ from crm_shared.web.session import (
     CurrentClock,
     CurrentCursors,
     Cursor,
-    CustomerNotFound,
     Limit,
     Session,
     allow,

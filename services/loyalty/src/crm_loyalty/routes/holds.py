@@ -20,6 +20,7 @@ from crm_loyalty.postings import Capture, PlaceHold, Release
 from crm_loyalty.routes.accounts import READERS, STAFF, Reference
 from crm_loyalty.schemas import HoldIn, HoldOut
 from crm_shared.callers import Role
+from crm_shared.customers import CustomerNotFound
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
@@ -28,7 +29,6 @@ from crm_shared.web.session import (
     CurrentClock,
     CurrentCursors,
     Cursor,
-    CustomerNotFound,
     Limit,
     Session,
     allow,

@@ -7,9 +7,10 @@ from fastapi import Response
 from crm_loyalty import summary
 from crm_loyalty.routes.accounts import READERS
 from crm_loyalty.schemas import LoyaltySummaryOut
+from crm_shared.customers import CustomerNotFound
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentClock, CustomerNotFound, Session, allow
+from crm_shared.web.session import CurrentClock, Session, allow
 
 router = Router(tags=["accounts"])
 

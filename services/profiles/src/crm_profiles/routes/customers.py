@@ -7,7 +7,7 @@ from fastapi import Path, Query, Request, Response
 
 from crm_profiles import contact_points, customers, documents
 from crm_profiles.customers import CustomerFilters, Status
-from crm_profiles.errors import ContactPointTaken, CustomerNotFound, InvalidContactPoint
+from crm_profiles.errors import ContactPointTaken, InvalidContactPoint
 from crm_profiles.fields import Reference, Source
 from crm_profiles.routes.answers import (
     READERS,
@@ -31,6 +31,7 @@ from crm_profiles.schemas import (
 )
 from crm_shared import etags
 from crm_shared.callers import Role
+from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Page
 from crm_shared.problems import Problem

@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import Depends, Response
 
 from crm_profiles import privacy
-from crm_profiles.errors import CustomerNotFound, ErasureNotFound
+from crm_profiles.errors import ErasureNotFound
 from crm_profiles.schemas import ErasureIn, ErasureOut
 from crm_shared.callers import Role
+from crm_shared.customers import CustomerNotFound
 from crm_shared.settings import ServiceSettings
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router

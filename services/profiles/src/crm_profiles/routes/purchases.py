@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from crm_profiles import documents, purchases
-from crm_profiles.errors import CustomerNotFound, PurchaseDiffers, PurchaseNotFound
+from crm_profiles.errors import PurchaseDiffers, PurchaseNotFound
 from crm_profiles.purchases import Status
 from crm_profiles.routes.answers import READERS, STAFF, counted, failed, validated
 from crm_profiles.schemas import (
@@ -17,6 +17,7 @@ from crm_profiles.schemas import (
     PurchaseVerdict,
 )
 from crm_shared.callers import Role
+from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import etag
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Page
 from crm_shared.problems import Problem

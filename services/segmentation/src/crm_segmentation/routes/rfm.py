@@ -8,9 +8,10 @@ from crm_segmentation import rfm
 from crm_segmentation.routes.levels import READERS
 from crm_segmentation.schemas import RfmOut, SegmentationSummaryOut
 from crm_shared.callers import Role
+from crm_shared.customers import CustomerNotFound
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentClock, CustomerNotFound, Session, allow
+from crm_shared.web.session import CurrentClock, Session, allow
 
 router = Router(tags=["value"])
 

@@ -6,6 +6,7 @@ from fastapi import Response
 
 from crm_shared import customers
 from crm_shared.callers import Caller, Role, Scope
+from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion, etag
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
@@ -15,7 +16,6 @@ from crm_shared.web.session import (
     CurrentClock,
     CurrentCursors,
     Cursor,
-    CustomerNotFound,
     IfMatch,
     Limit,
     Session,
