@@ -13,7 +13,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d\S*")
 
 
-def _whole(value: object) -> object:
+def _from_integral(value: object) -> object:
     return int(value) if type(value) is float and value.is_integer() else value
 
 
@@ -48,8 +48,12 @@ def _known_time_zone(name: str) -> str:
     return name
 
 
-Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
+# They close the list of an alias that has bounds: before these they would hide them from the JSON schema.
+whole = BeforeValidator(_from_integral)
+written_day = BeforeValidator(_written_day)
+
+Whole = Annotated[int, Field(strict=True), whole]
 """25, and 25.0 which is the same number in JSON; neither "25" nor true."""
-Day = Annotated[date, BeforeValidator(_written_day)]
+Day = Annotated[date, written_day]
 Instant = Annotated[AwareDatetime, BeforeValidator(_written_instant), AfterValidator(_in_utc)]
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_time_zone)]

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from crm_loyalty.models import Entry, HoldState, Kind
 from crm_loyalty.postings import Movement
-from crm_shared.fields import Instant, Whole
+from crm_shared.fields import Instant, Whole, whole
 
 MAX_POINTS = 1_000_000_000
 MAX_HOLD_SECONDS = 30 * 24 * 3600
 
-Points = Annotated[Whole, Field(ge=1, le=MAX_POINTS, examples=[25])]
+Points = Annotated[int, Field(strict=True, ge=1, le=MAX_POINTS, examples=[25]), whole]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 RuleKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
 
