@@ -13,27 +13,38 @@ class Settings(ServiceSettings):
     service: str = "gateway"
 
     issuer: str
+    """`iss` of callers' tokens"""
     audience: str
+    """`aud` of callers' tokens"""
     issuer_key: str | None = None
-    """The issuer's public keys, a JWK or a JWK set in JSON; give this or `jwks_url`."""
+    """the issuer's public keys, a JWK or a JWK set in JSON; give this or JWKS_URL"""
     jwks_url: HttpUrl | None = None
+    """where the issuer publishes its keys; fetched every ten minutes, and for an unknown key"""
     internal_private_key: SecretStr
+    """Ed25519 key (JWK in JSON, or PEM) that signs the tokens for the services"""
 
     upstreams: dict[str, str]
-    """Base URL per service, such as {"profiles": "http://profiles:8000"}."""
+    """base URL per service, such as {"profiles": "http://profiles:8000"}"""
     upstream_connections: int = Field(default=64, ge=1)
+    """open at once to each service"""
     upstream_keep_alive: float = 4.0
-    """Shorter than the services' own (uvicorn: 5), so that it is rarely they who close."""
-    upstream_timeout: float = 5.0
+    """of idle connections; shorter than the services' own (uvicorn: 5), who then rarely close them"""
+    upstream_timeout: float = 10.0
+    """after which a service that has not answered is given up with a 504"""
     summary_timeout: float = 0.8
-    """For each section of a composed answer; all are asked at once, so this bounds the whole."""
+    """for each section of a composed answer; all are asked at once, so this bounds the whole"""
 
     breaker_failures: int = Field(default=5, ge=1)
+    """in a row, after which a service is left alone"""
     breaker_cooldown: float = 2.0
+    """how long, before one request tries again"""
 
     rate_limit_requests: int = Field(default=6000, ge=1)
+    """of each caller per window, at each gateway process"""
     rate_limit_window: int = Field(default=60, ge=1)
+    """length of that window"""
     cors_origins: frozenset[str] = frozenset()
+    """origins whose pages may call, as a JSON list"""
 
     @model_validator(mode="after")
     def _keys_can_be_used(self) -> "Settings":
