@@ -151,7 +151,7 @@ class House:
     async def relay(self, fates: Sequence[int], *, crash: bool, limit: int) -> int:
         send = self.log.sender(fates, crash=crash)
         try:
-            return (await relay(self.connection, send, ROUTES, at=datetime.now(UTC), limit=limit)).read
+            return (await relay(self.connection, send, ROUTES, SystemClock(), limit=limit)).events
         except Crash:
             return 0
 

@@ -40,7 +40,7 @@ _DATABASE_TROUBLE = (
 
 _UNSENT = """
     SELECT seq, id, type, key, subject, version, data, time, traceparent, causation_id, actor
-    FROM outbox WHERE sent_at IS NULL ORDER BY seq LIMIT $1
+    FROM outbox WHERE sent_at IS NULL AND seq <> ALL($1::bigint[]) ORDER BY seq LIMIT $2
 """
 _MARK_SENT = "UPDATE outbox SET sent_at = $1 WHERE seq = ANY($2::bigint[]) AND sent_at IS NULL"
 _NOTHING_IS_SENT = "UPDATE outbox SET sent_at = NULL WHERE sent_at IS NOT NULL"
@@ -77,11 +77,11 @@ Send = Callable[[Sequence[Message]], Awaitable[list[bool]]]
 """Sends in order and says of each message whether it was acknowledged."""
 
 
-class Round(NamedTuple):
-    """How many rows were read, and how many of them are now sent."""
+class Sent(NamedTuple):
+    """How many events were sent and marked; `stuck`: others were not acknowledged."""
 
-    read: int
-    sent: int
+    events: int
+    stuck: bool
 
 
 def messages(row: Stored, route: Route) -> list[Message]:
@@ -93,30 +93,56 @@ def messages(row: Stored, route: Route) -> list[Message]:
 
 
 async def relay(
-    connection: asyncpg.Connection, send: Send, routes: Routes, *, at: datetime, limit: int = BATCH
-) -> Round:
-    """Send the oldest unsent events, in order, and mark those that arrived.
+    connection: asyncpg.Connection, send: Send, routes: Routes, clock: Clock, *, limit: int = BATCH
+) -> Sent:
+    """Send all that waits, oldest first, and mark what arrived.
 
     The connection is the relay's own, in autocommit, and holds the leader's lock: should it die, the lock and
-    the ability to mark rows die together, so that a second leader can only cause duplicates. An event counts
-    as sent only when all before it with the same key do.
+    the ability to mark rows die together, so that a second leader can only cause duplicates. While a batch is
+    sent no transaction is open, but the batch before is marked and the next one read: all that is unsent but for
+    what is on its way, never "what is above", because rows become visible out of order.
     """
-    rows = [Stored(*record) for record in await connection.fetch(_UNSENT, limit)]
-    if not rows:
-        return Round(0, 0)
-    outgoing = [messages(row, routes[row.type]) for row in rows]
-    # No transaction is open meanwhile.
+    events, arrived = 0, list[int]()
+    batch = await _unsent(connection, [], limit)
+    while batch:
+        sending = asyncio.ensure_future(_send(send, batch, routes))
+        try:
+            await _mark(connection, arrived, clock)
+            more = len(batch) == limit
+            following = await _unsent(connection, [row.seq for row in batch], limit) if more else []
+            arrived = await sending
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+        events += len(arrived)
+        if len(arrived) < len(batch):
+            break
+        batch = following
+    await _mark(connection, arrived, clock)
+    return Sent(events, stuck=bool(batch))
+
+
+async def _unsent(connection: asyncpg.Connection, but: Sequence[int], limit: int) -> list[Stored]:
+    return [Stored(*record) for record in await connection.fetch(_UNSENT, but, limit)]
+
+
+async def _send(send: Send, batch: Sequence[Stored], routes: Routes) -> list[int]:
+    """The rows that arrived, without those that came after one of the same key that did not."""
+    outgoing = [messages(row, routes[row.type]) for row in batch]
     acknowledged = iter(await send([message for parts in outgoing for message in parts]))
     stuck: set[str] = set()
     arrived: list[int] = []
-    for row, parts in zip(rows, outgoing, strict=True):
+    for row, parts in zip(batch, outgoing, strict=True):
         if all([next(acknowledged) for _ in parts]) and row.key not in stuck:
             arrived.append(row.seq)
         else:
             stuck.add(row.key)
-    if arrived:
-        await connection.execute(_MARK_SENT, at, arrived)
-    return Round(len(rows), len(arrived))
+    return arrived
+
+
+async def _mark(connection: asyncpg.Connection, seqs: Sequence[int], clock: Clock) -> None:
+    if seqs:
+        await connection.execute(_MARK_SENT, clock.now(), seqs)
 
 
 async def forget_sent(connection: asyncpg.Connection, cluster_id: str, *, at: datetime) -> int:
@@ -213,16 +239,15 @@ class Relay:
         pause = _FIRST_PAUSE
         checked = loop.time()
         while True:
-            done = await relay(connection, send, self._routes, at=self._clock.now())
-            if done.sent < done.read:
-                raise BrokerUnavailable(f"{done.read - done.sent} events were not acknowledged")
+            sent = await relay(connection, send, self._routes, self._clock)
+            if sent.stuck:
+                raise BrokerUnavailable("events were not acknowledged")
             if loop.time() - checked > _CHECK_EVERY:
                 await producer.check()
                 self._backoff.reset()
                 checked = loop.time()
-            pause = _FIRST_PAUSE if done.read else min(pause * 2, _LONGEST_PAUSE)
-            if done.read < BATCH:
-                await asyncio.sleep(pause)
+            pause = _FIRST_PAUSE if sent.events else min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
 
     def _measured(self, send: Send) -> Send:
         async def measured(messages: Sequence[Message]) -> list[bool]:
