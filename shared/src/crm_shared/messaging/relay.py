@@ -98,9 +98,9 @@ async def relay(
     """Send all that waits, oldest first, and mark what arrived.
 
     The connection is the relay's own, in autocommit, and holds the leader's lock: should it die, the lock and
-    the ability to mark rows die together, so that a second leader can only cause duplicates. No transaction is
-    open while a batch is sent; the batch before is marked and the next one read meanwhile: all that is unsent
-    but for what is on its way, never "what is above", because rows become visible out of order.
+    the ability to mark rows die together, so that a second leader can only cause duplicates. While a batch is
+    sent, with no transaction open, the one before is marked and the next one read: all that is unsent but for
+    what is on its way, never "what is above", because rows become visible out of order.
     """
     events, arrived = 0, list[int]()
     batch = await _unsent(connection, [], limit)
