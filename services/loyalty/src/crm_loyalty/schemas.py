@@ -14,7 +14,7 @@ MAX_POINTS = 1_000_000_000
 MAX_HOLD_SECONDS = 30 * 24 * 3600
 
 Points = Annotated[int, Field(strict=True, ge=1, le=MAX_POINTS, examples=[25]), whole]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"\S")]
 RuleKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
 
 

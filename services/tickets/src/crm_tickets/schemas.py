@@ -10,8 +10,8 @@ from crm_shared.contracts.segmentation import Level
 from crm_tickets.flow import Status, Step
 from crm_tickets.models import Channel, Severity, Ticket, TicketKind
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000, pattern=r"\S")]
 
 
 class TicketIn(BaseModel):

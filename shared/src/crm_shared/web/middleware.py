@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import re
+from contextlib import suppress
 from time import perf_counter
 
 from opentelemetry.trace import SpanKind
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_shared import logs
@@ -22,6 +24,8 @@ from crm_shared.web.problems import problem_of, respond
 log = logging.getLogger(__name__)
 
 DEADLINE = 10.0
+_DRAINED_SECONDS = 1.0
+_DRAINED_BYTES = 64 * 1024 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECURITY = (
@@ -88,6 +92,8 @@ class RequestMiddleware:
             exchange.check(headers)
             async with deadline:
                 await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            log.info("the client went away")  # nobody is left to be answered
         except Exception as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 problem: Problem = DeadlineExceeded(f"There was no answer within {self._deadline:g} s.")
@@ -99,6 +105,8 @@ class RequestMiddleware:
                 log.warning("request failed", extra={"code": problem.code(), "error": repr(error)})
             if exchange.started:
                 raise  # too late for a problem: the server must break the connection off
+            if isinstance(problem, PayloadTooLarge):
+                await exchange.drain()
             await respond(problem, scope)(scope, exchange.receive, exchange.send)
 
     def _report(self, scope: Scope, context: Context, status: int, duration: float) -> None:
@@ -171,6 +179,20 @@ class _Exchange:
             if self._received > self._max_body_bytes:
                 raise self._too_large()
         return message
+
+    async def drain(self) -> None:
+        """Read on for a moment and forget it.
+
+        Who is still sending when the connection closes is told of a broken connection instead of the answer.
+        """
+        left = _DRAINED_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAINED_SECONDS):
+                while left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

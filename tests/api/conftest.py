@@ -1,0 +1,207 @@
+"""The whole API on loopback: four services and the gateway before them, on databases of their own."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+import pytest_asyncio
+from joserfc.jwk import Key, OKPKey
+from tests.flows.conftest import LISTENERS
+from tests.gateway.conftest import AUDIENCE, ISSUER, Issuer, running
+
+from crm_gateway import openapi
+from crm_gateway.app import create_app
+from crm_gateway.settings import Settings
+from crm_local.postgres import temporary_postgres
+from crm_local.provisioning import SERVICES, Databases, provision
+from crm_shared import migrations
+from crm_shared.callers import Role, Scope
+from crm_shared.database import Sessions
+from crm_shared.ids import uuid7
+from crm_shared.testing import STAFF, FrozenClock, Signer, deliver
+
+APIS = ("profiles", "segmentation", "tickets", "loyalty")
+
+
+@dataclass(frozen=True)
+class Api:
+    """Something that serves an OpenAPI document, and how to sign in to it."""
+
+    name: str
+    url: str
+    document: Mapping[str, Any]
+    signer: Signer
+    issuer: Issuer
+    sessions: Sessions
+
+    def bearer(
+        self,
+        *roles: Role,
+        customer_id: UUID | None = None,
+        pii: bool = True,
+        subject: str = "tester",
+    ) -> dict[str, str]:
+        """Headers of a caller with these roles, by default all of the staff's."""
+        scopes = [Scope.PII_READ] if pii else []
+        if self.name == "gateway":
+            token = self.issuer.token(
+                sub=subject,
+                roles=[role.value for role in roles or STAFF],
+                scope=" ".join(scopes),
+                customer_id=str(customer_id) if customer_id else None,
+            )
+        else:
+            token = self.signer.token(
+                roles or STAFF,
+                at=self.issuer.clock.now(),
+                subject=subject,
+                customer_id=customer_id,
+                scopes=scopes,
+            )
+        return {"Authorization": f"Bearer {token}"}
+
+
+@pytest_asyncio.fixture(scope="session")
+async def own_databases() -> AsyncIterator[Mapping[str, Databases]]:
+    """Not the other tests' databases: what is sent here is committed, and nobody takes it back."""
+    with temporary_postgres(["fsync=off", "full_page_writes=off"]) as server:
+        databases = await provision(server.url())
+        for name in SERVICES:
+            await migrations.upgrade(f"crm_{name}", databases[name].owner_url, app_role=f"{name}_app")
+        yield databases
+
+
+@pytest_asyncio.fixture(scope="session")
+async def system(own_databases: Mapping[str, Databases]) -> AsyncIterator[Mapping[str, Api]]:
+    """Every service and the gateway as real servers with their lifespans, at a time that stands."""
+    clock = FrozenClock()
+    keys: dict[str, Key] = {"Ed25519": OKPKey.generate_key("Ed25519", {"kid": "ed"})}
+    issuer, signer = Issuer(clock, keys), Signer()
+
+    def settings(name: str) -> dict[str, Any]:
+        return {
+            "database_url": own_databases[name].app_url,
+            "kafka_bootstrap_servers": "127.0.0.1:1",
+            "internal_public_key": signer.public_key,
+            "cursor_secret": "cursors of the tests, thirty-two bytes and more",
+            "internal_port": 0,
+            "pool_size": 5,
+            "log_level": "ERROR",
+        }
+
+    async with AsyncExitStack() as stack:
+        apis: dict[str, Api] = {}
+        for name in APIS:
+            app = import_module(f"crm_{name}.app").create_app(
+                import_module(f"crm_{name}.settings").Settings(**settings(name))
+            )
+            app.state.clock = clock
+            url = await stack.enter_async_context(running(app))
+            apis[name] = Api(name, url, app.openapi(), signer, issuer, app.state.sessions)
+        gateway_settings = Settings(
+            **settings("gateway"),
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            issuer_key=json.dumps(issuer.public),
+            internal_private_key=json.dumps(signer.key.as_dict(private=True)),
+            upstreams={name: api.url for name, api in apis.items()},
+            breaker_failures=10_000,
+            rate_limit_requests=1_000_000,
+        )
+        app = create_app(gateway_settings, clock=clock)
+        url = await stack.enter_async_context(running(app))
+        apis["gateway"] = Api("gateway", url, openapi.load(), signer, issuer, app.state.sessions)
+        yield apis
+
+
+@pytest.fixture(scope="session")
+def gateway(system: Mapping[str, Api]) -> Api:
+    return system["gateway"]
+
+
+@pytest_asyncio.fixture(scope="session")
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(timeout=20) as client:
+        yield client
+
+
+@dataclass(frozen=True)
+class Person:
+    """A customer with something in every service: the values of the parameters that lead to it."""
+
+    id: UUID
+    ids: Mapping[str, str]
+    email: str
+    phone: str
+
+
+Populate = Callable[[str], Awaitable[Person]]
+
+
+@pytest.fixture(scope="session")
+def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) -> Populate:
+    """Makes customers of whom every service knows something: `await populate("ann")`."""
+
+    numbers = count(12_345_678)
+
+    async def post(path: str, body: dict[str, Any]) -> Any:
+        headers = gateway.bearer() | {"Idempotency-Key": str(uuid7())}
+        response = await http.post(gateway.url + path, json=body, headers=headers)
+        assert response.is_success, response.text
+        return response.json()
+
+    async def tell_everybody() -> None:
+        for target in ("segmentation", "tickets", "loyalty"):
+            await deliver(
+                system["profiles"].sessions,
+                system[target].sessions,
+                LISTENERS[target],
+                consumer=target,
+                at=gateway.issuer.clock.now(),
+            )
+
+    async def make(name: str) -> Person:
+        number = next(numbers)
+        email, phone = f"{name}-{number}@canary.example", f"+86138{number:08}"
+        contacts = [{"kind": "email", "value": email}, {"kind": "phone", "value": phone}]
+        customer = await post("/v1/customers", {"name": name, "contact_points": contacts})
+        total = {"amount": 100_000, "currency": "USD"}
+        purchase = await post(
+            "/v1/purchases",
+            {
+                "source": "shop",
+                "external_id": customer["id"],
+                "customer_id": customer["id"],
+                "occurred_at": "2026-02-27T12:00:00Z",
+                "currency": "USD",
+                "lines": [{"quantity": 1, "total": total}],
+            },
+        )
+        await tell_everybody()
+        ticket = await post(
+            "/v1/tickets", {"customer_id": customer["id"], "kind": "enquiry", "title": "Where is it?"}
+        )
+        hold = await post(f"/v1/accounts/{customer['id']}/holds", {"points": 10, "expires_in": 900})
+        return Person(
+            UUID(customer["id"]),
+            {
+                "customer_id": customer["id"],
+                "purchase_id": purchase["id"],
+                "ticket_id": ticket["id"],
+                "hold_id": hold["id"],
+                "source": "shop",
+                "external_id": customer["id"],
+                "key": "base",
+            },
+            email,
+            phone,
+        )
+
+    return make

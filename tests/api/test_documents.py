@@ -1,0 +1,111 @@
+"""The documents say everything that a caller needs to know, and what they show is true."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jsonschema
+import pytest
+
+from crm_gateway import openapi
+from crm_local.openapi import merged, render
+
+DOCUMENT = openapi.load()
+METHODS = ("get", "put", "post", "patch", "delete")
+
+
+def operations() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for path, item in DOCUMENT["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield path, method, item[method]
+
+
+OPERATIONS = [pytest.param(*found, id=found[2]["operationId"]) for found in operations()]
+
+
+def resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with everything that it refers to."""
+    return {**schema, "components": DOCUMENT["components"]}
+
+
+def test_the_committed_document_is_what_the_code_says() -> None:
+    assert json.loads(render(merged())) == DOCUMENT
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = Counter(operation["operationId"] for _, _, operation in operations())
+    assert ids.most_common(1)[0][1] == 1
+
+
+def test_the_frameworks_own_error_is_nowhere() -> None:
+    assert "ValidationError" not in str(DOCUMENT)
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_an_operation_says_what_it_is_who_may_call_it_and_what_may_go_wrong(
+    path: str, method: str, operation: Mapping[str, Any]
+) -> None:
+    assert operation["tags"]
+    assert operation["summary"]
+    assert not operation["summary"].endswith(".")
+    assert operation["x-roles"], "nobody may call it"
+    assert operation["security"]
+    assert operation["x-service"]
+
+    responses = operation["responses"]
+    assert any(status.startswith("2") for status in responses)
+    expected = {"400", "401", "403", "422", "429", "500", "503", "504"}
+    if "{" in path and "by-external-id" not in path and method != "put":
+        expected.add("404")
+    if "requestBody" in operation:
+        expected |= {"413", "415"}
+    assert expected <= responses.keys()
+    for status, response in responses.items():
+        assert response["description"]
+        content = response.get("content", {})
+        if status >= "400":
+            assert content.keys() == {"application/problem+json"}
+            schema = content["application/problem+json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/Problem"}
+        else:
+            assert content.keys() == {"application/json"}
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "operation"), [found for found in OPERATIONS if "requestBody" in found.values[2]]
+)
+def test_a_body_is_shown_by_an_example_that_fits(
+    path: str, method: str, operation: Mapping[str, Any]
+) -> None:
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    examples = DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]].get("examples", [])
+    assert examples
+    for example in examples:
+        jsonschema.validate(
+            example, resolved(schema), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        )
+
+
+def free_texts(part: Any, at: str = "") -> Iterator[str]:
+    """Where a text without a longest length is accepted."""
+    if isinstance(part, dict):
+        if part.get("type") == "string" and not part.keys() & {"maxLength", "format", "enum", "const"}:
+            if "pattern" not in part or part["pattern"].startswith("^[^"):
+                yield at
+        for name, inner in part.items():
+            yield from free_texts(inner, f"{at}/{name}")
+    elif isinstance(part, list):
+        for index, inner in enumerate(part):
+            yield from free_texts(inner, f"{at}/{index}")
+
+
+def test_every_text_that_is_taken_has_a_longest_length() -> None:
+    schemas = {
+        name: schema
+        for name, schema in DOCUMENT["components"]["schemas"].items()
+        if schema.get("additionalProperties") is False
+    }
+    parameters = [operation.get("parameters", []) for _, _, operation in operations()]
+    assert list(free_texts([schemas, parameters])) == []
