@@ -30,7 +30,7 @@ class Outbox(SharedBase):
     __table_args__ = (
         Index("ix_outbox_unsent", "seq", postgresql_where=text("sent_at IS NULL")),
         Index("ix_outbox_key", "key"),
-        Index("ix_outbox_time", "time"),
+        Index("ix_outbox_time", "time", postgresql_using="brin"),
     )
     # `seq` is the database's and nobody asks for it, so rows of one flush go out as one batch.
     __mapper_args__ = {"eager_defaults": False}

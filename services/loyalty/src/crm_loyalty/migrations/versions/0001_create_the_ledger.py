@@ -360,7 +360,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("seq", name=op.f("uq_outbox_seq")),
     )
     op.create_index("ix_outbox_key", "outbox", ["key"], unique=False)
-    op.create_index("ix_outbox_time", "outbox", ["time"], unique=False)
+    op.create_index("ix_outbox_time", "outbox", ["time"], unique=False, postgresql_using="brin")
     op.create_index(
         "ix_outbox_unsent", "outbox", ["seq"], unique=False, postgresql_where=sa.text("sent_at IS NULL")
     )
