@@ -52,15 +52,8 @@ def got(code: str, status: int, path: str, pointer: str | None = None, **headers
 
 
 def spent(code: str, status: int, key: str | None, body: object, pointer: str | None = None) -> Bad:
-    return Bad(
-        "POST",
-        SPEND,
-        status,
-        code,
-        pointer,
-        json=body,
-        headers={} if key is None else {"Idempotency-Key": key},
-    )
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return Bad("POST", SPEND, status, code, pointer, json=body, headers=headers)
 
 
 TABLE: dict[str, Bad] = {
@@ -166,7 +159,7 @@ async def pieces(body: bytes, count: int) -> AsyncIterator[bytes]:
 
 async def send(http: httpx2.AsyncClient, gateway: Api, bad: Bad, ann: Person) -> httpx2.Response:
     url = gateway.url + bad.path.replace("{customer_id}", str(ann.id))
-    headers = gateway.bearer() | bad.headers
+    headers = gateway.bearer() | dict(bad.headers)
     content = pieces(bad.body, bad.chunks) if bad.body is not None and bad.chunks else bad.body
     return await http.request(bad.method, url, content=content, json=bad.json, headers=headers)
 
