@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from tests.flows.conftest import Settle
 
-from crm_loyalty.holds import due_work
+from crm_loyalty.handlers import due_work
 from crm_shared import due
 from crm_shared.database import Sessions
 from crm_shared.outbox import Outbox

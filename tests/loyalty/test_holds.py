@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from crm_loyalty.holds import due_work
+from crm_loyalty.handlers import due_work
 from crm_shared import due
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from crm_loyalty import accounts, ledger, reconcile
-from crm_loyalty.holds import due_work
+from crm_loyalty.handlers import due_work
 from crm_loyalty.postings import Adjust, Capture, Earn, PlaceHold, Posting, Release, Spend
 from crm_shared import due
 from crm_shared.contracts.base import Event

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from crm_loyalty import ledger, reconcile
-from crm_loyalty.holds import due_work
+from crm_loyalty.handlers import due_work
 from crm_loyalty.postings import Earn, Posting, Spend
 from crm_shared import due
 from crm_shared.contracts.base import Event

@@ -6,16 +6,18 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Delete as DeleteStatement
-from sqlalchemy import MetaData, String, Table, Update, delete, func, null, or_, select, update
+from sqlalchemy import MetaData, String, Table, Update, delete, func, null, or_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_shared.contracts.base import Event
+from crm_shared.contracts.erasure import ErasureConfirmed
+from crm_shared.contracts.profiles import CustomerErased
 from crm_shared.customers import ErasedCustomer, stop_writers
 from crm_shared.dead_letters import DeadLetter
 from crm_shared.idempotency import IdempotencyKey
 from crm_shared.jobs import Job
-from crm_shared.outbox import Outbox
+from crm_shared.outbox import Outbox, publish
 
 POLICY = "erasure"
 """Key of a table's `info`: Delete(), Redact(...) or Keep(...); every table that names a customer has one."""
@@ -105,6 +107,29 @@ async def erase(
     return receipt
 
 
+async def comply(
+    session: AsyncSession,
+    tables: MetaData,
+    order: CustomerErased,
+    confirmation: type[ErasureConfirmed],
+    *,
+    at: datetime,
+) -> None:
+    """Erase whom profiles has erased, and confirm it: what every other service does."""
+    receipt = await erase(
+        session, tables, order.customer_id, erasure_id=order.erasure_id, at=at, lasting=[confirmation]
+    )
+    confirmed = confirmation(
+        customer_id=order.customer_id,
+        version=1,
+        erasure_id=order.erasure_id,
+        service_name=confirmation.service(),
+        removed=receipt.removed,
+        kept=receipt.kept,
+    )
+    publish(session, confirmed, at=at, cause=order)
+
+
 async def _erase_shared(session: AsyncSession, receipt: Receipt, customer: str, lasting: list[str]) -> None:
     """The tables that all services have, where a customer is found by key or by name in a text."""
     sent = delete(Outbox).where(Outbox.key == customer, Outbox.type.not_in(lasting))
@@ -125,12 +150,3 @@ async def _count(
     result = await connection.execute(statement)
     if result.rowcount:
         receipt.removed[name] = result.rowcount
-
-
-async def is_erased(session: AsyncSession, customer_id: UUID) -> bool:
-    return (
-        await session.scalar(
-            select(ErasedCustomer.customer_id).where(ErasedCustomer.customer_id == customer_id)
-        )
-        is not None
-    )

@@ -1,11 +1,11 @@
-"""What loyalty does when something happens to customers and their purchases."""
+"""What loyalty does when something happens to customers and their purchases, and when time passes."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty import accounts, earning_rules, ledger
+from crm_loyalty import accounts, earning_rules, holds, ledger
 from crm_loyalty.earning import Purchase, evaluate
 from crm_loyalty.models import Base
 from crm_loyalty.postings import Earn
@@ -18,10 +18,11 @@ from crm_shared.contracts.profiles import (
     CustomerUnmerged,
     PurchaseRecorded,
 )
-from crm_shared.outbox import publish
+from crm_shared.due import Due, DueWork
 from crm_shared.subscriptions import Subscriptions
 
 subscriptions = Subscriptions()
+due_work = DueWork()
 
 
 @subscriptions.on(PurchaseRecorded)
@@ -81,20 +82,9 @@ async def part_accounts(session: AsyncSession, events: Sequence[CustomerUnmerged
 async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased], *, at: datetime) -> None:
     """Clear all words about the customers; the books stay, under an id that leads to nobody."""
     for event in events:
-        receipt = await erasure.erase(
-            session,
-            Base.metadata,
-            event.customer_id,
-            erasure_id=event.erasure_id,
-            at=at,
-            lasting=[LoyaltyErasureConfirmed],
-        )
-        confirmed = LoyaltyErasureConfirmed(
-            customer_id=event.customer_id,
-            version=1,
-            erasure_id=event.erasure_id,
-            service_name="loyalty",
-            removed=receipt.removed,
-            kept=receipt.kept,
-        )
-        publish(session, confirmed, at=at, cause=event)
+        await erasure.comply(session, Base.metadata, event, LoyaltyErasureConfirmed, at=at)
+
+
+@due_work.on(ledger.HOLD)
+async def run_out_holds(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    await holds.run_out(session, [each.ref for each in due], at=at)

@@ -1,6 +1,6 @@
 """Holds: points that are reserved, and given back by themselves when nobody captures them in time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -10,12 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty import accounts, ledger
 from crm_loyalty.models import Hold, HoldState
 from crm_loyalty.postings import Movement, RunOut
-from crm_shared.due import Due, DueWork
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
 SOURCE = "/crm/loyalty"
-
-due_work = DueWork()
 
 
 async def of(session: AsyncSession, movement: Movement) -> Hold:
@@ -48,12 +45,11 @@ async def list_(
     )
 
 
-@due_work.on(ledger.HOLD)
-async def run_out(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+async def run_out(session: AsyncSession, hold_ids: Collection[UUID], *, at: datetime) -> None:
     """Give back what is still held now that its time is over; what was resolved before is left alone."""
     rows = await session.execute(
         select(Hold.id, Hold.origin_customer_id, Hold.expires_at).where(
-            Hold.id.in_([one.ref for one in due]), Hold.state == HoldState.OPEN
+            Hold.id.in_(hold_ids), Hold.state == HoldState.OPEN
         )
     )
     postings = [

@@ -1,7 +1,6 @@
 """The worker of loyalty: `python -m crm_loyalty.worker`."""
 
-from crm_loyalty.handlers import subscriptions
-from crm_loyalty.holds import due_work
+from crm_loyalty.handlers import due_work, subscriptions
 from crm_loyalty.settings import Settings
 from crm_shared.messaging import worker
 

@@ -23,7 +23,6 @@ from crm_shared.contracts.profiles import (
 from crm_shared.database import Json, Sessions
 from crm_shared.due import Due, DueWork
 from crm_shared.jobs import Jobs, RunningJob
-from crm_shared.outbox import publish
 from crm_shared.subscriptions import Subscriptions
 
 _CHUNK = 1000
@@ -93,23 +92,7 @@ async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased
     owners = await customers.resolve(session, ids)
     held = await basis.hold(session, at=at)
     for event in events:
-        receipt = await erasure.erase(
-            session,
-            Base.metadata,
-            event.customer_id,
-            erasure_id=event.erasure_id,
-            at=at,
-            lasting=[SegmentationErasureConfirmed],
-        )
-        confirmed = SegmentationErasureConfirmed(
-            customer_id=event.customer_id,
-            version=1,
-            erasure_id=event.erasure_id,
-            service_name="segmentation",
-            removed=receipt.removed,
-            kept=receipt.kept,
-        )
-        publish(session, confirmed, at=at, cause=event)
+        await erasure.comply(session, Base.metadata, event, SegmentationErasureConfirmed, at=at)
     await due.cancel(session, levelling.FLIP, ids)
     await levelling.relevel(session, set(owners.values()) - ids, held, at=at)
 

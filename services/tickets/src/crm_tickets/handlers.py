@@ -17,7 +17,6 @@ from crm_shared.contracts.profiles import (
     CustomerUnmerged,
 )
 from crm_shared.contracts.segmentation import LevelChanged
-from crm_shared.outbox import publish
 from crm_shared.subscriptions import Subscriptions
 from crm_tickets import customers, queue
 from crm_tickets.models import Base
@@ -74,23 +73,7 @@ async def hand_tickets_back(
 async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased], *, at: datetime) -> None:
     """Forget the customers; their tickets go with all that was said in them."""
     for event in events:
-        receipt = await erasure.erase(
-            session,
-            Base.metadata,
-            event.customer_id,
-            erasure_id=event.erasure_id,
-            at=at,
-            lasting=[TicketsErasureConfirmed],
-        )
-        confirmed = TicketsErasureConfirmed(
-            customer_id=event.customer_id,
-            version=1,
-            erasure_id=event.erasure_id,
-            service_name="tickets",
-            removed=receipt.removed,
-            kept=receipt.kept,
-        )
-        publish(session, confirmed, at=at, cause=event)
+        await erasure.comply(session, Base.metadata, event, TicketsErasureConfirmed, at=at)
 
 
 async def _lock(session: AsyncSession, events: Sequence[CustomerMerged | CustomerUnmerged]) -> None:
