@@ -6,7 +6,6 @@ from crm_shared.problems import (
     Forbidden,
     GatewayTimeout,
     NotFound,
-    Problem,
     TooManyRequests,
     Unauthorized,
     Unavailable,
@@ -42,10 +41,8 @@ class QuotaExceeded(TooManyRequests):
     """More requests than the caller's quota allows."""
 
 
-class ClientGone(Problem):
+class ClientGone(BadRequest):
     """The client closed the connection while it was still sending: nobody will read this."""
-
-    status = 400
 
 
 class AmbiguousRequest(BadRequest):

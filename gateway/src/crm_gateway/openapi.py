@@ -6,8 +6,8 @@ from importlib import resources
 from typing import Any
 
 from crm_gateway import composition
+from crm_gateway.routing import METHODS
 
-METHODS = ("get", "put", "post", "delete", "patch")
 _FILE = "openapi.json"
 _DESCRIPTION = """\
 One API for customers' profiles, segments, tickets and loyalty.

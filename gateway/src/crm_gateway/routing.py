@@ -7,7 +7,7 @@ from typing import Any
 from crm_gateway.errors import RouteNotFound
 from crm_shared.problems import MethodNotAllowed
 
-_METHODS = ("get", "put", "post", "delete", "patch")
+METHODS = ("get", "put", "post", "delete", "patch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,8 @@ class Table:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._root = Node()
-        self.services: set[str] = set()
         for path, item in document["paths"].items():
-            for method in _METHODS:
+            for method in METHODS:
                 if method in item:
                     self._add(method.upper(), path, item[method])
 
@@ -48,9 +47,7 @@ class Table:
                 node = node.parameter
             else:
                 node = node.literals.setdefault(segment, Node())
-        operation = Operation(described["x-service"], path, not described["security"])
-        node.operations[method] = operation
-        self.services.add(operation.service)
+        node.operations[method] = Operation(described["x-service"], path, not described["security"])
 
     def find(self, method: str, path: str) -> Operation:
         """The operation, GET's for HEAD too; raises RouteNotFound, or MethodNotAllowed with `Allow`."""

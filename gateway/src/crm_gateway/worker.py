@@ -1,7 +1,12 @@
-"""The gateway's worker: the housekeeping of its own database, like a service's."""
+"""The worker of the gateway, which keeps its database in order: `python -m crm_gateway.worker`."""
 
 from crm_gateway.settings import Settings
-from crm_shared.messaging.worker import run
+from crm_shared.messaging import worker
+
+
+def main() -> None:
+    worker.run(Settings())
+
 
 if __name__ == "__main__":
-    run(Settings())
+    main()

@@ -105,6 +105,10 @@ class Conflict(Problem):
     status = 409
 
 
+class Gone(Problem):
+    status = 410
+
+
 class PreconditionFailed(Problem):
     status = 412
 
@@ -131,10 +135,6 @@ class TooManyRequests(Problem):
 
 class InternalError(Problem):
     status = 500
-
-
-class BadGateway(Problem):
-    status = 502
 
 
 class Unavailable(Problem):

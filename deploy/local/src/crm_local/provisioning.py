@@ -1,7 +1,7 @@
 """A database with an owner and a serving role for each service: the same statements wherever they run.
 
 `<name>_owner` migrates and owns `crm_<name>`; `<name>_app` serves: it may connect, and gets its rights on
-tables from the migrations. `deploy/postgres/init.sql` does the same for containers.
+tables from the migrations. `deploy/postgres/init.sh` does the same for containers.
 """
 
 import asyncio

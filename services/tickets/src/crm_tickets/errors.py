@@ -1,6 +1,6 @@
 """What can go wrong with tickets."""
 
-from crm_shared.problems import Conflict, NotFound, Problem
+from crm_shared.problems import Conflict, Gone, NotFound
 
 
 class TicketNotFound(NotFound): ...
@@ -22,7 +22,5 @@ class TicketClosed(Conflict):
     """The ticket has come to its end: nothing more can be done with it."""
 
 
-class CustomerErased(Problem):
+class CustomerErased(Gone):
     """The customer is to stay forgotten: nothing may be written about them any more."""
-
-    status = 410
