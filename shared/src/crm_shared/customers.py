@@ -51,6 +51,9 @@ class OwnedByCustomer:
 _MERGING = 0x6D657267
 """The advisory lock that merges hold alone and writers of customers' rows share."""
 
+_STOP_MERGES = select(func.pg_advisory_xact_lock_shared(_MERGING))
+_STOP_WRITERS = select(func.pg_advisory_xact_lock(_MERGING))
+
 _RESOLVE = text(
     """
     WITH RECURSIVE chain (origin, id, depth) AS (
@@ -126,12 +129,12 @@ async def unlink(session: AsyncSession, tables: MetaData, *, absorbed: UUID, mer
 
 async def stop_merges(session: AsyncSession) -> None:
     """Wait for a merge that is under way, and let none begin before the transaction ends."""
-    await session.execute(select(func.pg_advisory_xact_lock_shared(_MERGING)))
+    await session.execute(_STOP_MERGES)
 
 
 async def stop_writers(session: AsyncSession) -> None:
     """Wait for whoever writes under a resolved id, and keep others from beginning to."""
-    await session.execute(select(func.pg_advisory_xact_lock(_MERGING)))
+    await session.execute(_STOP_WRITERS)
 
 
 def owned_tables(tables: MetaData) -> list[Table]:

@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import LargeBinary, func, literal, select
+from sqlalchemy import LargeBinary, Text, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_shared.database import Json, SharedBase
-from crm_shared.problems import BadRequest, Conflict, Problem, Unprocessable
+from crm_shared.problems import BadRequest, Conflict, Gone, Unprocessable
 
 _VALID = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -31,10 +31,8 @@ class IdempotencyKeyReused(Unprocessable):
     """This key already belongs to a request with another body."""
 
 
-class ReplyErased(Problem):
+class ReplyErased(Gone):
     """The request was done; its reply held personal data and has been erased."""
-
-    status = 410
 
 
 class IdempotencyKey(SharedBase):
@@ -74,6 +72,26 @@ class StoredReply:
     body: bytes
 
 
+_STORED = SharedBase.metadata.tables[IdempotencyKey.__tablename__]
+# Made once: to make statements like these for each request costs more than to run them.
+_ATTEMPT = select(
+    func.pg_try_advisory_xact_lock(func.hashtextextended(bindparam("scope", type_=Text), 0)).label("ours")
+).subquery()
+_CLAIM = (
+    # One round trip: the lock is tried whether or not a reply is stored.
+    select(_ATTEMPT.c.ours, _STORED.c.fingerprint, _STORED.c.status, _STORED.c.headers, _STORED.c.body)
+    .select_from(_ATTEMPT)
+    .outerjoin(
+        _STORED,
+        (_STORED.c.principal == bindparam("principal"))
+        & (_STORED.c.method == bindparam("method"))
+        & (_STORED.c.route == bindparam("route"))
+        & (_STORED.c.key == bindparam("key")),
+    )
+)
+_REMEMBER = insert(_STORED).on_conflict_do_nothing().returning(_STORED.c.key)
+
+
 async def claim(session: AsyncSession, claim: Claim) -> StoredReply | None:
     """The stored reply, or None for the first request with its key, which is then its own until it ends.
 
@@ -82,25 +100,16 @@ async def claim(session: AsyncSession, claim: Claim) -> StoredReply | None:
     if not _VALID.fullmatch(claim.key):
         raise InvalidIdempotencyKey
     scope = "\x1f".join((claim.principal, claim.method, claim.route, claim.key))
-    ours = func.pg_try_advisory_xact_lock(func.hashtextextended(scope, 0))
-    # One round trip: the lock is tried whether or not a reply is stored.
-    attempt = select(ours.label("ours")).subquery()
-    row = (
-        await session.execute(
-            select(attempt.c.ours, IdempotencyKey)
-            .select_from(attempt)
-            .outerjoin(
-                IdempotencyKey,
-                (IdempotencyKey.principal == literal(claim.principal))
-                & (IdempotencyKey.method == literal(claim.method))
-                & (IdempotencyKey.route == literal(claim.route))
-                & (IdempotencyKey.key == literal(claim.key)),
-            )
-        )
-    ).one()
-    stored: IdempotencyKey | None = row[1]
-    if stored is None:
-        if not row.ours:
+    whose = {
+        "scope": scope,
+        "principal": claim.principal,
+        "method": claim.method,
+        "route": claim.route,
+        "key": claim.key,
+    }
+    stored = (await session.execute(_CLAIM, whose)).one()
+    if stored.fingerprint is None:
+        if not stored.ours:
             raise IdempotencyKeyInUse
         return None
     if stored.fingerprint != claim.fingerprint:
@@ -116,21 +125,16 @@ async def remember(session: AsyncSession, claim: Claim, reply: StoredReply, *, a
     Raises IdempotencyKeyInUse when another request with this key committed after ours had looked: the whole
     transaction must then be undone.
     """
-    stored = await session.scalar(
-        insert(IdempotencyKey)
-        .values(
-            principal=claim.principal,
-            method=claim.method,
-            route=claim.route,
-            key=claim.key,
-            fingerprint=claim.fingerprint,
-            status=reply.status,
-            headers=reply.headers,
-            body=reply.body,
-            created_at=at,
-        )
-        .on_conflict_do_nothing()
-        .returning(IdempotencyKey.key)
-    )
-    if stored is None:
+    row = {
+        "principal": claim.principal,
+        "method": claim.method,
+        "route": claim.route,
+        "key": claim.key,
+        "fingerprint": claim.fingerprint,
+        "status": reply.status,
+        "headers": reply.headers,
+        "body": reply.body,
+        "created_at": at,
+    }
+    if await session.scalar(_REMEMBER, row) is None:
         raise IdempotencyKeyInUse
