@@ -107,6 +107,7 @@ def _lifespan(
             stack.push_async_callback(engine.dispose)
             stack.push_async_callback(probe.dispose)
             app.state.sessions = create_sessions(engine)
+            app.state.reading = create_sessions(engine.execution_options(isolation_level="AUTOCOMMIT"))
             if extra is not None:
                 await stack.enter_async_context(extra(app))
             await stack.enter_async_context(health.serving())
