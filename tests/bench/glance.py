@@ -43,6 +43,7 @@ async def glance(options: Options) -> AsyncIterator[Sequence[Row]]:
             await on.seed(service, options.customers)
         await on.start_apis("gateway", *(f"{service}-api" for service in SERVICES))
         gateway = Composer("gateway", on.port("gateway"), internal=False)
+        await _composed(on, options.warming(), CLIENTS[0], gateway)
         why_not = nginx.missing()
         if why_not:
             yield [

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import psutil
@@ -17,6 +17,10 @@ class Options:
     seconds: float
     customers: int
     messages: int
+
+    def warming(self) -> "Options":
+        """For a first load that counts for nothing: connections are opened, statements prepared."""
+        return replace(self, seconds=2.0)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ async def reading(options: Options) -> AsyncIterator[Sequence[Row]]:
     async with stage() as on:
         await on.seed("profiles", options.customers)
         await on.start_apis("profiles-api", "gateway")
+        for process in ("profiles-api", "gateway"):
+            await _over_http(on, options.warming(), CLIENTS[0], process)
         statement = await _statement(on.plan.databases["profiles"].app_url)
         script = f"\\set n random(1, {options.customers})\n{statement};\n"
         rows: list[Row] = []

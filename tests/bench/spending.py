@@ -59,6 +59,7 @@ async def spending(options: Options) -> AsyncIterator[Sequence[Row]]:
     async with stage() as on:
         await on.seed("loyalty", options.customers)
         await on.start_apis("loyalty-api")
+        await _over_http(on, options.warming(), CLIENTS[0], options.customers)
         rows: list[Row] = []
         for clients, accounts in [*((each, options.customers) for each in CLIENTS), (CLIENTS[-1], 1)]:
             what = f"{clients} clients" + (", one account" if accounts == 1 else "")
