@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crm_local.postgres import temporary_postgres
 from crm_local.provisioning import SERVICES, Databases, provision
 from crm_shared import migrations
-from crm_shared.callers import Role, Scope
+from crm_shared.callers import STAFF, Role, Scope
 from crm_shared.database import Sessions, create_engine, create_sessions
 from crm_shared.settings import ServiceSettings
-from crm_shared.testing import STAFF, FrozenClock, Signer, rolled_back, truncate
+from crm_shared.testing import FrozenClock, Signer, rolled_back, truncate
 from crm_shared.web.session import get_sessions
 
 APIS = ("profiles", "segmentation", "tickets", "loyalty")

@@ -22,10 +22,10 @@ from crm_gateway.settings import Settings
 from crm_local.postgres import temporary_postgres
 from crm_local.provisioning import SERVICES, Databases, provision
 from crm_shared import migrations
-from crm_shared.callers import Role, Scope
+from crm_shared.callers import STAFF, Role, Scope
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import STAFF, FrozenClock, Signer, deliver
+from crm_shared.testing import FrozenClock, Signer, deliver
 
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 

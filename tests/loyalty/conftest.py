@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from crm_loyalty import ledger
 from crm_loyalty.handlers import subscriptions
 from crm_loyalty.postings import Earn
-from crm_shared.contracts.base import Envelope, Event, Money
+from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import (
     CustomerCreated,
     CustomerErased,
@@ -20,30 +20,17 @@ from crm_shared.contracts.profiles import (
 )
 from crm_shared.database import Sessions, unavailable
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, handle
+from crm_shared.testing import FrozenClock, arrived, handle
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
 
 
-def received(event: Event) -> Event:
-    """The event as a worker gets it."""
-    envelope = Envelope(
-        id=uuid7(),
-        source="/crm/profiles",
-        type=event.type,
-        subject=event.subject,
-        key=event.key,
-        time=datetime(2026, 3, 1, tzinfo=UTC),
-    )
-    return type(event).received(event.model_dump_json(), envelope)
-
-
 @pytest.fixture
 def created() -> MakeEvent:
     def make(customer_id: UUID) -> Event:
-        return received(CustomerCreated(customer_id=customer_id, version=1, name="王小明"))
+        return arrived(CustomerCreated(customer_id=customer_id, version=1, name="王小明"))
 
     return make
 
@@ -67,7 +54,7 @@ def purchased() -> MakeEvent:
             total=Money(amount=cents, currency=currency),
             lines=[],
         )
-        return received(purchase)
+        return arrived(purchase)
 
     return make
 
@@ -75,7 +62,7 @@ def purchased() -> MakeEvent:
 @pytest.fixture
 def merged() -> MakeEvent:
     def make(absorbed: UUID, survivor: UUID, merge_id: UUID, version: int = 2) -> Event:
-        return received(
+        return arrived(
             CustomerMerged(customer_id=absorbed, version=version, survivor_id=survivor, merge_id=merge_id)
         )
 
@@ -85,7 +72,7 @@ def merged() -> MakeEvent:
 @pytest.fixture
 def unmerged() -> MakeEvent:
     def make(absorbed: UUID, survivor: UUID, merge_id: UUID, version: int = 3) -> Event:
-        return received(
+        return arrived(
             CustomerUnmerged(customer_id=absorbed, version=version, survivor_id=survivor, merge_id=merge_id)
         )
 
@@ -95,7 +82,7 @@ def unmerged() -> MakeEvent:
 @pytest.fixture
 def erased() -> MakeEvent:
     def make(customer_id: UUID) -> Event:
-        return received(CustomerErased(customer_id=customer_id, version=4, erasure_id=uuid7()))
+        return arrived(CustomerErased(customer_id=customer_id, version=4, erasure_id=uuid7()))
 
     return make
 

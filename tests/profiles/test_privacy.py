@@ -1,7 +1,6 @@
 """Erasure: forgotten here at once, everywhere by events, with a receipt."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import httpx2
@@ -10,7 +9,6 @@ from sqlalchemy import text
 
 from crm_profiles.handlers import subscriptions
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Envelope
 from crm_shared.contracts.erasure import (
     ErasureConfirmed,
     LoyaltyErasureConfirmed,
@@ -19,7 +17,7 @@ from crm_shared.contracts.erasure import (
 )
 from crm_shared.contracts.profiles import CustomerErased
 from crm_shared.database import Sessions
-from crm_shared.testing import handle, published
+from crm_shared.testing import arrived, handle, published
 
 ClientFactory = Callable[..., httpx2.AsyncClient]
 
@@ -52,14 +50,6 @@ async def ada(profiles: httpx2.AsyncClient) -> str:
 
 
 def confirmation(event_class: type[ErasureConfirmed], customer: str, erasure: str) -> ErasureConfirmed:
-    envelope = Envelope(
-        id=uuid4(),
-        source=f"/crm/{event_class.service()}",
-        type=event_class.type,
-        subject=erasure,
-        key=customer,
-        time=datetime(2026, 3, 2, tzinfo=UTC),
-    )
     event = event_class(
         customer_id=UUID(customer),
         version=1,
@@ -68,9 +58,7 @@ def confirmation(event_class: type[ErasureConfirmed], customer: str, erasure: st
         removed={"accounts": 1},
         kept={"entries": "bookkeeping"},
     )
-    received = event_class.received(event.model_dump_json(), envelope)
-    assert isinstance(received, event_class)
-    return received
+    return arrived(event)
 
 
 async def test_an_erased_customer_is_found_nowhere(

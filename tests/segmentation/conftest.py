@@ -1,7 +1,7 @@
 """What the tests of segmentation share: events as profiles would send them, and one who handles them."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from uuid import UUID
 
@@ -11,27 +11,14 @@ import pytest
 from crm_segmentation.handlers import due_work, jobs, subscriptions
 from crm_shared import due
 from crm_shared import jobs as job_runner
-from crm_shared.contracts.base import Envelope, Event, Money
+from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import CustomerCreated, PurchaseLineState, PurchaseRecorded
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, handle
+from crm_shared.testing import FrozenClock, arrived, handle
 
 Arrive = Callable[..., Awaitable[None]]
 _numbers = count(1)
-
-
-def arrived(event: Event) -> Event:
-    """The event as the worker gets it."""
-    envelope = Envelope(
-        id=uuid7(),
-        source=f"/crm/{event.service()}",
-        type=event.type,
-        subject=event.subject,
-        key=event.key,
-        time=datetime(2026, 1, 1, tzinfo=UTC),
-    )
-    return type(event).received(event.model_dump(mode="json"), envelope)
 
 
 def purchase(customer_id: UUID, on: str, cents: int, currency: str = "USD") -> PurchaseRecorded:
@@ -60,11 +47,9 @@ async def take(sessions: Sessions, clock: FrozenClock, *events: Event) -> None:
 
 
 @pytest.fixture
-def sessions(request: pytest.FixtureRequest) -> Sessions:
-    """Segmentation's sessions: those that really commit where the test asks for `committed`."""
-    fixture = "committed" if "committed" in request.fixturenames else "databases"
-    found: Sessions = request.getfixturevalue(fixture)["segmentation"]
-    return found
+def sessions(stored: dict[str, Sessions]) -> Sessions:
+    """Segmentation's."""
+    return stored["segmentation"]
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from crm_shared.contracts.profiles import CustomerErased, CustomerMerged, Custom
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, handle, published
+from crm_shared.testing import FrozenClock, arrived, handle, published
 
-from .conftest import Arrive, arrived, created, purchase, take
+from .conftest import Arrive, created, purchase, take
 
 Read = Callable[[UUID], Awaitable[dict[str, object]]]
 Work = Callable[[], Awaitable[None]]

@@ -1,19 +1,18 @@
 """What the tests of tickets share: a ticket to begin with, and events as others would send them."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
 
-from crm_shared.contracts.base import Envelope, Event
+from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import CustomerCreated
 from crm_shared.contracts.segmentation import Level, LevelChanged
 from crm_shared.database import Sessions
-from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, handle
+from crm_shared.testing import FrozenClock, arrived, handle
 from crm_tickets.handlers import subscriptions
 
 Json = dict[str, Any]
@@ -37,11 +36,9 @@ def levelled(customer_id: UUID, level: str, version: int = 1) -> LevelChanged:
 
 
 @pytest.fixture
-def sessions(request: pytest.FixtureRequest) -> Sessions:
-    """Tickets' sessions: those that really commit where the test asks for `committed`."""
-    fixture = "committed" if "committed" in request.fixturenames else "databases"
-    found: Sessions = request.getfixturevalue(fixture)["tickets"]
-    return found
+def sessions(stored: dict[str, Sessions]) -> Sessions:
+    """Tickets'."""
+    return stored["tickets"]
 
 
 @pytest.fixture
@@ -49,22 +46,8 @@ def arrive(sessions: Sessions, clock: FrozenClock) -> Arrive:
     """Events from elsewhere reach tickets, in one poll."""
 
     async def send(*events: Event) -> None:
-        received = [
-            type(event).received(
-                event.model_dump(mode="json"),
-                Envelope(
-                    id=uuid7(),
-                    source=f"/crm/{event.service()}",
-                    type=event.type,
-                    subject=event.subject,
-                    key=event.key,
-                    time=datetime(2026, 1, 1, tzinfo=UTC),
-                ),
-            )
-            for event in events
-        ]
         async with sessions.begin() as session:
-            await handle(session, subscriptions, received, at=clock.now())
+            await handle(session, subscriptions, [arrived(event) for event in events], at=clock.now())
 
     return send
 

@@ -33,6 +33,14 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+STAFF = (Role.AGENT, Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
+"""Who serves customers."""
+READERS = (*STAFF, Role.PARTNER)
+"""Who may read of any customer; a route that customers may call for their own data adds their role."""
+MANAGERS = (Role.MANAGER, Role.ADMIN)
+"""Who decides by which rules customers are served."""
+
+
 class Scope(StrEnum):
     """What somebody may see or touch beyond their role."""
 

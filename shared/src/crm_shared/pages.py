@@ -3,7 +3,7 @@
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as InvalidBase64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -19,6 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from crm_shared.problems import BadRequest
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -43,6 +44,10 @@ class Listing(Generic[T]):
     items: list[T]
     next_cursor: str | None
     has_more: bool
+
+    def map(self, show: Callable[[T], U]) -> "Listing[U]":
+        """The same part of the list, each row as it is shown."""
+        return Listing([show(item) for item in self.items], self.next_cursor, self.has_more)
 
 
 @dataclass(frozen=True)

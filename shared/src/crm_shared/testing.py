@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from joserfc.jwk import OKPKey
@@ -11,13 +12,14 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from crm_shared import customers, inbox
-from crm_shared.callers import Caller, Role, Scope, mint
+from crm_shared.callers import STAFF, Caller, Role, Scope, mint
 from crm_shared.contracts.base import Envelope, Event
 from crm_shared.database import Sessions
+from crm_shared.ids import uuid7
 from crm_shared.outbox import Outbox
 from crm_shared.subscriptions import Subscriptions
 
-STAFF = (Role.AGENT, Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
+E = TypeVar("E", bound=Event)
 
 
 class FrozenClock:
@@ -84,6 +86,19 @@ async def published(sessions: Sessions) -> list[Outbox]:
     """Every event in the outbox, in the order in which the relay would send them."""
     async with sessions() as session:
         return list(await session.scalars(select(Outbox).order_by(Outbox.seq)))
+
+
+def arrived(event: E, *, time: datetime = datetime(2026, 3, 1, tzinfo=UTC)) -> E:
+    """The event as a worker gets it, under an id of its own at each call."""
+    envelope = Envelope(
+        id=uuid7(),
+        source=f"/crm/{event.service()}",
+        type=event.type,
+        subject=event.subject,
+        key=event.key,
+        time=time,
+    )
+    return event.received(event.model_dump_json(), envelope)
 
 
 def envelope_of(row: Outbox) -> Envelope:

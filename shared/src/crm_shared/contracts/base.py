@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,7 +73,7 @@ class Event(BaseModel):
         return f"{cls.service()}.events"
 
     @classmethod
-    def received(cls, data: bytes | str | dict[str, Any], envelope: Envelope) -> "Event":
+    def received(cls, data: bytes | str | dict[str, Any], envelope: Envelope) -> Self:
         """The event in its envelope; pydantic's ValidationError when the data break the contract."""
         event = cls.model_validate(data) if isinstance(data, dict) else cls.model_validate_json(data)
         # Not a private attribute of pydantic's, which costs a hundred times as much at each look.

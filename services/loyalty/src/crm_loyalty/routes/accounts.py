@@ -10,7 +10,7 @@ from crm_loyalty.errors import AccountNotFound, InsufficientPoints, ReferenceReu
 from crm_loyalty.models import Lot
 from crm_loyalty.postings import Adjust, Spend
 from crm_loyalty.schemas import AccountOut, AdjustIn, EntryOut, LotOut, MovementOut, SpendIn
-from crm_shared.callers import Role
+from crm_shared.callers import MANAGERS, READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import etag
 from crm_shared.fields import Instant
@@ -29,10 +29,6 @@ from crm_shared.web.session import (
     allow,
 )
 
-STAFF = (Role.AGENT, Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
-READERS = (*STAFF, Role.PARTNER, Role.CUSTOMER)
-MANAGERS = (Role.MANAGER, Role.ADMIN)
-
 router = Router(tags=["accounts"])
 
 
@@ -50,7 +46,7 @@ Reference = Annotated[tuple[str, str], Depends(reference)]
 @router.get(
     "/v1/accounts/{customer_id}",
     response_model=AccountOut,
-    dependencies=[allow(*READERS, own="customer_id")],
+    dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
     responses=documented(AccountNotFound, CustomerNotFound),
 )
 async def get_account(
@@ -73,7 +69,7 @@ async def get_account(
 @router.get(
     "/v1/accounts/{customer_id}/entries",
     response_model=Page[EntryOut],
-    dependencies=[allow(*READERS, own="customer_id")],
+    dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
     responses=documented(AccountNotFound, CustomerNotFound, InvalidCursor),
 )
 async def list_entries(
@@ -82,17 +78,16 @@ async def list_entries(
     customer_id: UUID,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-) -> Page[EntryOut]:
+) -> Listing[EntryOut]:
     """List what came and went, newest first, with the rules and reasons."""
-    page = await accounts.list_entries(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
-    items = [EntryOut.of(entry) for entry in page.items]
-    return Page(items=items, next_cursor=page.next_cursor, has_more=page.has_more)
+    found = await accounts.list_entries(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    return found.map(EntryOut.of)
 
 
 @router.get(
     "/v1/accounts/{customer_id}/lots",
     response_model=Page[LotOut],
-    dependencies=[allow(*READERS, own="customer_id")],
+    dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
     responses=documented(AccountNotFound, CustomerNotFound, InvalidCursor),
 )
 async def list_lots(

@@ -7,9 +7,8 @@ from fastapi import Header, Path, Response
 from crm_loyalty import earning_rules
 from crm_loyalty.errors import EarningRuleNotFound
 from crm_loyalty.models import EarningRule
-from crm_loyalty.routes.accounts import MANAGERS, STAFF
 from crm_loyalty.schemas import EarningRuleIn, EarningRuleOut, RuleKey
-from crm_shared.callers import Role
+from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
@@ -34,7 +33,7 @@ IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="`*`: on
 @router.get(
     "/v1/earning-rules",
     response_model=Page[EarningRuleOut],
-    dependencies=[allow(*STAFF, Role.PARTNER)],
+    dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
 async def list_earning_rules(
@@ -47,7 +46,7 @@ async def list_earning_rules(
 @router.get(
     "/v1/earning-rules/{key}",
     response_model=EarningRuleOut,
-    dependencies=[allow(*STAFF, Role.PARTNER)],
+    dependencies=[allow(*READERS)],
     responses=documented(EarningRuleNotFound),
 )
 async def get_earning_rule(session: Session, response: Response, key: Key) -> EarningRule:

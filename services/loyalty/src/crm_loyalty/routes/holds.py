@@ -17,9 +17,9 @@ from crm_loyalty.errors import (
 )
 from crm_loyalty.models import Hold, HoldState
 from crm_loyalty.postings import Capture, PlaceHold, Release
-from crm_loyalty.routes.accounts import READERS, STAFF, Reference
+from crm_loyalty.routes.accounts import Reference
 from crm_loyalty.schemas import HoldIn, HoldOut
-from crm_shared.callers import Role
+from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
@@ -40,7 +40,7 @@ router = Router(tags=["holds"])
 @router.get(
     "/v1/accounts/{customer_id}/holds",
     response_model=Page[HoldOut],
-    dependencies=[allow(*READERS, own="customer_id")],
+    dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
     responses=documented(AccountNotFound, CustomerNotFound, InvalidCursor),
 )
 async def list_holds(

@@ -5,8 +5,8 @@ from uuid import UUID
 from fastapi import Response
 
 from crm_loyalty import summary
-from crm_loyalty.routes.accounts import READERS
 from crm_loyalty.schemas import LoyaltySummaryOut
+from crm_shared.callers import READERS, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
@@ -18,7 +18,7 @@ router = Router(tags=["accounts"])
 @router.get(
     "/v1/customers/{customer_id}/summary/loyalty",
     response_model=LoyaltySummaryOut,
-    dependencies=[allow(*READERS, own="customer_id")],
+    dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
     responses=documented(CustomerNotFound),
 )
 async def summarize_loyalty(session: Session, clock: CurrentClock, customer_id: UUID) -> Response:

@@ -1,4 +1,4 @@
-"""What the routes of profiles have in common: who may call them, and how they answer."""
+"""How the routes of profiles answer: documents, verdicts on batches, masks."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +14,6 @@ from crm_shared.etags import etag
 from crm_shared.problems import Problem
 from crm_shared.web.context import Context
 from crm_shared.web.problems import problem_of
-
-STAFF = (Role.AGENT, Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
-READERS = (*STAFF, Role.PARTNER)
 
 Item = TypeVar("Item", bound=BaseModel)
 

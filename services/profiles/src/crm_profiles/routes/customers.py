@@ -10,8 +10,6 @@ from crm_profiles.customers import CustomerFilters, Status
 from crm_profiles.errors import ContactPointTaken, InvalidContactPoint
 from crm_profiles.fields import Reference, Source
 from crm_profiles.routes.answers import (
-    READERS,
-    STAFF,
     counted,
     document,
     failed,
@@ -30,10 +28,10 @@ from crm_profiles.schemas import (
     ProfileSummaryOut,
 )
 from crm_shared import etags
-from crm_shared.callers import Role
+from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Page
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.problems import Problem
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
@@ -85,15 +83,15 @@ async def list_customers(
     social: Annotated[str | None, Query(max_length=254)] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
-) -> Page[CustomerOut]:
+) -> Listing[CustomerOut]:
     """List customers, the newest first; all filters that are given must hold."""
     filters = CustomerFilters(name=name, tag=tag, phone=phone, email=email, social=social)
     found = await customers.list_(session, filters, cursors=cursors, cursor=cursor, limit=limit)
-    items = [CustomerOut.model_validate(customer) for customer in found.items]
+    shown = found.map(CustomerOut.model_validate)
     if not sees_personal_data(caller):
-        for point in (point for customer in items for point in customer.contact_points):
+        for point in (point for customer in shown.items for point in customer.contact_points):
             point.value = contact_points.mask(point.kind, point.value)
-    return Page(items=items, next_cursor=found.next_cursor, has_more=found.has_more)
+    return shown
 
 
 @router.get("/v1/customers/totals", response_model=CustomerTotalsOut, dependencies=[allow(*READERS)])

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from crm_profiles import documents, purchases
 from crm_profiles.errors import PurchaseDiffers, PurchaseNotFound
 from crm_profiles.purchases import Status
-from crm_profiles.routes.answers import READERS, STAFF, counted, failed, validated
+from crm_profiles.routes.answers import counted, failed, validated
 from crm_profiles.schemas import (
     PurchaseBatchIn,
     PurchaseBatchOut,
@@ -16,10 +16,10 @@ from crm_profiles.schemas import (
     PurchaseTotalsOut,
     PurchaseVerdict,
 )
-from crm_shared.callers import Role
+from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Page
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.problems import Problem
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
@@ -108,9 +108,8 @@ async def list_purchases(
     customer_id: UUID,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
-) -> Page[PurchaseOut]:
+) -> Listing[PurchaseOut]:
     """List what a customer bought, the newest first."""
     current = await documents.current_id(session, customer_id)
     found = await purchases.list_(session, current, cursors=cursors, cursor=cursor, limit=limit)
-    items = [PurchaseOut.of(purchase) for purchase in found.items]
-    return Page(items=items, next_cursor=found.next_cursor, has_more=found.has_more)
+    return found.map(PurchaseOut.of)

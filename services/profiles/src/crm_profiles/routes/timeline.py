@@ -8,9 +8,8 @@ from pydantic import Field
 
 from crm_profiles import documents, timeline
 from crm_profiles.models import EntryType, TimelineEntry
-from crm_profiles.routes.answers import READERS
 from crm_profiles.schemas import TimelineEntryOut
-from crm_shared.callers import Role
+from crm_shared.callers import READERS, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented

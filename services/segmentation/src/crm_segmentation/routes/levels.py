@@ -8,15 +8,12 @@ from crm_segmentation import basis, rfm
 from crm_segmentation.levelling import RELEVEL
 from crm_segmentation.schemas import BusinessDayIn, BusinessDayOut, LevelsOut, ThresholdsIn, ThresholdsOut
 from crm_shared import jobs
-from crm_shared.callers import Role
+from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
 from crm_shared.jobs import Job, JobNotFound, JobOut
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import CurrentCaller, CurrentClock, IfMatch, Session, allow
-
-READERS = (Role.AGENT, Role.SUPERVISOR, Role.MANAGER, Role.ADMIN, Role.PARTNER)
-MANAGERS = (Role.MANAGER, Role.ADMIN)
 
 router = Router(tags=["levels"])
 

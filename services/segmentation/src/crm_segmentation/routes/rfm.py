@@ -5,9 +5,8 @@ from uuid import UUID
 from fastapi import Response
 
 from crm_segmentation import rfm
-from crm_segmentation.routes.levels import READERS
 from crm_segmentation.schemas import RfmOut, SegmentationSummaryOut
-from crm_shared.callers import Role
+from crm_shared.callers import READERS, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router

@@ -1,11 +1,12 @@
 """The queue over HTTP."""
 
+from crm_shared.callers import READERS
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import CurrentCaller, CurrentCursors, Cursor, Limit, Session, allow
 from crm_tickets import queue
-from crm_tickets.routes.tickets import READERS, shown
+from crm_tickets.routes.tickets import shown
 from crm_tickets.schemas import TicketOut
 
 router = Router(tags=["queue"])

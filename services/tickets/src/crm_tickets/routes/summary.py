@@ -4,13 +4,12 @@ from uuid import UUID
 
 from fastapi import Response
 
-from crm_shared.callers import Role
+from crm_shared.callers import READERS, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import Session, allow
 from crm_tickets import summary
-from crm_tickets.routes.tickets import READERS
 from crm_tickets.schemas import TicketsSummaryOut
 
 router = Router(tags=["tickets"])

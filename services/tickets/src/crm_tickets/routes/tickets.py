@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import Response
 
 from crm_shared import customers
-from crm_shared.callers import Caller, Role, Scope
+from crm_shared.callers import READERS, STAFF, Caller, Role, Scope
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion, etag
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
@@ -34,9 +34,6 @@ from crm_tickets.flow import Status
 from crm_tickets.models import Ticket, TicketEvent
 from crm_tickets.schemas import ResolveIn, RespondIn, StepOut, TicketIn, TicketOut
 
-WRITERS = (Role.AGENT, Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
-READERS = (*WRITERS, Role.PARTNER)
-
 router = Router(tags=["tickets"])
 
 
@@ -44,7 +41,7 @@ router = Router(tags=["tickets"])
     "/v1/tickets",
     status_code=201,
     response_model=TicketOut,
-    dependencies=[allow(*WRITERS, Role.CUSTOMER)],
+    dependencies=[allow(*STAFF, Role.CUSTOMER)],
     responses=documented(CustomerNotFound, CustomerErased),
 )
 async def open_ticket(
@@ -119,7 +116,7 @@ async def list_ticket_steps(
 @router.post(
     "/v1/tickets/{ticket_id}/respond",
     response_model=TicketOut,
-    dependencies=[allow(*WRITERS)],
+    dependencies=[allow(*STAFF)],
     responses=documented(TicketNotFound, TicketAlreadyResolved, TicketClosed, StaleVersion),
 )
 async def respond_to_ticket(
@@ -139,7 +136,7 @@ async def respond_to_ticket(
 @router.post(
     "/v1/tickets/{ticket_id}/resolve",
     response_model=TicketOut,
-    dependencies=[allow(*WRITERS)],
+    dependencies=[allow(*STAFF)],
     responses=documented(
         TicketNotFound, TicketNotResponded, TicketAlreadyResolved, TicketClosed, StaleVersion
     ),
@@ -161,7 +158,7 @@ async def resolve_ticket(
 @router.post(
     "/v1/tickets/{ticket_id}/close",
     response_model=TicketOut,
-    dependencies=[allow(*WRITERS)],
+    dependencies=[allow(*STAFF)],
     responses=documented(TicketNotFound, TicketNotResolved, TicketClosed, StaleVersion),
 )
 async def close_ticket(
@@ -180,9 +177,7 @@ async def close_ticket(
 def shown(found: Listing[Ticket], caller: Caller) -> Listing[TicketOut]:
     """The page as this caller may see it."""
     named = Scope.PII_READ in caller.scopes
-    return Listing(
-        [TicketOut.of(ticket, named=named) for ticket in found.items], found.next_cursor, found.has_more
-    )
+    return found.map(lambda ticket: TicketOut.of(ticket, named=named))
 
 
 def _shown(ticket: Ticket, caller: Caller, response: Response) -> TicketOut:
