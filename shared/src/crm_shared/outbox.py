@@ -65,7 +65,7 @@ def publish(
     """Put the event in the caller's transaction; the worker sends it once that commits.
 
     `at` is when it happened. `cause` is the event that led to it: trace and actor are inherited. `id` is
-    given only where the same event must come out with the same id twice.
+    given only where the same event must come out with the same id twice, or somebody needs it before.
     """
     session.add(Outbox(**_row(session, event, cause, at, id or uuid7())))
 

@@ -241,7 +241,7 @@ async def _tell(session: AsyncSession, purchases: Sequence[Candidate], *, at: da
             ],
             **item.model_dump(include={"source", "external_id", "occurred_at", "shop"}),
         )
-        news.append(News(event, id=purchase.id))
+        news.append(News(event, id=purchase.id))  # the entry has the event's id, and is written first
         pieces = sum(line.quantity for line in item.lines)
         title = f"Bought {pieces} {'piece' if pieces == 1 else 'pieces'}"
         data = event.model_dump(mode="json", exclude={"customer_id", "version"})

@@ -70,7 +70,7 @@ def _caller(context: Context) -> Caller:
 
 
 async def begin(request: Request, sessions: Annotated[Sessions, Depends(get_sessions)]) -> AsyncSession:
-    """One request, one transaction: begun here, ended by the route (see `committed`)."""
+    """One write, one transaction: begun here, ended by the route (see `committed`); a GET has none."""
     context = Context.of(request.scope)
     session = context.session = sessions()
     if context.caller is not None:
