@@ -125,3 +125,22 @@ async def test_erasure_clears_words_keeps_the_books_and_confirms(
     confirmed = (await published(sessions))[-1]
     assert confirmed.type == "loyalty.erasure.confirmed.v1"
     assert '"accounts"' in confirmed.data
+
+
+async def test_nothing_new_is_written_about_somebody_who_was_erased(
+    loyalty: httpx2.AsyncClient, give: Give, receive: Receive, erased: MakeEvent, sessions: Sessions
+) -> None:
+    customer = uuid7()
+    await give(customer, 20)
+    await receive(erased(customer))
+    wishes = {
+        "spend": {"points": 5, "reason": "gift for 王小明"},
+        "adjust": {"points": 5, "reason": "王小明 called"},
+        "holds": {"points": 5, "expires_in": 60, "reference": "王小明"},
+    }
+    for operation, body in wishes.items():
+        answer = await loyalty.post(f"/v1/accounts/{customer}/{operation}", json=body, headers=key())
+        assert (answer.status_code, answer.json()["code"]) == (410, "customer_was_erased"), operation
+    async with sessions() as session:
+        assert await session.scalar(text("SELECT count(*) FROM reasons")) == 0
+        assert await session.scalar(text("SELECT count(*) FROM holds")) == 0

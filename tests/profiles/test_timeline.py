@@ -13,7 +13,7 @@ from crm_profiles.models import Base, TimelineEntry
 from crm_profiles.schemas import ProfileSummaryOut
 from crm_shared import customers
 from crm_shared.contracts.base import Envelope, Event
-from crm_shared.contracts.loyalty import PointsEarned, PointsReleased
+from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsReleased
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import TicketClosed, TicketOpened
 from crm_shared.database import Sessions
@@ -105,10 +105,23 @@ async def test_what_happens_in_other_services_stands_on_the_timeline(
             effective_at=NOON.isoformat(),
             ran_out=True,
         ),
+        arrived(
+            PointsAdjusted,
+            ada,
+            5,
+            account_id=str(uuid4()),
+            points=4,
+            change=-4,
+            balance=25,
+            held=0,
+            reference="a",
+            effective_at=NOON.isoformat(),
+        ),
     )
 
     assert [(entry["type"], entry["title"]) for entry in await entries(profiles, ada)] == [
-        ("points.released", "The hold on 5 points ran out"),
+        ("points.adjusted", "Points were put right by -4"),
+        ("points.released", "5 reserved points are free again"),
         ("ticket.opened", "Ticket 7 was opened: It arrived broken"),
         ("level.changed", "Level is now vip"),
         ("points.earned", "Earned 29 points"),

@@ -148,7 +148,7 @@ async def test_an_erased_customer_leaves_no_ticket_and_gets_none(
     again = await tickets.post(
         "/v1/tickets", json={"customer_id": str(ann), "kind": "praise", "title": "Thanks"}
     )
-    assert (again.status_code, again.json()["code"]) == (410, "customer_erased")
+    assert (again.status_code, again.json()["code"]) == (410, "customer_was_erased")
 
 
 async def test_a_ticket_that_is_opened_while_the_level_changes_ends_in_its_place(

@@ -5,6 +5,7 @@ from pydantic import Field, HttpUrl, SecretStr, model_validator
 from crm_gateway.jwks import import_key_set
 from crm_shared.callers import import_key
 from crm_shared.settings import ServiceSettings
+from crm_shared.web.middleware import DEADLINE
 
 
 class Settings(ServiceSettings):
@@ -29,8 +30,8 @@ class Settings(ServiceSettings):
     """open at once to each service"""
     upstream_keep_alive: float = 4.0
     """of idle connections; shorter than the services' own (uvicorn: 5), who then rarely close them"""
-    upstream_timeout: float = 10.0
-    """after which a service that has not answered is given up with a 504"""
+    upstream_timeout: float = Field(default=9.0, gt=0, lt=DEADLINE)
+    """after which a service is given up with a 504; sooner than the request itself, at 10"""
     summary_timeout: float = 0.8
     """for each section of a composed answer; all are asked at once, so this bounds the whole"""
 

@@ -10,10 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_shared.database import SharedBase
-from crm_shared.problems import Conflict, NotFound
+from crm_shared.problems import Conflict, Gone, NotFound
 
 
 class CustomerNotFound(NotFound): ...
+
+
+class CustomerWasErased(Gone):
+    """The customer wanted to be forgotten: nothing new is written about them."""
 
 
 class AliasCycle(Conflict):

@@ -103,6 +103,7 @@ def create_engine(settings: ServiceSettings) -> AsyncEngine:
                 "statement_timeout": str(int(settings.statement_timeout * 1000)),
                 "idle_in_transaction_session_timeout": "60000",
                 "jit": "off",
+                "timezone": "UTC",
             },
         },
     )

@@ -99,8 +99,6 @@ class Metrics:
         self.due_overdue = self._gauge(
             "due_work_overdue_seconds", "How late the oldest due work is; 0 when none is."
         )
-        self.due_done = self._counter("due_work_done", "Due work carried out.", "kind", "result")
-        self.jobs = self._counter("jobs_finished", "Jobs that came to their end.", "kind", "state")
 
     def watch_pool(self, engine: AsyncEngine) -> None:
         """Show the connection pool; read when Prometheus asks, so that it costs requests nothing."""

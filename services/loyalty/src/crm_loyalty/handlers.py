@@ -37,7 +37,7 @@ async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded]
                 Earn(
                     customer_id=event.customer_id,
                     source=event.envelope.source,
-                    reference=str(event.id),
+                    reference=str(event.purchase_id),
                     effective_at=event.occurred_at,
                     cause=event,
                     points=earned.points,

@@ -16,7 +16,7 @@ from crm_loyalty.announcements import announce
 from crm_loyalty.book import AccountState, Book, HoldRecord, LotState, needed
 from crm_loyalty.earning import Line
 from crm_loyalty.models import HoldState, Kind
-from crm_loyalty.postings import Earn, Movement, Posting, Resolution, Verdict
+from crm_loyalty.postings import Earn, Movement, Posting, Resolution, Verdict, Wish
 from crm_shared import customers, due
 from crm_shared.outbox import News, publish_many
 
@@ -85,7 +85,13 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
     holds, _ = await _holds(session, hold_ids)
     lots = await _lots(session, needed(postings, locked, holds))
     book = Book(locked, lots, holds.values(), known, at=at)
-    verdicts = [book.apply(posting) for posting in postings]
+    forgotten = await customers.erased(session, {p.customer_id for p in postings if isinstance(p, Wish)})
+    verdicts = [
+        Verdict(posting, refusal=customers.CustomerWasErased(customer_id=str(posting.customer_id)))
+        if isinstance(posting, Wish) and posting.customer_id in forgotten
+        else book.apply(posting)
+        for posting in postings
+    ]
     if book.changes.movements:
         await writing.write(session, book.changes, at=at)
         placed = {id: hold.expires_at for id, hold in book.changes.holds.items() if _is_new_and_open(hold)}

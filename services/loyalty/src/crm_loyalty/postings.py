@@ -36,7 +36,12 @@ class Earn(Posting):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spend(Posting):
+class Wish(Posting):
+    """What somebody asks for about a customer, mostly in words: refused once the customer was erased."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend(Wish):
     """Take points that are not held, from the lots that expire first."""
 
     kind: ClassVar[Kind] = Kind.SPEND
@@ -46,7 +51,7 @@ class Spend(Posting):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adjust(Posting):
+class Adjust(Wish):
     """Put right by hand: give points, or with a negative number take them."""
 
     kind: ClassVar[Kind] = Kind.ADJUST
@@ -56,7 +61,7 @@ class Adjust(Posting):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceHold(Posting):
+class PlaceHold(Wish):
     """Reserve points until an instant."""
 
     kind: ClassVar[Kind] = Kind.HOLD

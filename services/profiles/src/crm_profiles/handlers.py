@@ -1,6 +1,6 @@
 """What profiles does with the events of other services: it tells timelines and fills receipts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +16,7 @@ from crm_shared.contracts.erasure import (
     SegmentationErasureConfirmed,
     TicketsErasureConfirmed,
 )
-from crm_shared.contracts.loyalty import PointsEarned, PointsHeld, PointsReleased, PointsSpent
+from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsHeld, PointsReleased, PointsSpent
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import TicketClosed, TicketOpened, TicketResolved, TicketResponded
 from crm_shared.customers import resolve
@@ -24,18 +24,19 @@ from crm_shared.subscriptions import Subscriptions
 
 subscriptions = Subscriptions()
 
-TOLD: tuple[type[Event], ...] = (
-    PointsEarned,
-    PointsSpent,
-    PointsHeld,
-    PointsReleased,
-    LevelChanged,
-    TicketOpened,
-    TicketResponded,
-    TicketResolved,
-    TicketClosed,
-)
-"""The events of other services that stand on the timeline."""
+TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
+    PointsEarned: (EntryType.POINTS_EARNED, "Earned {points} points"),
+    PointsSpent: (EntryType.POINTS_SPENT, "Spent {points} points"),
+    PointsAdjusted: (EntryType.POINTS_ADJUSTED, "Points were put right by {change:+d}"),
+    PointsHeld: (EntryType.POINTS_HELD, "{points} points were reserved"),
+    PointsReleased: (EntryType.POINTS_RELEASED, "{points} reserved points are free again"),
+    LevelChanged: (EntryType.LEVEL_CHANGED, "Level is now {level}"),
+    TicketOpened: (EntryType.TICKET_OPENED, "Ticket {number} was opened: {title}"),
+    TicketResponded: (EntryType.TICKET_RESPONDED, "Ticket {number} was answered"),
+    TicketResolved: (EntryType.TICKET_RESOLVED, "Ticket {number} was resolved"),
+    TicketClosed: (EntryType.TICKET_CLOSED, "Ticket {number} was closed"),
+}
+"""The events of other services that stand on the timeline: as what, and under which title."""
 
 
 async def tell_timelines(session: AsyncSession, events: Sequence[Event], *, at: datetime) -> None:
@@ -47,10 +48,10 @@ async def tell_timelines(session: AsyncSession, events: Sequence[Event], *, at: 
     present = await customers.hold(session, current.values())
     entries = []
     for event in (event for event in events if current[event.customer_id] in present):
-        type_, title = told(event)
+        type_, title = TITLES[type(event)]
         data = event.model_dump(mode="json", exclude={"customer_id", "version"})
         owner = Owner(current[event.customer_id], event.customer_id)
-        entries.append(Entry(event.id, owner, type_, event.envelope.time, title, data))
+        entries.append(Entry(event.id, owner, type_, event.envelope.time, title.format_map(data), data))
     await timeline.record(session, entries, at=at)
 
 
@@ -61,33 +62,7 @@ async def note_confirmations(
     await privacy.note(session, events, at=at)
 
 
-for told_class in TOLD:
+for told_class in TITLES:
     subscriptions.on(told_class)(tell_timelines)
 for confirmed_class in (SegmentationErasureConfirmed, TicketsErasureConfirmed, LoyaltyErasureConfirmed):
     subscriptions.on(confirmed_class)(note_confirmations)
-
-
-def told(event: Event) -> tuple[EntryType, str]:
-    """What kind of entry the event makes, and its title."""
-    match event:
-        case PointsEarned():
-            return EntryType.POINTS_EARNED, f"Earned {event.points} points"
-        case PointsSpent():
-            return EntryType.POINTS_SPENT, f"Spent {event.points} points"
-        case PointsHeld():
-            return EntryType.POINTS_HELD, f"{event.points} points were reserved"
-        case PointsReleased():
-            how = "ran out" if event.ran_out else "was released"
-            return EntryType.POINTS_RELEASED, f"The hold on {event.points} points {how}"
-        case LevelChanged():
-            return EntryType.LEVEL_CHANGED, f"Level is now {event.level}"
-        case TicketOpened():
-            return EntryType.TICKET_OPENED, f"Ticket {event.number} was opened: {event.title}"
-        case TicketResponded():
-            return EntryType.TICKET_RESPONDED, f"Ticket {event.number} was answered"
-        case TicketResolved():
-            return EntryType.TICKET_RESOLVED, f"Ticket {event.number} was resolved"
-        case TicketClosed():
-            return EntryType.TICKET_CLOSED, f"Ticket {event.number} was closed"
-        case _:
-            raise TypeError(f"{event.type} has no place on the timeline")

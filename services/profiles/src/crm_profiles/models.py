@@ -34,6 +34,7 @@ class EntryType(StrEnum):
 
     PURCHASE_RECORDED = "purchase.recorded"
     POINTS_EARNED = "points.earned"
+    POINTS_ADJUSTED = "points.adjusted"
     POINTS_SPENT = "points.spent"
     POINTS_HELD = "points.held"
     POINTS_RELEASED = "points.released"

@@ -1,6 +1,6 @@
 """What can go wrong with tickets."""
 
-from crm_shared.problems import Conflict, Gone, NotFound
+from crm_shared.problems import Conflict, NotFound
 
 
 class TicketNotFound(NotFound): ...
@@ -20,7 +20,3 @@ class TicketAlreadyResolved(Conflict):
 
 class TicketClosed(Conflict):
     """The ticket has come to its end: nothing more can be done with it."""
-
-
-class CustomerErased(Gone):
-    """The customer is to stay forgotten: nothing may be written about them any more."""

@@ -15,7 +15,7 @@ from crm_shared.database import Json
 from crm_shared.outbox import publish
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_tickets import flow
-from crm_tickets.errors import CustomerErased, TicketNotFound
+from crm_tickets.errors import TicketNotFound
 from crm_tickets.flow import Status, Step
 from crm_tickets.models import Customer, Ticket, TicketEvent
 from crm_tickets.queue import LEVEL_RANKS, SEVERITY_RANKS, UNKNOWN_LEVEL
@@ -43,7 +43,7 @@ _PLACE = text(
 
 
 async def open_(session: AsyncSession, body: TicketIn, *, at: datetime) -> Ticket:
-    """Take up the customer's matter and give it its place in the queue; raises CustomerErased."""
+    """Take up the customer's matter and give it its place in the queue; raises CustomerWasErased."""
     owner = (await customers.resolve(session, [body.customer_id], lock=True))[body.customer_id]
     parameters = {
         "customer_id": owner,
@@ -54,7 +54,7 @@ async def open_(session: AsyncSession, body: TicketIn, *, at: datetime) -> Ticke
     }
     place = (await session.execute(_PLACE, parameters)).one()
     if place.erased:
-        raise CustomerErased(customer_id=str(body.customer_id))
+        raise customers.CustomerWasErased(customer_id=str(body.customer_id))
     level = Level(place.level) if place.level else None
     respond_due_at = at + timedelta(minutes=place.respond_minutes)
     ticket = Ticket(

@@ -11,7 +11,7 @@ from crm_loyalty.models import Lot
 from crm_loyalty.postings import Adjust, Spend
 from crm_loyalty.schemas import AccountOut, AdjustIn, EntryOut, LotOut, MovementOut, SpendIn
 from crm_shared.callers import MANAGERS, READERS, STAFF, Role
-from crm_shared.customers import CustomerNotFound
+from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import etag
 from crm_shared.fields import Instant
 from crm_shared.idempotency import IdempotencyKeyMissing
@@ -106,7 +106,9 @@ async def list_lots(
     status_code=201,
     response_model=MovementOut,
     dependencies=[allow(*STAFF, Role.CUSTOMER, own="customer_id"), requires_key],
-    responses=documented(AccountNotFound, CustomerNotFound, InsufficientPoints, ReferenceReused),
+    responses=documented(
+        AccountNotFound, CustomerNotFound, InsufficientPoints, ReferenceReused, CustomerWasErased
+    ),
 )
 async def spend_points(
     session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, body: SpendIn
@@ -130,7 +132,7 @@ async def spend_points(
     status_code=201,
     response_model=MovementOut,
     dependencies=[allow(*MANAGERS), requires_key],
-    responses=documented(AccountNotFound, InsufficientPoints, ReferenceReused),
+    responses=documented(AccountNotFound, InsufficientPoints, ReferenceReused, CustomerWasErased),
 )
 async def adjust_points(
     session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, body: AdjustIn

@@ -20,7 +20,7 @@ from crm_loyalty.postings import Capture, PlaceHold, Release
 from crm_loyalty.routes.accounts import Reference
 from crm_loyalty.schemas import HoldIn, HoldOut
 from crm_shared.callers import READERS, STAFF, Role
-from crm_shared.customers import CustomerNotFound
+from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
@@ -60,7 +60,9 @@ async def list_holds(
     status_code=201,
     response_model=HoldOut,
     dependencies=[allow(*STAFF, Role.CUSTOMER, own="customer_id"), requires_key],
-    responses=documented(AccountNotFound, CustomerNotFound, InsufficientPoints, ReferenceReused),
+    responses=documented(
+        AccountNotFound, CustomerNotFound, InsufficientPoints, ReferenceReused, CustomerWasErased
+    ),
 )
 async def place_hold(
     session: Session,

@@ -6,7 +6,7 @@ from fastapi import Response
 
 from crm_shared import customers
 from crm_shared.callers import READERS, STAFF, Caller, Role, Scope
-from crm_shared.customers import CustomerNotFound
+from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import StaleVersion, etag
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
@@ -23,7 +23,6 @@ from crm_shared.web.session import (
 )
 from crm_tickets import tickets
 from crm_tickets.errors import (
-    CustomerErased,
     TicketAlreadyResolved,
     TicketClosed,
     TicketNotFound,
@@ -42,7 +41,7 @@ router = Router(tags=["tickets"])
     status_code=201,
     response_model=TicketOut,
     dependencies=[allow(*STAFF, Role.CUSTOMER)],
-    responses=documented(CustomerNotFound, CustomerErased),
+    responses=documented(CustomerNotFound, CustomerWasErased),
 )
 async def open_ticket(
     session: Session, clock: CurrentClock, caller: CurrentCaller, response: Response, body: TicketIn
