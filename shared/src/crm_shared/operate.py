@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import getpass
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ from crm_shared.contracts.base import Event
 from crm_shared.database import Json, Sessions, create_engine, create_sessions
 from crm_shared.dead_letters import DeadLetter
 from crm_shared.ids import derived
-from crm_shared.outbox import Outbox, publish
+from crm_shared.outbox import News, Outbox, publish_many
 
 Republisher = Callable[[AsyncSession], AsyncIterator[Event]]
 """Walks a service's aggregates and gives the event that tells the current state of each."""
@@ -91,26 +91,36 @@ async def republish_state(sessions: Sessions, walk: Republisher) -> None:
     The ids come of aggregate and version, so whoever sees them twice drops the second.
     """
     count = 0
-    async with sessions() as reading, sessions() as writing:
-        async for event in walk(reading):
-            id = derived(event.type, event.subject, event.version)
-            publish(writing, event, at=SystemClock().now(), id=id)
+    async with sessions.begin() as session:
+        chunk: list[Event] = []
+        async for event in walk(session):
+            chunk.append(event)
             count += 1
-            if count % _CHUNK == 0:
-                await writing.commit()
-        await writing.commit()
+            if len(chunk) == _CHUNK:
+                await _publish_again(session, chunk)
+                chunk.clear()
+        await _publish_again(session, chunk)
     _say({"republished": count})
+
+
+async def _publish_again(session: AsyncSession, events: Sequence[Event]) -> None:
+    """Publish the events; those that were published like this before are sent once more."""
+    by_id = {derived(event.type, event.subject, event.version): event for event in events}
+    again = update(Outbox).where(Outbox.id.in_(by_id)).values(sent_at=None).returning(Outbox.id)
+    known = set(await session.scalars(again))
+    news = [News(event, id=id) for id, event in by_id.items() if id not in known]
+    await publish_many(session, news, at=SystemClock().now())
 
 
 def _say(facts: Json) -> None:
     sys.stdout.write(orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE).decode())
 
 
-def _republishers(package: str) -> dict[str, Republisher]:
+def _republishers(package: str) -> Mapping[str, Republisher]:
     """The nouns whose state the package can tell: `STATES` of its `state` module."""
     if find_spec(f"{package}.state") is None:
         return {}
-    states: dict[str, Republisher] = import_module(f"{package}.state").STATES
+    states: Mapping[str, Republisher] = import_module(f"{package}.state").STATES
     return states
 
 

@@ -1,0 +1,76 @@
+"""The current state of every aggregate as events, for topics to be filled from the tables."""
+
+from collections.abc import AsyncIterator, Mapping
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from crm_profiles.models import Customer, Purchase
+from crm_shared.contracts.base import Event, Money
+from crm_shared.contracts.profiles import (
+    ContactPointState,
+    CustomerChanged,
+    PurchaseLineState,
+    PurchaseRecorded,
+)
+from crm_shared.customers import ErasedCustomer
+from crm_shared.operate import Republisher
+
+_AT_ONCE = 500
+
+
+async def customers(session: AsyncSession) -> AsyncIterator[Event]:
+    """Every customer as they are now."""
+    everybody = select(Customer).options(selectinload(Customer.contact_points)).order_by(Customer.id)
+    rows = await session.stream_scalars(everybody, execution_options={"yield_per": _AT_ONCE})
+    async for row in rows:
+        yield CustomerChanged(
+            customer_id=row.id,
+            version=row.version,
+            name=row.name,
+            language=row.language,
+            time_zone=row.time_zone,
+            birth_date=row.birth_date,
+            region=row.region,
+            tags=row.tags,
+            contact_points=[ContactPointState(kind=p.kind, value=p.value) for p in row.contact_points],
+            source=row.source,
+        )
+
+
+async def purchases(session: AsyncSession) -> AsyncIterator[Event]:
+    """Every purchase, but of those who were erased."""
+    kept = (
+        select(Purchase)
+        .where(Purchase.customer_id.not_in(select(ErasedCustomer.customer_id)))
+        .options(selectinload(Purchase.lines))
+        .order_by(Purchase.id)
+    )
+    rows = await session.stream_scalars(kept, execution_options={"yield_per": _AT_ONCE})
+    async for row in rows:
+        yield PurchaseRecorded(
+            customer_id=row.customer_id,
+            version=row.version,
+            purchase_id=row.id,
+            source=row.source,
+            external_id=row.external_id,
+            occurred_at=row.occurred_at,
+            shop=row.shop,
+            total=Money(amount=row.amount, currency=row.currency),
+            lines=[
+                PurchaseLineState(
+                    line=line.line,
+                    product=line.product,
+                    category=line.category,
+                    brand=line.brand,
+                    quantity=line.quantity,
+                    total=Money(amount=line.amount, currency=row.currency),
+                )
+                for line in row.lines
+            ],
+        )
+
+
+STATES: Mapping[str, Republisher] = {"customers": customers, "purchases": purchases}
+"""What `python -m crm_shared.operate crm_profiles republish --from-state` can tell."""

@@ -1,0 +1,64 @@
+"""Topics filled from the tables: who has had the events sees no difference, who is new catches up."""
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import httpx2
+from tests.flows.conftest import Settle
+
+from crm_profiles.state import STATES
+from crm_shared.database import Sessions
+from crm_shared.operate import republish_state
+from crm_shared.outbox import Outbox
+from crm_shared.testing import FrozenClock, published
+
+Customer = Callable[..., Awaitable[UUID]]
+Purchase = Callable[..., Awaitable[None]]
+
+
+async def republish(sessions: Sessions) -> None:
+    for walk in STATES.values():
+        await republish_state(sessions, walk)
+
+
+async def test_who_has_had_the_events_sees_no_difference(
+    customer: Customer,
+    purchase: Purchase,
+    settle: Settle,
+    databases: dict[str, Sessions],
+    loyalty: httpx2.AsyncClient,
+    clock: FrozenClock,
+) -> None:
+    who = await customer(contact_points=[{"kind": "email", "value": "Ming@example.com"}])
+    await purchase(who, 30_000, clock.now())
+    await settle()
+    before = {name: len(await published(databases[name])) for name in ("segmentation", "tickets", "loyalty")}
+
+    await republish(databases["profiles"])
+    await republish(databases["profiles"])
+    await settle()
+
+    assert {name: len(await published(databases[name])) for name in before} == before
+    assert len(await published(databases["profiles"])) == 4, "each told once, and once more from its state"
+    assert (await loyalty.get(f"/v1/accounts/{who}")).json()["balance"] == 300
+
+
+async def test_who_is_new_catches_up(
+    customer: Customer,
+    purchase: Purchase,
+    settle: Settle,
+    databases: dict[str, Sessions],
+    loyalty: httpx2.AsyncClient,
+    segmentation: httpx2.AsyncClient,
+    clock: FrozenClock,
+) -> None:
+    who = await customer()
+    await purchase(who, 30_000, clock.now())
+    async with databases["profiles"].begin() as session:
+        await session.execute(Outbox.metadata.tables["outbox"].delete())
+
+    await republish(databases["profiles"])
+    await settle()
+
+    assert (await loyalty.get(f"/v1/accounts/{who}")).json()["balance"] == 300
+    assert (await segmentation.get(f"/v1/rfm/{who}")).json()["level"] == "vip"
