@@ -37,6 +37,7 @@ def merge(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "CRM", "version": "1", "description": _DESCRIPTION},
+        "servers": [{"url": "/", "description": "The gateway that serves this document"}],
         "paths": {},
         "components": {
             "schemas": {},
