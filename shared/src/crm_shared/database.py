@@ -1,8 +1,11 @@
 """The database: engine, sessions, naming, and which errors are trouble of the database itself."""
 
+import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -26,6 +29,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.util.queue import AsyncAdaptedQueue
 
 from crm_shared.settings import ServiceSettings
 
@@ -85,10 +90,51 @@ def async_url(url: object) -> str:
     )
 
 
+class _Turns(asyncio.Queue[ConnectionPoolEntry]):
+    """Hands what is put to whoever has waited longest; asyncio's own lets newcomers have it before them."""
+
+    def __init__(self, maxsize: int) -> None:
+        super().__init__(maxsize)
+        self._waiting: deque[asyncio.Future[ConnectionPoolEntry]] = deque()
+
+    def put_nowait(self, item: ConnectionPoolEntry) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(item)
+                return
+        super().put_nowait(item)
+
+    async def get(self) -> ConnectionPoolEntry:
+        if not self.empty():
+            return self.get_nowait()
+        waiter: asyncio.Future[ConnectionPoolEntry] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.put_nowait(waiter.result())  # it came just too late for us
+            raise
+
+
+class _FairQueue(AsyncAdaptedQueue[ConnectionPoolEntry]):
+    @cached_property
+    def _queue(self) -> asyncio.Queue[ConnectionPoolEntry]:
+        return _Turns(self.maxsize)
+
+
+class FairPool(AsyncAdaptedQueuePool):
+    """Connections in turn: under load nobody waits in vain while others are served again and again."""
+
+    _queue_class = _FairQueue
+
+
 def create_engine(settings: ServiceSettings) -> AsyncEngine:
     """The pool of a process: no statement and no forgotten transaction may hold on for ever."""
     return create_async_engine(
         async_url(settings.database_url),
+        poolclass=FairPool,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout,
