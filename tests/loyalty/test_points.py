@@ -232,6 +232,19 @@ async def test_a_customer_sees_and_spends_only_the_own_points(give: Give, client
     assert [answer.status_code for answer in (own, foreign, looked)] == [201, 404, 404]
 
 
+async def test_another_role_lets_a_customer_do_no_more_than_that_role_may(
+    give: Give, client: ClientFactory
+) -> None:
+    mine, other = uuid7(), uuid7()
+    await give(other, 10)
+    both = client("loyalty", Role.CUSTOMER, Role.PARTNER, customer_id=mine)
+
+    spent = await both.post(f"/v1/accounts/{other}/spend", json={"points": 1}, headers=key())
+    looked = await both.get(f"/v1/accounts/{other}")
+
+    assert [answer.status_code for answer in (spent, looked)] == [404, 200]
+
+
 async def test_what_expires_first_is_spent_first_then_what_is_older(
     loyalty: httpx2.AsyncClient, give: Give, clock: FrozenClock
 ) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_shared import dead_letters
@@ -175,6 +175,39 @@ async def test_one_poison_among_many_is_parked_and_holds_back_only_its_key(shop:
     await shop.handling.handle([bought(AMY, 502), bought(BEN, 1001)])
     assert await shop.effects() == 999
     assert [letter.offset for letter in await shop.letters()] == [500, 501, 502]
+
+
+async def test_to_be_forgotten_waits_for_no_parked_event(shop: Shop) -> None:
+    shop.fails = failing_for(1)
+    await shop.handling.handle([bought(AMY, 1)])
+    await shop.handling.handle([bought(AMY, 2), arrived(Left(customer_id=AMY, version=3), 3)])
+    assert shop.calls == [[0]]
+    assert [letter.offset for letter in await shop.letters()] == [1, 2]
+
+
+async def test_a_statement_that_is_always_too_slow_is_poison_and_does_not_hold_up_the_rest(
+    shop: Shop, committed_sessions: Sessions
+) -> None:
+    async with committed_sessions() as session:
+        await session.execute(text("SET LOCAL statement_timeout = '10ms'"))
+        with pytest.raises(DBAPIError) as slow:
+            await session.execute(text("SELECT pg_sleep(1)"))
+    shop.fails = lambda event: slow.value if event.number == 1 else None
+    await shop.handling.handle([bought(AMY, 1), bought(BEN, 2)])
+    assert shop.calls == [[2]]
+    (letter,) = await shop.letters()
+    assert (letter.key, letter.detail) == (str(AMY), "DBAPIError 57014")
+
+
+async def test_waiting_for_somebody_elses_lock_is_trouble_of_the_database(
+    shop: Shop, committed_sessions: Sessions
+) -> None:
+    async with committed_sessions() as holder, committed_sessions() as session:
+        await holder.execute(text("LOCK TABLE jobs"))
+        await session.execute(text("SET LOCAL lock_timeout = '10ms'"))
+        with pytest.raises(DBAPIError) as waited:
+            await session.execute(text("SELECT FROM jobs"))
+    assert unavailable(waited.value)
 
 
 async def test_a_fault_that_passes_parks_nothing(shop: Shop) -> None:

@@ -32,6 +32,17 @@ async def test_a_customer_opens_and_sees_only_their_own_tickets(client: Client, 
     assert (await own.get(f"/v1/customers/{bea}/summary/tickets")).status_code == 404
 
 
+async def test_another_role_lets_a_customer_do_no_more_than_that_role_may(
+    client: Client, open_ticket: Open
+) -> None:
+    ann, bea = uuid7(), uuid7()
+    theirs = await open_ticket(bea)
+    both = client("tickets", Role.CUSTOMER, Role.PARTNER, customer_id=ann)
+    body = {"kind": "enquiry", "title": "Where is it?", "customer_id": str(bea)}
+    assert (await both.post("/v1/tickets", json=body)).status_code == 404
+    assert (await both.get(f"/v1/tickets/{theirs['id']}")).status_code == 200
+
+
 async def test_a_merged_customer_still_sees_their_tickets(
     client: Client, open_ticket: Open, arrive: Arrive
 ) -> None:

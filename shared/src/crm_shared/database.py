@@ -53,10 +53,11 @@ TYPES: Mapping[Any, Any] = {
     Json: JSONB(),
 }
 
-# Classes of SQLSTATE that say nothing of the statement: connection, resources, operator's intervention,
-# system, rollback of a transaction that may be tried again, and a server that is read-only because it is
-# being replaced.
-_TROUBLE = ("08", "53", "57", "58", "40", "25006", "XX000")
+# SQLSTATEs, or how they begin, that say nothing of the statement: connection, resources, shutdown, system,
+# rollback of a transaction that may be tried again, somebody else's lock, and a server that is read-only
+# because it is being replaced. A statement that takes too long (57014) is not among them: it would again.
+_TROUBLE = ("08", "53", "57P", "58", "40", "55P03", "25006", "XX000")
+_TOO_SLOW = "57014"
 
 
 class SharedBase(DeclarativeBase):
@@ -139,6 +140,8 @@ def create_engine(settings: ServiceSettings) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=settings.pool_timeout,
         pool_pre_ping=False,
+        # What a statement is given may be personal, and errors are logged.
+        hide_parameters=True,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
         connect_args={
@@ -147,6 +150,8 @@ def create_engine(settings: ServiceSettings) -> AsyncEngine:
             "server_settings": {
                 "application_name": settings.service,
                 "statement_timeout": str(int(settings.statement_timeout * 1000)),
+                # Sooner, so that waiting for a lock is known from being slow.
+                "lock_timeout": str(int(settings.statement_timeout * 800)),
                 "idle_in_transaction_session_timeout": "60000",
                 "jit": "off",
                 "timezone": "UTC",
@@ -174,6 +179,21 @@ def unavailable(error: BaseException) -> bool:
     if isinstance(error, PoolTimeout | InterfaceError | OSError | TimeoutError):
         return True
     if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None)
-        return error.connection_invalidated or (state is not None and str(state).startswith(_TROUBLE))
+        return error.connection_invalidated or sqlstate(error).startswith(_TROUBLE)
     return False
+
+
+def too_slow(error: BaseException) -> bool:
+    """Whether the database gave the statement up because it took longer than it may."""
+    return isinstance(error, DBAPIError) and sqlstate(error) == _TOO_SLOW
+
+
+def sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong, without the values that a driver's message quotes: they may be personal."""
+    if isinstance(error, DBAPIError):
+        return f"{type(error).__name__} {sqlstate(error)}".rstrip()
+    return f"{type(error).__name__}: {error}"

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from crm_shared.database import unavailable
+from crm_shared.database import in_words, unavailable
 from crm_shared.messaging import kafka, topics
 from crm_shared.messaging.handling import Handling
 from crm_shared.messaging.kafka import BrokerUnavailable, ClusterChanged, ClusterGuard
@@ -149,7 +149,7 @@ class Consumer:
         """Go back to where the poll began and wait, still polling, so that the group keeps us."""
         loop = asyncio.get_running_loop()
         pause = self._database_backoff.next()
-        self._database_trouble = f"database: {error or type(error).__name__}"
+        self._database_trouble = f"database: {in_words(error)}"
         log.warning("consumer waits", extra={"error": repr(error), "seconds": round(pause, 2)})
         until = loop.time() + pause
         while True:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_shared import customers, dead_letters, inbox
 from crm_shared.clock import Clock
 from crm_shared.contracts.base import Event
-from crm_shared.database import Sessions, unavailable
+from crm_shared.database import Sessions, in_words, unavailable
 from crm_shared.dead_letters import DeadLetter, State
 from crm_shared.ids import derived
 from crm_shared.messaging.envelope import Record, Undecodable, decode, source
@@ -148,12 +148,13 @@ class Handling:
         if blocked:
             records = {_name(a.event): a.record for a in arrivals if a.event is not None}
             for event in welcome:
-                if event.key in blocked:
+                if event.key in blocked and not event.survives_erasure:
                     detail = "an earlier event of this key is parked"
                     letter = self._letter(records[_name(event)], "key-parked", detail, at, event)
                     dead_letters.park(session, letter)
                     results[event.type, "parked"] += 1
-        free = [event for event in welcome if event.key not in blocked]
+        # To be forgotten waits for nothing: erasing takes what is parked along.
+        free = [event for event in welcome if event.key not in blocked or event.survives_erasure]
         await self._subscriptions.dispatch(session, free, at=at)
         results.update((event.type, "ok") for event in free)
         for arrival in arrivals:
@@ -173,7 +174,7 @@ class Handling:
             except Exception as error:
                 if unavailable(error):
                     raise
-                failure = f"{type(error).__name__}: {error}"
+                failure = in_words(error)
                 self._metrics.events_consumed.labels(_label(arrival), "retried").inc()
         await self._park_failed(arrival, failure)
 

@@ -9,6 +9,7 @@ from fastapi import Request, Response, params
 from starlette.responses import StreamingResponse
 
 from crm_shared import idempotency
+from crm_shared.callers import Caller
 from crm_shared.clock import Clock
 from crm_shared.idempotency import (
     Claim,
@@ -61,7 +62,7 @@ class IdempotentRoute(Route):
             method=request.method,
             route=self.path_format,
             key=key,
-            fingerprint=_fingerprint(request, await request.body()),
+            fingerprint=_fingerprint(request, context.caller, await request.body()),
         )
 
         async def kept(request: Request) -> Response:
@@ -99,14 +100,17 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: headers[name] for name in _KEPT_HEADERS if name in headers}
 
 
-def _fingerprint(request: Request, body: bytes) -> bytes:
+def _fingerprint(request: Request, caller: Caller | None, body: bytes) -> bytes:
     """Digest of what is asked: JSON that differs in nothing but layout or order of members is the same.
 
-    The condition is part of it: a reply to a change of one version says nothing of another.
+    The condition is part of it: a reply to a change of one version says nothing of another. So is what the
+    caller may see: who may see less must not get the reply of who may see more.
     """
     with suppress(orjson.JSONDecodeError):  # what is not JSON is compared as it is
         body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
     digest = sha256(request.scope["path"].encode(errors="surrogatepass"))
     digest.update(b"\0" + request.scope["query_string"])
     digest.update(b"\0" + request.headers.get("if-match", "").encode() + b"\0" + body)
+    if caller is not None:
+        digest.update(b"\0" + " ".join(sorted({*caller.roles, *caller.scopes})).encode())
     return digest.digest()
