@@ -119,5 +119,6 @@ async def stage(
 
 
 def unlimited(program: Program) -> Program:
-    """The gateway without a quota that a benchmark would reach at once."""
-    return replace(program, environment={**program.environment, "RATE_LIMIT_REQUESTS": "1000000000"})
+    """The gateway without the limits that a benchmark, one caller, would reach at once."""
+    limits = {"RATE_LIMIT_REQUESTS": "1000000000", "CALLER_CONCURRENCY": "1000000"}
+    return replace(program, environment={**program.environment, **limits})

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import tracemalloc
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -172,6 +173,24 @@ async def test_compressed_request_bodies_are_refused(gateway: Gateway, services:
     assert not services["profiles"].seen
 
 
+@pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 500_000])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_bodies_of_every_length_pass_whole(
+    gateway: Gateway, services: Services, size: int, chunked: bool
+) -> None:
+    body = bytes(number % 251 for number in range(size))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, size, 50_000):
+            yield body[start : start + 50_000]
+
+    content = pieces() if chunked else body
+    response = await gateway.client.post("/v1/customers", content=content, headers=gateway.bearer())
+
+    assert response.status_code == 200
+    assert services["profiles"].seen[0].body == body
+
+
 async def test_large_answers_stream_through_in_flat_memory(gateway: Gateway, services: Services) -> None:
     piece, count = b"0123456789abcdef" * 4096, 1600  # 100 MiB
 
@@ -292,7 +311,8 @@ async def test_two_authors_are_none(gateway: Gateway, services: Services) -> Non
 
 async def test_many_callers_at_once_get_their_own_answers(gateway: Gateway) -> None:
     async def ask(number: int) -> bool:
-        response = await gateway.client.get(f"/v1/customers/{number}", headers=gateway.bearer())
+        headers = gateway.bearer(sub=f"caller {number}")
+        response = await gateway.client.get(f"/v1/customers/{number}", headers=headers)
         return bool(response.json()["path"] == f"/v1/customers/{number}")
 
     assert all(await asyncio.gather(*(ask(number) for number in range(200))))

@@ -4,7 +4,8 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -63,6 +64,26 @@ async def scripted(start_gateway: StartGateway) -> AsyncIterator[StartScripted]:
         server.close()
 
 
+@asynccontextmanager
+async def stalled(gateway: Gateway, *sent: bytes) -> AsyncIterator[None]:
+    """One caller's requests, each with so much of its body, of which the last bytes never come."""
+    host, port = gateway.url.removeprefix("http://").split(":")
+    token = gateway.bearer()["authorization"].encode()
+    head = b"POST /v1/customers HTTP/1.1\r\nhost: x\r\nauthorization: %b\r\ncontent-length: %d\r\n\r\n%b"
+    writers: list[asyncio.StreamWriter] = []
+    try:
+        for start in sent:
+            _, writer = await asyncio.open_connection(host, int(port))
+            writers.append(writer)
+            writer.write(head % (token, len(start) + 100, start))
+            await writer.drain()
+        await asyncio.sleep(0.1)
+        yield
+    finally:
+        for writer in writers:
+            writer.close()
+
+
 def ok(body: bytes, *headers: bytes) -> bytes:
     return b"\r\n".join([b"HTTP/1.1 200 OK", *headers, b"content-length: %d" % len(body), b"", body])
 
@@ -106,6 +127,62 @@ async def test_a_client_that_sends_slowly_is_not_held_against_the_service(
 
     assert response.status_code == 200
     assert services["profiles"].seen[0].body == b"xxxx"
+
+
+async def test_clients_that_stall_in_their_body_keep_no_connection_from_others(
+    start_gateway: StartGateway, services: Services
+) -> None:
+    gateway = await start_gateway(upstream_connections=2, upstream_timeout=0.3, breaker_failures=1)
+    async with stalled(gateway, *[b"x"] * 10):
+        responses = [await get(gateway) for _ in range(5)]
+        late = await gateway.client.post("/v1/customers", json={}, headers=gateway.bearer())
+
+    assert [response.status_code for response in (*responses, late)] == [200] * 6
+    assert len(services["profiles"].seen) == 6
+
+
+async def test_one_caller_takes_only_so_many_connections(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(caller_concurrency=2, upstream_connections=3)
+    async with stalled(gateway, *[b"x" * 80_000] * 2):
+        refused = await get(gateway)
+        other = await gateway.client.get("/v1/customers", headers=gateway.bearer(sub="bob"))
+    await asyncio.sleep(0.05)
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "concurrency_exceeded")
+    assert refused.headers["retry-after"] == "1"
+    assert other.status_code == 200
+    assert [(await get(gateway)).status_code for _ in range(4)] == [200] * 4
+
+
+async def test_waiting_for_a_turn_is_not_held_against_the_service(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(upstream_connections=1, upstream_timeout=0.2, breaker_failures=1)
+    async with stalled(gateway, b"x" * 80_000):
+        busy = [await get(gateway) for _ in range(2)]
+        glance = await get(gateway, f"/v1/customers/{uuid4()}/360")
+    await asyncio.sleep(0.05)
+
+    assert [(response.status_code, response.headers["retry-after"]) for response in busy] == [(503, "1")] * 2
+    assert all("busy" in response.json()["detail"] for response in busy)
+    assert "busy" in glance.json()["sections"]["profile"]["problem"]["detail"]
+    assert (await get(gateway)).status_code == 200
+
+
+async def test_a_late_answer_to_a_body_opens_no_circuit_and_to_a_read_it_does(
+    start_gateway: StartGateway, services: Services
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(1)
+        return web.Response()
+
+    services["profiles"].answer = answer
+    gateway = await start_gateway(upstream_timeout=0.1, breaker_failures=2)
+    batches = [
+        await gateway.client.post("/v1/customers/batch", json={}, headers=gateway.bearer()) for _ in range(4)
+    ]
+    reads = [await get(gateway) for _ in range(3)]
+
+    assert [response.status_code for response in batches] == [504] * 4
+    assert [response.status_code for response in reads] == [504, 504, 503]
 
 
 async def test_the_circuit_of_a_failing_service_opens_and_closes_again(
@@ -290,7 +367,9 @@ async def test_no_more_connections_are_made_than_allowed(start_gateway: StartGat
 
     handler: Answer = answer
     async with serving(handler) as url:
-        gateway = await start_gateway(upstreams={"profiles": url}, upstream_connections=4)
+        gateway = await start_gateway(
+            upstreams={"profiles": url}, upstream_connections=4, caller_concurrency=60
+        )
         statuses = {
             response.status_code for response in await asyncio.gather(*(get(gateway) for _ in range(60)))
         }

@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from crm_gateway.errors import (
     AmbiguousRequest,
+    ConcurrencyExceeded,
     CredentialsAmbiguous,
     CredentialsMissing,
     EverythingUnavailable,
@@ -134,6 +135,7 @@ def described(schemas: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any
         CustomerNotFound,
         InvalidRequest,
         QuotaExceeded,
+        ConcurrencyExceeded,
         InternalError,
         EverythingUnavailable,
         DeadlineExceeded,

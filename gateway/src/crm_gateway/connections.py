@@ -14,6 +14,14 @@ class ConnectionLost(Exception):
     """The service hung up, or spoke something else than HTTP, before its response was complete."""
 
 
+class ConnectionStale(ConnectionLost):
+    """A kept connection had been closed by the service, it seems: not a byte of a response came."""
+
+
+class Crowded(Exception):
+    """All connections to the service stayed busy."""
+
+
 class Connection(asyncio.Protocol):
     """One connection, used for one exchange after another by one task at a time."""
 
@@ -25,7 +33,7 @@ class Connection(asyncio.Protocol):
         self._write_paused = False
         self._read_paused = False
         self._exchanging = False
-        self.exchanges = 0
+        self._exchanges = 0
         self.idle_since = 0.0
         self.closed = False
         self._forget()
@@ -39,8 +47,7 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         self.cut_short = False
         """Whether the request was not sent to its end: what followed would be taken for its rest."""
-        self.touched = False
-        """Whether any byte of a response has come; if not, a kept connection may just have been stale."""
+        self._touched = False
         self.answered = False
         self.complete = False
 
@@ -48,7 +55,7 @@ class Connection(asyncio.Protocol):
         """Start an exchange with the request's head, and its body if that is short."""
         self._forget()
         self._exchanging = True
-        self.exchanges += 1
+        self._exchanges += 1
         self._transport.write(head)
 
     async def write(self, data: bytes) -> None:
@@ -57,10 +64,10 @@ class Connection(asyncio.Protocol):
             await self._wait()
 
     async def answer(self) -> None:
-        """Wait for the response's head; raises ConnectionLost."""
+        """Wait for the response's head; raises ConnectionLost, ConnectionStale."""
         while not self.answered:
             if self.closed:
-                raise ConnectionLost
+                raise ConnectionLost if self._touched or self._exchanges == 1 else ConnectionStale
             await self._wait()
 
     async def read(self) -> bytes:
@@ -120,7 +127,7 @@ class Connection(asyncio.Protocol):
         if not self._exchanging or self.complete:
             self.close()  # nobody asked
             return
-        self.touched = True
+        self._touched = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -172,7 +179,10 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """The connections to one service, so many at most; who comes when all are busy waits for its turn."""
+    """The connections to one service, so many at most; who comes when all are busy waits for its turn.
+
+    The turn is taken apart from the connection, for the wait tells nothing about the service.
+    """
 
     def __init__(self, base_url: str, *, limit: int, keep_alive: float) -> None:
         url = urlsplit(base_url)
@@ -191,17 +201,29 @@ class Pool:
         self._slots = asyncio.Semaphore(limit)
         self._idle: list[Connection] = []
 
-    async def acquire(self, *, fresh: bool = False) -> Connection:
-        """A connection for one exchange; raises OSError when there is nobody to connect to."""
-        await self._slots.acquire()
+    @property
+    def crowded(self) -> bool:
+        """Whether who comes now must wait."""
+        return self._slots.locked()
+
+    async def enter(self, *, until: float) -> None:
+        """Take a turn, which must be left again; raises Crowded when there is none by then."""
         try:
-            return (None if fresh else self._reuse()) or await self._connect()
-        except BaseException:
-            self._slots.release()
-            raise
+            async with asyncio.timeout_at(until):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise Crowded from error
+
+    def leave(self) -> None:
+        self._slots.release()
+
+    async def connection(self, *, fresh: bool = False) -> Connection:
+        """A connection for who has a turn; raises OSError when there is nobody to connect to."""
+        return (None if fresh else self._reuse()) or await self._connect()
 
     def release(self, connection: Connection) -> None:
-        self._slots.release()
+        """Leave, and keep the connection for others if it is good for that."""
+        self.leave()
         if connection.finish():
             self._idle.append(connection)
 

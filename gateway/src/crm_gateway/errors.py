@@ -41,6 +41,10 @@ class QuotaExceeded(TooManyRequests):
     """More requests than the caller's quota allows."""
 
 
+class ConcurrencyExceeded(TooManyRequests):
+    """More requests at once than one caller may have under way."""
+
+
 class ClientGone(BadRequest):
     """The client closed the connection while it was still sending: nobody will read this."""
 

@@ -3,9 +3,9 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_gateway import composition, proxy, routing
-from crm_gateway.errors import OriginNotAllowed, QuotaExceeded, UpstreamUnavailable
+from crm_gateway.errors import ConcurrencyExceeded, OriginNotAllowed, QuotaExceeded, UpstreamUnavailable
 from crm_gateway.incoming import Incoming, header
-from crm_gateway.limits import Limits
+from crm_gateway.limits import InFlight, Limits
 from crm_gateway.pages import Page
 from crm_gateway.replies import address_of, preflight, show_quota
 from crm_gateway.routing import Operation, Table
@@ -38,6 +38,7 @@ class Front:
         self._table = table
         self._upstreams = upstreams
         self._limits = limits
+        self._in_flight = InFlight(settings.caller_concurrency)
         self._pages = pages
         self._clock = clock
 
@@ -61,14 +62,22 @@ class Front:
         if principal is None and not (operation.public and not incoming.signed):
             principal = await sign_in.check(credential(incoming), at=self._clock.now())
             self._count(scope, principal)
-        await self._answer(operation, principal, incoming, scope, receive, send)
+        who = _who(scope, principal)
+        if not self._in_flight.enter(who):
+            raise ConcurrencyExceeded(
+                f"{self._in_flight.limit} requests at once are allowed.", headers={"retry-after": "1"}
+            )
+        try:
+            await self._answer(operation, principal, incoming, scope, receive, send)
+        finally:
+            self._in_flight.leave(who)
 
     def _known(self, sign_in: SignIn, incoming: Incoming) -> Principal | None:
         """Who it is, if that was found out not long ago: what is not known is counted by its address."""
         return sign_in.known(credential(incoming), at=self._clock.now()) if incoming.signed else None
 
     def _count(self, scope: Scope, principal: Principal | None) -> None:
-        verdict = self._limits.take(principal.caller.subject if principal else address_of(scope))
+        verdict = self._limits.take(_who(scope, principal))
         show_quota(scope, verdict)
         if not verdict.allowed:
             raise QuotaExceeded(
@@ -128,6 +137,11 @@ class Front:
             headers = [(b"allow", routing.allow(self._table.operations(scope["path"])).encode())]
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _who(scope: Scope, principal: Principal | None) -> str:
+    """Whose limits count."""
+    return principal.caller.subject if principal else address_of(scope)
 
 
 def _signed(scope: Scope, incoming: Incoming, authorization: bytes) -> Scope:

@@ -1,4 +1,4 @@
-"""A request as it came in: its headers sorted into what the gateway reads and what it hands on."""
+"""A request as it came in: its headers sorted into what the gateway reads and what it hands on, its body."""
 
 import asyncio
 from dataclasses import dataclass
@@ -29,6 +29,8 @@ _DROPPED = frozenset(
     }
 )
 _DROPPED_PREFIXES = (b"x-forwarded-", b"x-crm-", b"x-internal-")
+
+_AHEAD = 64 * 1024
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -95,30 +97,46 @@ def _length(read: dict[bytes, list[bytes]]) -> int | None:
 
 
 class Upload:
-    """The body of a request on its way to a service: never held, and timed apart from the service."""
+    """The body of a request on its way to a service: its start held, the rest only passed on."""
 
     def __init__(self, receive: Receive, *, chunked: bool, upstream_timeout: float) -> None:
         self._receive = receive
         self._chunked = chunked
         self._upstream_timeout = upstream_timeout
+        self._more = True
+
+    async def ahead(self) -> bytes:
+        """The whole body if it is short, else its start; raises ClientGone.
+
+        Read before the service is turned to: who sends a little and then nothing must not keep a connection
+        to it from others.
+        """
+        start = bytearray()
+        while self._more and len(start) < _AHEAD:
+            start += await self._next()
+        return self._framed(bytes(start))
 
     async def pump(self, connection: Connection, deadline: asyncio.Timeout) -> None:
-        """Write the body as it comes, until the service has answered. Raises ClientGone."""
+        """Write the rest as it comes, until the service has answered. Raises ClientGone."""
         loop = asyncio.get_running_loop()
-        more = True
-        while more and not connection.answered and not connection.closed:
+        while self._more and not connection.answered and not connection.closed:
             # A client may take its time, within the whole request's deadline: the service is not to blame.
             deadline.reschedule(None)
-            message = await self._receive()
+            chunk = await self._next()
             deadline.reschedule(loop.time() + self._upstream_timeout)
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            more = message.get("more_body", False)
-            await connection.write(self._framed(message.get("body", b""), more))
-        connection.cut_short = more
+            await connection.write(self._framed(chunk))
+        connection.cut_short = self._more
 
-    def _framed(self, chunk: bytes, more: bool) -> bytes:
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._more = message.get("more_body", False)
+        body: bytes = message.get("body", b"")
+        return body
+
+    def _framed(self, chunk: bytes) -> bytes:
         if not self._chunked:
             return chunk
         framed = b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
-        return framed if more else framed + b"0\r\n\r\n"
+        return framed if self._more else framed + b"0\r\n\r\n"

@@ -1,4 +1,4 @@
-"""How much one caller may ask: a token bucket for each, in this process, shown in the RateLimit fields."""
+"""How much one caller may ask, in this process: over time, as the RateLimit fields show, and at once."""
 
 import math
 import time
@@ -58,3 +58,24 @@ class Limits:
             bucket.tokens -= cost
         remaining = int(bucket.tokens)
         return Verdict(allowed, remaining, max(1, math.ceil((remaining + 1 - bucket.tokens) / self._rate)))
+
+
+class InFlight:
+    """How many requests each caller has under way, so many at most."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._counts: dict[str, int] = {}
+
+    def enter(self, who: str) -> bool:
+        """Whether one more may go on, which must then leave."""
+        count = self._counts.get(who, 0)
+        if count == self.limit:
+            return False
+        self._counts[who] = count + 1
+        return True
+
+    def leave(self, who: str) -> None:
+        count = self._counts.pop(who) - 1
+        if count:
+            self._counts[who] = count

@@ -1,4 +1,4 @@
-"""Handing a request on to the service that owns it, and the response back: as bytes, never held whole."""
+"""Handing a request to the service that owns it, and the response back: as bytes, passed on as they come."""
 
 import logging
 import re
@@ -77,11 +77,10 @@ async def forward(
     elif incoming.content_length is not None:
         head += b"content-length: %d\r\n" % incoming.content_length
     head += b"\r\n"
-    upload = (
-        Upload(receive, chunked=incoming.chunked, upstream_timeout=upstream.timeout)
-        if incoming.has_body
-        else None
-    )
+    upload = None
+    if incoming.has_body:
+        upload = Upload(receive, chunked=incoming.chunked, upstream_timeout=upstream.timeout)
+        head += await upload.ahead()
     async with upstream.exchange(bytes(head), safe=asked == "GET", upload=upload) as connection:
         await _pass_back(connection, upstream, send)
 

@@ -44,6 +44,8 @@ class Settings(ServiceSettings):
     """of each caller per window, at each gateway process"""
     rate_limit_window: int = Field(default=60, ge=1)
     """length of that window"""
+    caller_concurrency: int = Field(default=32, ge=1)
+    """requests of each caller under way at once; fewer than UPSTREAM_CONNECTIONS, which nobody takes alone"""
     cors_origins: frozenset[str] = frozenset()
     """origins whose pages may call, as a JSON list"""
 

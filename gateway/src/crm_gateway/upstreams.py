@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from crm_gateway.breaker import Breaker
-from crm_gateway.connections import Connection, ConnectionLost, Pool
+from crm_gateway.connections import Connection, ConnectionLost, ConnectionStale, Crowded, Pool
 from crm_gateway.errors import UpstreamTimeout, UpstreamUnavailable
 from crm_gateway.settings import Settings
 
 
 class Upload(Protocol):
-    """A request's body that is still coming in."""
+    """The rest of a request's body, still coming in."""
 
     async def pump(self, connection: Connection, deadline: asyncio.Timeout) -> None:
         """Write it as it comes; the service's deadline stands still while the client is waited for."""
@@ -46,10 +46,13 @@ class Upstream:
     ) -> AsyncIterator[Connection]:
         """Send a request; once the response's head is there, the connection is yielded to read its body from.
 
-        A `safe` request is repeated once when a kept connection turns out to be dead. Raises
-        UpstreamUnavailable, UpstreamTimeout.
+        `head` ends with as much of the body as is there already. A `safe` request is repeated once when a
+        kept connection turns out to be dead. Raises UpstreamUnavailable, UpstreamTimeout.
         """
-        with self._reporting():
+        # What a request with a body takes is up to its body too, a batch of a thousand items or a client that
+        # sends slowly: that only reads are late is the service's own doing.
+        with self._reporting(late_is_failed=upload is None):
+            await self._pool.enter(until=asyncio.get_running_loop().time() + self.timeout)
             async with asyncio.timeout(self.timeout) as deadline:
                 connection = await self._send(head, safe and upload is None, upload, deadline)
         try:
@@ -59,7 +62,9 @@ class Upstream:
 
     async def get(self, head: bytes, *, until: float) -> Answer:
         """A whole response by a deadline in the loop's time; raises UpstreamUnavailable, UpstreamTimeout."""
-        with self._reporting():
+        # Of who has waited for a turn, the service gets only the rest of the time.
+        with self._reporting(late_is_failed=not self._pool.crowded):
+            await self._pool.enter(until=until)
             async with asyncio.timeout_at(until) as deadline:
                 connection = await self._send(head, True, None, deadline)
                 try:
@@ -82,7 +87,7 @@ class Upstream:
         self._pool.close()
 
     @contextmanager
-    def _reporting(self) -> Iterator[None]:
+    def _reporting(self, *, late_is_failed: bool) -> Iterator[None]:
         """Ask the breaker, tell it how it went, and tell the caller what went wrong."""
         wait = self.breaker.refuses_for()
         if wait:
@@ -93,8 +98,18 @@ class Upstream:
             )
         try:
             yield
+        except Crowded as error:
+            self.breaker.abandoned()
+            raise UpstreamUnavailable(
+                f"All connections to the service {self.service} are busy.",
+                service=self.service,
+                headers={"retry-after": "1"},
+            ) from error
         except (OSError, ConnectionLost) as error:
-            self.breaker.failed()
+            if isinstance(error, TimeoutError) and not late_is_failed:
+                self.breaker.abandoned()
+            else:
+                self.breaker.failed()
             raise self._problem(error) from error
         except BaseException:
             self.breaker.abandoned()
@@ -104,31 +119,28 @@ class Upstream:
     async def _send(
         self, head: bytes, repeatable: bool, upload: Upload | None, deadline: asyncio.Timeout
     ) -> Connection:
-        connection = await self._pool.acquire()
+        """The connection once the response's head is there; who fails has left the pool."""
+        try:
+            try:
+                return await self._attempt(await self._pool.connection(), head, upload, deadline)
+            except ConnectionStale:
+                if not repeatable:
+                    raise
+            return await self._attempt(await self._pool.connection(fresh=True), head, upload, deadline)
+        except BaseException:
+            self._pool.leave()
+            raise
+
+    async def _attempt(
+        self, connection: Connection, head: bytes, upload: Upload | None, deadline: asyncio.Timeout
+    ) -> Connection:
         try:
             connection.begin(head)
             if upload is not None:
                 await upload.pump(connection, deadline)
             await connection.answer()
-        except ConnectionLost:
-            self._pool.release(connection)
-            stale = connection.exchanges > 1 and not connection.touched
-            if not (stale and repeatable):
-                raise
         except BaseException:
-            self._pool.release(connection)
-            raise
-        else:
-            return connection
-        return await self._send_anew(head)
-
-    async def _send_anew(self, head: bytes) -> Connection:
-        connection = await self._pool.acquire(fresh=True)
-        try:
-            connection.begin(head)
-            await connection.answer()
-        except BaseException:
-            self._pool.release(connection)
+            connection.close()
             raise
         return connection
 
