@@ -312,6 +312,17 @@ async def test_events_of_who_was_erased_bring_nothing_back(shop: Shop) -> None:
     assert shop.counted(Bought.type, "erased") == 1
 
 
+async def test_what_cannot_be_understood_of_who_was_erased_is_parked_without_what_it_says(shop: Shop) -> None:
+    async with shop.sessions.begin() as session:
+        session.add(ErasedCustomer(customer_id=AMY, erasure_id=uuid7(), erased_at=datetime.now(UTC)))
+    for customer in (AMY, BEN):
+        spoilt = bought(customer, 1)
+        await shop.handling.handle([Arrived(spoilt.key, b'{"name": "canary"}', spoilt.headers)])
+    amys, bens = await shop.letters()
+    assert (amys.key, amys.record_key, amys.value, amys.headers) == (None, str(AMY), None, {})
+    assert (bens.key, bens.record_key, bens.value) == (None, str(BEN), b'{"name": "canary"}')
+
+
 async def redrive_all(handling: Handling) -> None:
     while await handling.redrive():
         pass
@@ -344,6 +355,7 @@ async def test_a_redrive_that_fails_again_parks_the_key_again(shop: Shop) -> Non
     assert shop.calls == []
     letters = await shop.letters()
     assert [letter.state for letter in letters] == [State.PARKED, State.PARKED]
+    assert [letter.record_key for letter in letters] == [str(AMY), str(AMY)]
     assert letters[0].attempts == ATTEMPTS + 1
 
 

@@ -1,5 +1,6 @@
 """An erased customer is gone from every table, and the receipt says what went and what stayed."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -45,21 +46,21 @@ async def plant(session: AsyncSession, customer_id: UUID) -> None:
     for place in (NOTES, LEDGER, SURVEYS):
         await session.execute(insert(place).values(customer_id=customer_id, note=SECRET))
     publish(session, CustomerCreated(customer_id=customer_id, version=1, name=SECRET), at=NOW)
-    dead_letters.park(
-        session,
-        DeadLetter(
+    for reason, key in {"failed": str(customer_id), "invalid": None}.items():
+        letter = DeadLetter(
             consumer="loyalty",
             topic="profiles.events",
             partition=0,
             offset=1,
-            key=str(customer_id),
-            reason="failed",
+            key=key,
+            record_key=str(customer_id),
+            reason=reason,
             detail="",
             headers={},
             value=SECRET.encode(),
             parked_at=NOW,
-        ),
-    )
+        )
+        dead_letters.park(session, letter)
     jobs.start(session, "import", {"customer_id": str(customer_id), "name": SECRET}, at=NOW)
     reply = StoredReply(201, {}, f'{{"id": "{customer_id}", "name": "{SECRET}"}}'.encode())
     await idempotency.remember(session, claim_of(customer_id), reply, at=NOW)
@@ -97,7 +98,7 @@ async def test_a_customer_is_erased_from_every_table_and_nobody_else_is(sessions
             "notes": 1,
             "surveys": 1,
             "outbox": 1,
-            "dead_letters": 1,
+            "dead_letters": 2,
             "idempotency_keys": 1,
             "jobs": 1,
         }
@@ -110,7 +111,7 @@ async def test_a_customer_is_erased_from_every_table_and_nobody_else_is(sessions
         assert set(await session.scalars(select(Outbox.key).where(Outbox.type.contains("customer")))) == {
             str(other)
         }
-        assert list(await session.scalars(select(DeadLetter.key))) == [str(other)]
+        assert set(await session.scalars(select(DeadLetter.record_key))) == {str(other)}
         assert len(list(await session.scalars(select(Job.id)))) == 1
         assert await customers.erased(session, [gone, other]) == {gone}
         with pytest.raises(ReplyErased):
@@ -130,7 +131,55 @@ async def test_erasing_twice_removes_nothing_more(sessions: Sessions) -> None:
         await plant(session, gone)
         await erase(session, TABLES, gone, erasure_id=uuid7(), at=NOW)
         again = await erase(session, TABLES, gone, erasure_id=uuid7(), at=NOW)
-        assert again.removed.keys() <= {"surveys", "idempotency_keys"}
+        assert again.removed.keys() <= {"surveys"}
+
+
+async def test_who_was_merged_into_the_customer_is_erased_with_them(sessions: Sessions) -> None:
+    first, second, survivor, other, erasure_id = (uuid7() for _ in range(5))
+    async with sessions() as session:
+        await (await session.connection()).run_sync(TABLES.create_all)
+        await session.execute(text("DELETE FROM notes"))
+        for customer_id in (first, second, survivor, other):
+            await plant(session, customer_id)
+        for absorbed, into in ((first, second), (second, survivor)):
+            await customers.link(
+                session, TABLES, absorbed=absorbed, survivor=into, merge_id=uuid7(), version=1
+            )
+
+        receipt = await erase(session, TABLES, survivor, erasure_id=erasure_id, at=NOW)
+
+        assert receipt.removed == {
+            "notes": 3,
+            "surveys": 3,
+            "outbox": 3,
+            "dead_letters": 6,
+            "idempotency_keys": 3,
+            "jobs": 3,
+        }
+        everybody = [first, second, survivor, other]
+        assert await customers.erased(session, everybody) == {first, second, survivor}
+        assert list(await session.scalars(select(NOTES.c.customer_id))) == [other]
+
+
+@pytest.mark.parametrize("spelt", [str, lambda id: str(id).upper(), lambda id: id.hex])
+async def test_a_stored_reply_is_found_by_the_path_that_was_asked_for(
+    sessions: Sessions, spelt: Callable[[UUID], str]
+) -> None:
+    gone = uuid7()
+    async with sessions() as session:
+        reply, path = StoredReply(200, {}, b'{"name": "canary"}'), f"/v1/customers/{spelt(gone)}"
+        await idempotency.remember(session, claim_of(gone), reply, path=path, at=NOW)
+        await erase(session, MetaData(), gone, erasure_id=uuid7(), at=NOW)
+        with pytest.raises(ReplyErased):
+            await idempotency.claim(session, claim_of(gone))
+
+
+async def test_stored_replies_are_found_by_their_index(sessions: Sessions) -> None:
+    async with sessions() as session:
+        await session.execute(text("SET LOCAL enable_seqscan = off"))
+        statement = "EXPLAIN SELECT key FROM idempotency_keys WHERE customer_ids && CAST(:ids AS uuid[])"
+        plan = "\n".join(await session.scalars(text(statement), {"ids": [uuid7()]}))
+        assert "ix_idempotency_keys_customer_ids" in plan
 
 
 async def test_a_table_that_names_customers_must_say_what_becomes_of_them(sessions: Sessions) -> None:

@@ -68,6 +68,8 @@ class DeadLetter(SharedBase):
     offset: Mapped[int]
     key: Mapped[str | None]
     """Later events of this key wait behind it; None: it holds nothing back."""
+    record_key: Mapped[str | None]
+    """The record's own key, also of one that holds nothing back: by it, erasure finds whose it is."""
     type: Mapped[str | None]
     event_id: Mapped[str | None]
     reason: Mapped[str]

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, MetaData, String, Table, Update, delete, null, or_, update
 from sqlalchemy import Delete as DeleteStatement
-from sqlalchemy import MetaData, String, Table, Update, delete, func, null, or_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import ErasureConfirmed
 from crm_shared.contracts.profiles import CustomerErased
-from crm_shared.customers import ErasedCustomer, stop_writers
+from crm_shared.customers import ErasedCustomer, absorbed_into, stop_writers
 from crm_shared.dead_letters import DeadLetter
 from crm_shared.idempotency import IdempotencyKey
 from crm_shared.jobs import Job
@@ -80,20 +80,20 @@ async def erase(
 ) -> Receipt:
     """Remove the customer from the service's tables, its outbox, dead letters, stored replies and jobs.
 
-    Events of the `lasting` types stay in the outbox: they carry ids only. Repeating it removes what has come
-    since.
+    Whoever was merged into the customer is the same person and goes with them. Events of the `lasting` types
+    stay in the outbox: they carry ids only. Repeating it removes what has come since.
     """
     await stop_writers(session)
+    ids = await absorbed_into(session, customer_id)
     await session.execute(
-        insert(ErasedCustomer)
-        .values(customer_id=customer_id, erasure_id=erasure_id, erased_at=at)
-        .on_conflict_do_nothing()
+        insert(ErasedCustomer).on_conflict_do_nothing(),
+        [{"customer_id": id, "erasure_id": erasure_id, "erased_at": at} for id in ids],
     )
     receipt = Receipt()
     for table, policy in policies(tables).items():
-        mine = table.c.customer_id == customer_id
+        mine: ColumnElement[bool] = table.c.customer_id.in_(ids)
         if "origin_customer_id" in table.c:
-            mine = or_(mine, table.c.origin_customer_id == customer_id)
+            mine = or_(mine, table.c.origin_customer_id.in_(ids))
         match policy:
             case Keep(why):
                 receipt.kept[str(table.name)] = why
@@ -103,7 +103,7 @@ async def erase(
                 cleared = update(table).where(mine).values({name: null() for name in columns})
                 await _count(session, receipt, str(table.name), cleared)
                 receipt.kept[str(table.name)] = why
-    await _erase_shared(session, receipt, str(customer_id), [event.type for event in lasting])
+    await _erase_shared(session, receipt, ids, [event.type for event in lasting])
     return receipt
 
 
@@ -130,16 +130,20 @@ async def comply(
     publish(session, confirmed, at=at, cause=order)
 
 
-async def _erase_shared(session: AsyncSession, receipt: Receipt, customer: str, lasting: list[str]) -> None:
+async def _erase_shared(
+    session: AsyncSession, receipt: Receipt, ids: Collection[UUID], lasting: Collection[str]
+) -> None:
     """The tables that all services have, where a customer is found by key or by name in a text."""
-    sent = delete(Outbox).where(Outbox.key == customer, Outbox.type.not_in(lasting))
+    names = [str(id) for id in ids]
+    sent = delete(Outbox).where(Outbox.key.in_(names), Outbox.type.not_in(lasting))
     await _count(session, receipt, "outbox", sent)
-    await _count(session, receipt, "dead_letters", delete(DeadLetter).where(DeadLetter.key == customer))
-    named_in_reply = func.convert_from(IdempotencyKey.body, "UTF8").contains(customer)
-    named_in_route = IdempotencyKey.route.contains(customer)
-    replies = update(IdempotencyKey).where(or_(named_in_reply, named_in_route)).values(body=None, headers={})
+    theirs = or_(DeadLetter.key.in_(names), DeadLetter.record_key.in_(names))
+    await _count(session, receipt, "dead_letters", delete(DeadLetter).where(theirs))
+    named_in_reply = IdempotencyKey.customer_ids.overlap(ids)
+    replies = update(IdempotencyKey).where(named_in_reply).values(body=None, headers={}, customer_ids=[])
     await _count(session, receipt, "idempotency_keys", replies)
-    named_in_job = or_(Job.params.cast(String).contains(customer), Job.result.cast(String).contains(customer))
+    job_texts = (Job.params.cast(String), Job.result.cast(String))
+    named_in_job = or_(*(text.contains(name) for text in job_texts for name in names))
     await _count(session, receipt, "jobs", delete(Job).where(named_in_job))
 
 

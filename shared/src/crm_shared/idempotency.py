@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import LargeBinary, Text, bindparam, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Index, LargeBinary, Text, Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -13,6 +14,7 @@ from crm_shared.database import Json, SharedBase
 from crm_shared.problems import BadRequest, Conflict, Gone, Unprocessable
 
 _VALID = re.compile(r"[\x20-\x7e]{1,255}")
+_UUID = re.compile(rb"[0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}")
 
 
 class IdempotencyKeyMissing(BadRequest):
@@ -39,6 +41,7 @@ class IdempotencyKey(SharedBase):
     """A request that had its effect, and what was answered."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_customer_ids", "customer_ids", postgresql_using="gin"),)
 
     principal: Mapped[str] = mapped_column(primary_key=True)
     method: Mapped[str] = mapped_column(primary_key=True)
@@ -49,6 +52,8 @@ class IdempotencyKey(SharedBase):
     headers: Mapped[Json]
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
     """None once it has been erased."""
+    customer_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    """Every id in reply or path, customers' among them: erasure finds by index what it could never scan."""
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -119,8 +124,10 @@ async def claim(session: AsyncSession, claim: Claim) -> StoredReply | None:
     return StoredReply(stored.status, stored.headers, stored.body)
 
 
-async def remember(session: AsyncSession, claim: Claim, reply: StoredReply, *, at: datetime) -> None:
-    """Store the reply in the effect's transaction.
+async def remember(
+    session: AsyncSession, claim: Claim, reply: StoredReply, *, path: str = "", at: datetime
+) -> None:
+    """Store the reply in the effect's transaction; `path`: where the request went, ids and all.
 
     Raises IdempotencyKeyInUse when another request with this key committed after ours had looked: the whole
     transaction must then be undone.
@@ -134,7 +141,13 @@ async def remember(session: AsyncSession, claim: Claim, reply: StoredReply, *, a
         "status": reply.status,
         "headers": reply.headers,
         "body": reply.body,
+        "customer_ids": _ids(path.encode(errors="replace"), reply.body),
         "created_at": at,
     }
     if await session.scalar(_REMEMBER, row) is None:
         raise IdempotencyKeyInUse
+
+
+def _ids(*texts: bytes) -> list[UUID]:
+    found = {match.replace(b"-", b"").lower() for text in texts for match in _UUID.findall(text)}
+    return [UUID(bytes=bytes.fromhex(digits.decode())) for digits in found]

@@ -204,6 +204,8 @@ class Handling:
         if await session.get(DeadLetter, letter_id) is None:
             letter = self._letter(record, arrival.reason, arrival.detail, at)
             letter.id = letter_id
+            if await _is_of_erased(session, letter):
+                letter.value, letter.headers = None, {}
             dead_letters.park(session, letter)
             await session.flush()
             where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
@@ -218,6 +220,7 @@ class Handling:
             partition=record.partition,
             offset=record.offset,
             key=event.key if event else None,
+            record_key=_text(record.key) if record.key is not None else None,
             type=event.type if event else None,
             event_id=str(event.id) if event else None,
             reason=reason,
@@ -300,7 +303,7 @@ class _Parked:
     def of(cls, letter: DeadLetter) -> "_Parked":
         headers = [(name, str(value).encode()) for name, value in letter.headers.items()]
         at = int(letter.parked_at.timestamp() * 1000)
-        key = letter.key.encode() if letter.key else None
+        key = letter.record_key.encode() if letter.record_key is not None else None
         return cls(letter.topic, letter.partition, letter.offset, at, key, letter.value, headers)
 
 
@@ -308,6 +311,15 @@ async def _without_erased(session: AsyncSession, events: Sequence[Event]) -> lis
     """The events that bring nothing back of who is to stay forgotten."""
     erased = await customers.erased(session, {e.customer_id for e in events if not e.survives_erasure})
     return [event for event in events if event.survives_erasure or event.customer_id not in erased]
+
+
+async def _is_of_erased(session: AsyncSession, letter: DeadLetter) -> bool:
+    """Is the record's key, which is all that is known of its owner, somebody who is to stay forgotten?"""
+    try:
+        customer_id = UUID(letter.record_key or "")
+    except ValueError:
+        return False
+    return bool(await customers.erased(session, [customer_id]))
 
 
 def _label(arrival: Arrival) -> str:

@@ -93,7 +93,8 @@ async def _keep(request: Request, context: Context, response: Response) -> None:
         raise TypeError(f"{context.claim.route} streams its answer: there is nothing to keep")
     clock: Clock = request.app.state.clock
     reply = StoredReply(response.status_code, _kept(response.headers), bytes(response.body))
-    await idempotency.remember(context.session, context.claim, reply, at=clock.now())
+    path: str = request.scope["path"]
+    await idempotency.remember(context.session, context.claim, reply, path=path, at=clock.now())
 
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:

@@ -117,6 +117,7 @@ def upgrade() -> None:
         sa.Column("partition", sa.BigInteger(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
         sa.Column("key", sa.Text(), nullable=True),
+        sa.Column("record_key", sa.Text(), nullable=True),
         sa.Column("type", sa.Text(), nullable=True),
         sa.Column("event_id", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -172,10 +173,18 @@ def upgrade() -> None:
         sa.Column("status", sa.BigInteger(), nullable=False),
         sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("customer_ids", postgresql.ARRAY(sa.Uuid()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("principal", "method", "route", "key", name="pk_idempotency_keys"),
     )
     op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"], unique=False)
+    op.create_index(
+        "ix_idempotency_keys_customer_ids",
+        "idempotency_keys",
+        ["customer_ids"],
+        unique=False,
+        postgresql_using="gin",
+    )
     op.create_table(
         "inbox",
         sa.Column("consumer", sa.Text(), nullable=False),
@@ -255,6 +264,7 @@ def downgrade() -> None:
     op.drop_table("jobs")
     op.drop_index("ix_inbox_received_at", table_name="inbox")
     op.drop_table("inbox")
+    op.drop_index("ix_idempotency_keys_customer_ids", table_name="idempotency_keys", postgresql_using="gin")
     op.drop_index("ix_idempotency_keys_created_at", table_name="idempotency_keys")
     op.drop_table("idempotency_keys")
     op.drop_table("erased_customers")
