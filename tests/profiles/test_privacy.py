@@ -131,7 +131,7 @@ async def test_the_receipt_is_complete_when_every_service_has_confirmed(
     ]
     assert receipt["services"][3]["removed"] == {"accounts": 1}
     assert receipt["services"][3]["kept"] == {"entries": "bookkeeping"}
-    assert receipt["topics_clear_at"] == "2026-03-09T09:00:00Z"
+    assert receipt["topics_clear_at"] == "2026-03-11T09:00:00Z"
 
 
 async def test_a_confirmation_of_an_erasure_that_nobody_asked_for_is_passed_over(

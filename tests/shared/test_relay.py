@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 import asyncpg
+import pytest
 from aiokafka import ConsumerRecord
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -313,6 +314,30 @@ def test_every_effect_happens_once_and_in_order_whatever_crashes(postgres_url: s
         finally:
             runner.run(connection.close())
             runner.run(engine.dispose())
+
+
+async def test_who_has_lost_the_database_while_sending_sends_no_more(
+    postgres_url: str, committed_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crm_shared.messaging.relay._LEADS_FOR", 0)
+    async with committed_sessions.begin() as session:
+        for number, customer in enumerate(CUSTOMERS[:2], start=1):
+            publish(session, Written(customer_id=customer, version=number), at=datetime.now(UTC))
+    connection = await asyncpg.connect(postgres_url.rsplit("/", 1)[0] + "/crm_shared")
+    sent: list[str] = []
+
+    async def send(messages: Sequence[Message]) -> list[bool]:
+        sent.extend(message.key.decode() for message in messages)
+        await asyncio.sleep(0.1)  # by now the next batch has been read
+        async with committed_sessions() as session:
+            await session.execute(text(f"SELECT pg_terminate_backend({connection.get_server_pid()})"))
+        return [True for _ in messages]
+
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await relay(connection, send, ROUTES, SystemClock(), limit=1)
+
+    assert sent == [str(CUSTOMERS[0])]
+    connection.terminate()
 
 
 async def prepare(admin_url: str, url: str) -> tuple[AsyncEngine, asyncpg.Connection]:

@@ -44,8 +44,8 @@ class ServiceSettings(BaseSettings):
     """how long events stay on their topics"""
     outbox_retention_days: int = 28
     """how long sent events are kept, to fill an emptied broker again"""
-    inbox_retention_days: int = 35
-    """how long an event is recognised when it comes again; longer than any of the above"""
+    inbox_retention_days: int = 36
+    """how long an event is recognised when it comes again; longer than the two above together"""
 
     internal_public_key: str
     """Ed25519 key (JWK in JSON, or PEM) by which the gateway's tokens are verified"""
@@ -70,12 +70,20 @@ class ServiceSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _redeliveries_are_recognised(self) -> "ServiceSettings":
-        """An inbox that forgets before the last possible redelivery would double an effect."""
-        if not self.topic_retention_days <= self.outbox_retention_days < self.inbox_retention_days:
+        """An inbox that forgets before the last possible redelivery would double an effect.
+
+        An event may be sent again on the last day that the outbox has it, and then stays on its topic.
+        """
+        topic, outbox, inbox = (
+            self.topic_retention_days,
+            self.outbox_retention_days,
+            self.inbox_retention_days,
+        )
+        if not topic <= outbox < inbox - topic:
             raise ValueError(
-                "retention contradicts itself: topic_retention_days <= outbox_retention_days"
-                f" < inbox_retention_days must hold, not {self.topic_retention_days},"
-                f" {self.outbox_retention_days}, {self.inbox_retention_days}"
+                "retention contradicts itself: topic_retention_days <= outbox_retention_days and"
+                " topic_retention_days + outbox_retention_days < inbox_retention_days must hold,"
+                f" not {topic}, {outbox}, {inbox}"
             )
         return self
 

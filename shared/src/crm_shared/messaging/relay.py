@@ -28,6 +28,8 @@ BATCH = 500
 _LEADER = 0x6F7574626F78  # "outbox": any number will do, as the lock is the database's own
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1
 _CHECK_EVERY = 1.0
+_LEADS_FOR = 1.0
+_SEND_ALL_TIMEOUT = 3600.0
 
 # The internal error is what asyncpg says when a connection dies in the midst of a statement.
 _DATABASE_TROUBLE = (
@@ -98,18 +100,26 @@ async def relay(
     """Send all that waits, oldest first, and mark what arrived.
 
     The connection is the relay's own, in autocommit, and holds the leader's lock: should it die, the lock and
-    the ability to mark rows die together, so that a second leader can only cause duplicates. While a batch is
-    sent, with no transaction open, the one before is marked and the next one read: all that is unsent but for
-    what is on its way, never "what is above", because rows become visible out of order.
+    the ability to mark rows die together, so that a second leader can only cause duplicates. Nothing new is
+    sent on the strength of a connection that was last heard of longer ago than a moment. What is with the
+    producer when the lock is lost may still arrive, until its time-out, between what the next leader sends.
+
+    While a batch is sent, with no transaction open, the one before is marked and the next one read: all that
+    is unsent but for what is on its way, never "what is above", because rows become visible out of order.
     """
+    loop = asyncio.get_running_loop()
     events, arrived = 0, list[int]()
     batch = await _unsent(connection, [], limit)
+    heard = loop.time()
     while batch:
+        if loop.time() - heard > _LEADS_FOR:
+            await connection.execute("SELECT 1")
         sending = asyncio.ensure_future(_send(send, batch, routes))
         try:
             await _mark(connection, arrived, clock)
             more = len(batch) == limit
             following = await _unsent(connection, [row.seq for row in batch], limit) if more else []
+            heard = loop.time()
             arrived = await sending
         finally:
             sending.cancel()
@@ -149,7 +159,9 @@ async def forget_sent(connection: asyncpg.Connection, cluster_id: str, *, at: da
     """Remember the cluster, in which nothing has been sent yet: all that is kept goes out again."""
     async with connection.transaction():
         await connection.execute(_REMEMBER_CLUSTER, cluster_id, at)
-        return int((await connection.execute(_NOTHING_IS_SENT)).split()[-1])
+        # Weeks of events in one statement: it takes the time it takes, and must not begin anew for ever.
+        answer: str = await connection.execute(_NOTHING_IS_SENT, timeout=_SEND_ALL_TIMEOUT)
+        return int(answer.split()[-1])
 
 
 class Relay:

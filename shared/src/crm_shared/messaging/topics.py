@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 from aiokafka.client import AIOKafkaClient
@@ -26,6 +27,10 @@ from crm_shared.settings import ServiceSettings
 log = logging.getLogger(__name__)
 
 _VISIBLE_WITHIN = 10.0
+_SEGMENT = timedelta(days=1)
+"""A broker deletes and compacts whole segments that are closed; a quiet topic's stays open for a week."""
+_CLEANING = timedelta(days=1)
+"""How far a broker may be behind with its cleaning."""
 
 
 class WrongTopics(Exception):
@@ -44,6 +49,11 @@ def topics_of(events: Iterable[type[Event]]) -> list[Topic]:
     found = {Topic(event.topic()) for event in events}
     found |= {Topic(event.state_topic, compacted=True) for event in events if event.state_topic}
     return sorted(found)
+
+
+def cleared_after(settings: ServiceSettings) -> timedelta:
+    """How long a broker may go on holding a record that has been superseded or whose time is up."""
+    return _retention(settings) + _SEGMENT + _CLEANING
 
 
 class Admin:
@@ -120,10 +130,13 @@ class Admin:
         )
 
     def _config(self, topic: Topic) -> dict[str, str]:
+        segment = {"segment.ms": _milliseconds(_SEGMENT)}
         if topic.compacted:
-            return {"cleanup.policy": "compact"}
-        days = self._settings.topic_retention_days
-        return {"cleanup.policy": "delete", "retention.ms": str(days * 24 * 60 * 60 * 1000)}
+            return segment | {"cleanup.policy": "compact", "max.compaction.lag.ms": _milliseconds(_SEGMENT)}
+        return segment | {
+            "cleanup.policy": "delete",
+            "retention.ms": _milliseconds(_retention(self._settings)),
+        }
 
 
 @contextlib.asynccontextmanager
@@ -138,6 +151,14 @@ async def admin(settings: ServiceSettings, cluster_id: str | None = None) -> Asy
             yield Admin(client, guard, settings)
     finally:
         await client.close()
+
+
+def _retention(settings: ServiceSettings) -> timedelta:
+    return timedelta(days=settings.topic_retention_days)
+
+
+def _milliseconds(duration: timedelta) -> str:
+    return str(duration // timedelta(milliseconds=1))
 
 
 def _in_words(wrong: Mapping[str, int]) -> str:

@@ -1,6 +1,5 @@
 """Privacy over HTTP."""
 
-from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from crm_profiles.errors import ErasureNotFound
 from crm_profiles.schemas import ErasureIn, ErasureOut
 from crm_shared.callers import Role
 from crm_shared.customers import CustomerNotFound
+from crm_shared.messaging.topics import cleared_after
 from crm_shared.settings import ServiceSettings
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
@@ -58,5 +58,5 @@ async def get_erasure(session: Session, settings: Settings, erasure_id: UUID) ->
 
 
 async def _receipt(session: Session, settings: ServiceSettings, erasure_id: UUID) -> ErasureOut:
-    retention = timedelta(days=settings.topic_retention_days)
-    return ErasureOut.of(await privacy.get(session, erasure_id), privacy.SERVICES, retention)
+    erasure = await privacy.get(session, erasure_id)
+    return ErasureOut.of(erasure, privacy.SERVICES, cleared_after(settings))
