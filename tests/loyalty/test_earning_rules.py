@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx2
 import pytest
 
-from crm_loyalty.earning import Purchase, Rule, evaluate
+from crm_loyalty.earning import MAX_POINTS_PER_PURCHASE, Purchase, Rule, evaluate
 from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.ids import uuid7
@@ -21,7 +21,7 @@ DOUBLE = {"description": "2 points per dollar", "currency": "USD", "points": 2, 
 
 
 @pytest.mark.parametrize(
-    ("amount", "points"), [(2933, 29), (100, 1), (99, 0), (0, 0), (-500, 0), (2**53, 2**53 // 100)]
+    ("amount", "points"), [(2933, 29), (100, 1), (99, 0), (0, 0), (-500, 0), (2**36, 2**36 // 100)]
 )
 def test_points_are_rounded_down_per_purchase(amount: int, points: int) -> None:
     assert evaluate(Purchase(NOON, amount, "USD"), [BASE]).points == points
@@ -64,6 +64,27 @@ def test_several_rules_add_up_and_each_explains_its_part() -> None:
         ("base", 1, 25),
         ("bonus", 3, 20),
     ]
+
+
+def test_a_purchase_earns_so_much_at_most_and_the_explanation_says_so() -> None:
+    generous = Rule(key="generous", version=1, currency="USD", points=1_000_000, per_amount=1)
+
+    earned = evaluate(Purchase(NOON, 2**53, "USD"), [BASE, generous])
+    assert earned.points == MAX_POINTS_PER_PURCHASE
+    assert sum(line.points for line in earned.lines) == earned.points
+    assert f"at most {MAX_POINTS_PER_PURCHASE}" in earned.lines[-1].text
+
+
+async def test_the_largest_purchase_under_the_most_generous_rule_is_posted(
+    loyalty: httpx2.AsyncClient, receive: Receive, purchased: MakeEvent
+) -> None:
+    generous = DOUBLE | {"points": 1_000_000, "per_amount": 1}
+    await loyalty.put("/v1/earning-rules/base", json=generous, headers={"If-Match": '"1"'})
+    ann = uuid7()
+
+    await receive(purchased(ann, 2**53))
+    account = (await loyalty.get(f"/v1/accounts/{ann}")).json()
+    assert account["balance"] == MAX_POINTS_PER_PURCHASE
 
 
 async def test_the_default_rule_is_there(loyalty: httpx2.AsyncClient) -> None:

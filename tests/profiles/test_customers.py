@@ -85,12 +85,18 @@ async def test_names_of_any_script_are_kept(profiles: httpx2.AsyncClient, name: 
         ({"region": "cn"}, "/region"),
         ({"language": "zh_CN!"}, "/language"),
         ({"time_zone": "Mars/Olympus"}, "/time_zone"),
+        ({"time_zone": "localtime"}, "/time_zone"),
         ({"birth_date": "1988-02-30"}, "/birth_date"),
         ({"birth_date": 19880412}, "/birth_date"),
+        ({"birth_date": "0001-01-01"}, "/birth_date"),
+        ({"birth_date": "1899-12-31"}, "/birth_date"),
+        ({"birth_date": "9999-12-31"}, "/birth_date"),
         ({"tags": "vip"}, "/tags"),
         ({"tags": [1]}, "/tags/0"),
         ({"contact_points": [{"kind": "fax", "value": "1"}]}, "/contact_points/0/kind"),
         ({"contact_points": [{"kind": "phone", "value": "12"}]}, "/contact_points/0/value"),
+        ({"contact_points": [{"kind": "social", "value": " \u3000 "}]}, "/contact_points/0/value"),
+        ({"contact_points": [{"kind": "social", "value": "\ufdfa" * 20}]}, "/contact_points/0/value"),
         (
             {
                 "contact_points": [

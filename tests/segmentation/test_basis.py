@@ -164,7 +164,16 @@ async def test_thresholds_that_contradict_themselves_are_refused(
 
 
 @pytest.mark.parametrize(
-    "body", [{"business_day": "1998-06-31"}, {"business_day": None, "time_zone": "Mars/Olympus"}, {}]
+    "body",
+    [
+        {"business_day": "1998-06-31"},
+        {"business_day": "1899-12-31"},
+        {"business_day": "3000-01-01"},
+        {"business_day": None, "time_zone": "Mars/Olympus"},
+        {"business_day": None, "time_zone": "localtime"},
+        {"business_day": None, "time_zone": "Factory"},
+        {},
+    ],
 )
 async def test_a_day_that_does_not_exist_is_refused(
     segmentation: httpx2.AsyncClient, body: dict[str, object]

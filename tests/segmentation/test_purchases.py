@@ -7,6 +7,7 @@ from itertools import permutations
 from uuid import UUID
 
 import httpx2
+import pytest
 
 from crm_segmentation.handlers import subscriptions
 from crm_shared.contracts.profiles import CustomerErased, CustomerMerged, CustomerUnmerged
@@ -138,6 +139,24 @@ async def test_a_purchase_dated_later_begins_to_count_on_its_day(
     clock.at = datetime(2026, 3, 5, tzinfo=UTC)
     await work()
     assert (await rfm(ann))["level"] == "vip"
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT+12", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    "instant", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)], ids=["first", "last"]
+)
+async def test_a_purchase_at_an_end_of_the_calendar_disturbs_nobody(
+    segmentation: httpx2.AsyncClient, arrive: Arrive, rfm: Read, work: Work, instant: datetime, zone: str
+) -> None:
+    ann, bob = uuid7(), uuid7()
+    odd = purchase(ann, "2026-02-01", 100).model_copy(update={"occurred_at": instant})
+    await arrive(odd, purchase(bob, "2026-02-01", 30_000))
+    body = {"business_day": None, "time_zone": zone}
+    job = (await segmentation.put("/v1/levels/business-day", json=body)).headers["Location"]
+    await work()
+
+    assert (await segmentation.get(job)).json()["state"] == "succeeded"
+    assert ((await rfm(ann))["level"], (await rfm(bob))["level"]) == ("potential", "vip")
 
 
 async def test_a_merge_gives_the_survivor_the_purchases_and_its_undoing_gives_them_back(

@@ -6,11 +6,22 @@ from functools import cache
 from typing import Annotated
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d\S*")
+_YEARS = "^(19|2[0-9])[0-9]{2}-"
+"""Far from both ends of the calendar: there the database has infinities, and no room for a time zone."""
+_DAY = re.compile(_YEARS + "[0-9]{2}-[0-9]{2}")
+_INSTANT = re.compile(_YEARS + r"[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}\S*")
+_NOWHERE = {"localtime", "Factory"}
+"""Files in the zones' folder that are no place: one is whatever this host is set to, the other nothing."""
 
 
 def _from_integral(value: object) -> object:
@@ -20,26 +31,28 @@ def _from_integral(value: object) -> object:
 def _written_day(value: object) -> object:
     """Left alone, a number or a text of digits would be read as seconds of something."""
     if (isinstance(value, str) and not _DAY.fullmatch(value)) or not isinstance(value, str | date):
-        raise PydanticCustomError("date_format", "Input should be a date such as 1998-06-30")
+        raise PydanticCustomError(
+            "date_format", "Input should be a date of the years 1900 to 2999, such as 1998-06-30"
+        )
     return value
 
 
 def _written_instant(value: object) -> object:
     if (isinstance(value, str) and not _INSTANT.fullmatch(value)) or not isinstance(value, str | datetime):
-        raise PydanticCustomError("instant_format", "Input should be an instant such as 1998-06-30T12:00:00Z")
+        raise PydanticCustomError(
+            "instant_format",
+            "Input should be an instant of the years 1900 to 2999, such as 1998-06-30T12:00:00Z",
+        )
     return value
 
 
 def _in_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise PydanticCustomError("instant_range", "No calendar here has this instant") from None
+    return value.astimezone(UTC)
 
 
 @cache
 def _time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones() - _NOWHERE)
 
 
 def _known_time_zone(name: str) -> str:
@@ -48,12 +61,20 @@ def _known_time_zone(name: str) -> str:
     return name
 
 
-# They close the list of an alias that has bounds: before these they would hide them from the JSON schema.
+# It closes the list of an alias that has bounds: before these it would hide them from the JSON schema.
 whole = BeforeValidator(_from_integral)
-written_day = BeforeValidator(_written_day)
 
 Whole = Annotated[int, Field(strict=True), whole]
 """25, and 25.0 which is the same number in JSON; neither "25" nor true."""
-Day = Annotated[date, written_day]
-Instant = Annotated[AwareDatetime, BeforeValidator(_written_instant), AfterValidator(_in_utc)]
+Day = Annotated[
+    date,
+    BeforeValidator(_written_day),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": _YEARS}),
+]
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written_instant),
+    AfterValidator(_in_utc),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": _YEARS}),
+]
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_time_zone)]

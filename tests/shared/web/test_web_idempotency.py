@@ -75,6 +75,13 @@ async def test_a_key_that_is_none_is_refused(agent: httpx2.AsyncClient, key: str
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_idempotency_key")
 
 
+async def test_two_keys_are_none(agent: httpx2.AsyncClient) -> None:
+    keys = [("idempotency-key", "one"), ("idempotency-key", "two")]
+    answer = await agent.post(NOTES, json={"text": "a"}, headers=keys)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_idempotency_key")
+    assert await count(agent) == 0
+
+
 async def test_where_value_moves_a_key_is_demanded(agent: httpx2.AsyncClient) -> None:
     note = (await agent.post(NOTES, json={"text": "a"})).json()
     path = f"{NOTES}/{note['id']}/pay"

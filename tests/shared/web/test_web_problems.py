@@ -103,7 +103,16 @@ async def test_nul_in_a_parameter_never_reaches_the_database(agent: httpx2.Async
 
 async def test_odd_bytes_in_parameters_are_only_text_that_nobody_wrote(agent: httpx2.AsyncClient) -> None:
     assert (await agent.get(NOTES + "?word=%ff%ed%a0%80")).json() == {"notes": 0}
-    assert (await agent.get("/v1/notes/by-name/%ff")).json() == {"notes": 0}
+
+
+@pytest.mark.parametrize("name", ["%ff%fe", "%ed%a0%80", "a%C3"])
+async def test_a_path_that_is_not_utf_8_is_refused(agent: httpx2.AsyncClient, name: str) -> None:
+    problem(await agent.get(f"/v1/notes/by-name/{name}"), 400, "malformed_path")
+
+
+@pytest.mark.parametrize("name", ["%EF%BF%BD", "%E7%8E%8B", "50%25", "plain"])
+async def test_a_path_that_is_utf_8_is_taken(agent: httpx2.AsyncClient, name: str) -> None:
+    assert (await agent.get(f"/v1/notes/by-name/{name}")).json() == {"notes": 0}
 
 
 async def test_an_unknown_route_is_not_found(agent: httpx2.AsyncClient) -> None:
@@ -144,6 +153,12 @@ async def test_who_does_not_accept_json_is_told_so(agent: httpx2.AsyncClient) ->
 
 async def test_a_body_that_says_it_is_too_large_is_refused_unread(agent: httpx2.AsyncClient) -> None:
     problem(await agent.post(NOTES, content=b"x" * (1024 * 1024 + 1)), 413, "payload_too_large")
+
+
+@pytest.mark.parametrize("digits", [19, 5000])
+async def test_a_length_of_absurdly_many_digits_is_too_large(agent: httpx2.AsyncClient, digits: int) -> None:
+    answer = await agent.post(NOTES, content=b"{}", headers=JSON | {"content-length": "9" * digits})
+    problem(answer, 413, "payload_too_large")
 
 
 async def test_a_body_that_grows_too_large_is_refused_on_the_way(agent: httpx2.AsyncClient) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+MAX_POINTS_PER_PURCHASE = 1_000_000_000
+"""So that neither a mistaken rule nor an absurd purchase brings a balance near to what a number can hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
@@ -55,16 +58,25 @@ class Earned:
 
 
 def evaluate(purchase: Purchase, rules: Iterable[Rule]) -> Earned:
-    """Add up what each rule that applies gives, rounded down per purchase and rule."""
+    """Add up what each rule that applies gives, rounded down per purchase and rule, up to the maximum."""
     applying = sorted((rule for rule in rules if rule.applies_to(purchase)), key=lambda rule: rule.key)
-    lines = tuple(line for rule in applying if (line := _line(rule, purchase)).points > 0)
-    return Earned(sum(line.points for line in lines), lines)
+    lines: list[Line] = []
+    earned = 0
+    for rule in applying:
+        line = _line(rule, purchase, at_most=MAX_POINTS_PER_PURCHASE - earned)
+        if line.points > 0:
+            lines.append(line)
+            earned += line.points
+    return Earned(earned, tuple(lines))
 
 
-def _line(rule: Rule, purchase: Purchase) -> Line:
+def _line(rule: Rule, purchase: Purchase, *, at_most: int) -> Line:
     whole = max(purchase.amount, 0) // rule.per_amount
+    points = min(whole * rule.points, at_most)
     text = (
         f"{rule.points} per whole {rule.per_amount} of {purchase.amount} {purchase.currency}"
         f" (minor units): {whole} × {rule.points}"
     )
-    return Line(rule.key, rule.version, whole * rule.points, text)
+    if points < whole * rule.points:
+        text += f", but only {points}: a purchase earns at most {MAX_POINTS_PER_PURCHASE}"
+    return Line(rule.key, rule.version, points, text)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_profiles.bulk import arrays, insert_new, one_of, unnested
 from crm_profiles.errors import InvalidContactPoint
 from crm_profiles.models import ContactKind, ContactPoint
-from crm_profiles.schemas import ContactPointIn
+from crm_profiles.schemas import MAX_CONTACT_POINT, ContactPointIn
 from crm_shared.problems import Fault
 
 
@@ -37,17 +37,24 @@ def normalise(kind: ContactKind, value: str, region: str | None) -> Point:
 
     Raises InvalidContactPoint.
     """
+    normal = _normal(kind, value, region)
+    if not 1 <= len(normal) <= MAX_CONTACT_POINT:
+        raise InvalidContactPoint(f"Normalised, it must have 1 to {MAX_CONTACT_POINT} characters.")
+    return Point(kind, normal)
+
+
+def _normal(kind: ContactKind, value: str, region: str | None) -> str:
     try:
         match kind:
             case ContactKind.PHONE:
                 number = phonenumbers.parse(value, region)
                 if not phonenumbers.is_possible_number(number):
                     raise InvalidContactPoint("This is no possible phone number.")
-                return Point(kind, phonenumbers.format_number(number, PhoneNumberFormat.E164))
+                return phonenumbers.format_number(number, PhoneNumberFormat.E164)
             case ContactKind.EMAIL:
-                return Point(kind, validate_email(value, check_deliverability=False).normalized.casefold())
+                return validate_email(value, check_deliverability=False).normalized.casefold()
             case ContactKind.SOCIAL:
-                return Point(kind, normalize("NFKC", value).strip().casefold())
+                return normalize("NFKC", value).strip().casefold()
     except (NumberParseException, EmailNotValidError) as error:
         raise InvalidContactPoint(str(error)) from error
 

@@ -15,6 +15,7 @@ from crm_shared.fields import Day, Instant, TimeZone, Whole
 
 MAX_BATCH = 1000
 MAX_NAMES = 8000
+MAX_CONTACT_POINT = 254
 
 _WANG: dict[str, JsonValue] = {
     "name": "王小明",
@@ -48,7 +49,7 @@ class ContactPointIn(Body):
     """A way to reach somebody; it is normalised before it is compared and kept."""
 
     kind: ContactKind
-    value: str = Field(min_length=1, max_length=254, examples=["+86 138 1234 5678"])
+    value: str = Field(min_length=1, max_length=MAX_CONTACT_POINT, examples=["+86 138 1234 5678"])
 
 
 ContactPoints = Annotated[list[ContactPointIn], Field(max_length=20)]
@@ -112,7 +113,7 @@ class ContactPointOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     kind: ContactKind
-    value: str = Field(max_length=254, examples=["+8613812345678"])
+    value: str = Field(max_length=MAX_CONTACT_POINT, examples=["+8613812345678"])
 
 
 class ExternalIdOut(BaseModel):

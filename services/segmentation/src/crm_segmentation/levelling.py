@@ -23,6 +23,9 @@ FLIP = "level-flip"
 RELEVEL = "relevel"
 """The job that levels everybody after a change of business day or thresholds."""
 
+_EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
+"""The contract allows any instant; beyond these the days of some time zones are in no calendar."""
+
 
 @dataclass(frozen=True)
 class _Value:
@@ -125,11 +128,17 @@ async def record(
             "purchase_ids": [purchase.purchase_id for purchase in purchases],
             "customer_ids": [owners[purchase.customer_id] for purchase in purchases],
             "origins": [purchase.customer_id for purchase in purchases],
-            "instants": [purchase.occurred_at for purchase in purchases],
+            "instants": [_within_calendar(purchase.occurred_at) for purchase in purchases],
             "amounts": [purchase.total.amount for purchase in purchases],
             "currencies": [purchase.total.currency for purchase in purchases],
         },
     )
+
+
+def _within_calendar(instant: datetime) -> datetime:
+    if instant.year < _EARLIEST.year:
+        return _EARLIEST
+    return _LATEST if instant.year > _LATEST.year else instant
 
 
 async def relevel(

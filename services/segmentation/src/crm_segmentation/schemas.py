@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from crm_segmentation.models import LevelThresholds
 from crm_shared.contracts.base import Money
 from crm_shared.contracts.segmentation import Level
-from crm_shared.fields import TimeZone, Whole, whole, written_day
+from crm_shared.fields import Day, TimeZone, Whole, whole
 
-BusinessDay = Annotated[date, Field(ge=date(1900, 1, 1), le=date(2999, 12, 31)), written_day]
 Days = Annotated[int, Field(strict=True, ge=0, le=36_500), whole]
 
 
@@ -102,7 +101,7 @@ class BusinessDayIn(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"business_day": "1998-06-30", "time_zone": "UTC"}]}
     )
 
-    business_day: BusinessDay | None = Field(description="later purchases are not counted")
+    business_day: Day | None = Field(description="later purchases are not counted")
     time_zone: TimeZone = Field(default="UTC", description="where the day begins and ends")
 
 

@@ -16,6 +16,7 @@ from crm_shared.idempotency import (
     IdempotencyKeyInUse,
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
+    InvalidIdempotencyKey,
     StoredReply,
 )
 from crm_shared.metrics import Metrics
@@ -52,16 +53,18 @@ class IdempotentRoute(Route):
         return any(isinstance(marker, KeyRequired) for marker in self.markers)
 
     async def answer(self, request: Request, context: Context, handle: Handler) -> Response:
-        key = request.headers.get("idempotency-key") if self.takes_key else None
-        if key is None:
+        keys = request.headers.getlist("idempotency-key") if self.takes_key else []
+        if not keys:
             if self.key_required:
                 raise IdempotencyKeyMissing
             return await super().answer(request, context, handle)
+        if len(keys) > 1:
+            raise InvalidIdempotencyKey("A request has one Idempotency-Key.")
         context.claim = Claim(
             principal=context.caller.subject if context.caller else "",
             method=request.method,
             route=self.path_format,
-            key=key,
+            key=keys[0],
             fingerprint=_fingerprint(request, context.caller, await request.body()),
         )
 

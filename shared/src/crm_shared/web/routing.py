@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from fastapi import Request, Response, params
@@ -9,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 
-from crm_shared.problems import Fault, InvalidRequest, NotAcceptable, UnsupportedMediaType
+from crm_shared.problems import BadRequest, Fault, InvalidRequest, NotAcceptable, UnsupportedMediaType
 from crm_shared.settings import ServiceSettings
 from crm_shared.web import bodies
 from crm_shared.web.context import Context, Marker
@@ -22,6 +23,10 @@ _ANSWERED = {"*/*", "application/*", _JSON, "application/problem+json"}
 
 
 class WrongContentType(UnsupportedMediaType): ...
+
+
+class MalformedPath(BadRequest):
+    """What a path escapes with `%` is UTF-8."""
 
 
 class JsonRequest(Request):
@@ -86,6 +91,7 @@ class Route(APIRoute):
     def _check_parameters(self, request: Request) -> None:
         if "\0" in request.scope["path"]:
             raise bodies.NulCharacter("A path cannot hold U+0000.")
+        _check_path(request.scope["raw_path"])
         accept = request.headers.get("accept")
         if accept is not None and not any(
             part.split(";", 1)[0].strip().lower() in _ANSWERED for part in accept.split(",")
@@ -117,6 +123,15 @@ class Route(APIRoute):
             raise WrongContentType("Send application/json.")
         settings: ServiceSettings = request.app.state.settings
         bodies.check(body, settings.max_json_depth)
+
+
+def _check_path(raw: bytes) -> None:
+    """The server decodes leniently: names that differ in broken bytes alone would become one name."""
+    if b"%" in raw:
+        try:
+            unquote_to_bytes(raw).decode()
+        except UnicodeDecodeError:
+            raise MalformedPath from None
 
 
 def _shown(name: str) -> str:
