@@ -1,9 +1,16 @@
 """What a process is told by its environment: read once at start, checked as a whole, never changed."""
 
+from datetime import timedelta
+
 from pydantic import Field, PostgresDsn, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from crm_shared.callers import Verifier
+
+TOPIC_SEGMENT = timedelta(days=1)
+"""A broker deletes and compacts whole segments that are closed; a quiet topic's stays open for a week."""
+TOPIC_CLEANING = timedelta(days=1)
+"""How far a broker may be behind with its cleaning."""
 
 
 class ServiceSettings(BaseSettings):
@@ -44,7 +51,7 @@ class ServiceSettings(BaseSettings):
     """how long events stay on their topics"""
     outbox_retention_days: int = 28
     """how long sent events are kept, to fill an emptied broker again"""
-    inbox_retention_days: int = 36
+    inbox_retention_days: int = 38
     """how long an event is recognised when it comes again; longer than the two above together"""
 
     internal_public_key: str
@@ -79,13 +86,19 @@ class ServiceSettings(BaseSettings):
             self.outbox_retention_days,
             self.inbox_retention_days,
         )
-        if not topic <= outbox < inbox - topic:
+        longest = outbox + self.topics_clear_after.days
+        if topic > outbox or longest >= inbox:
             raise ValueError(
-                "retention contradicts itself: topic_retention_days <= outbox_retention_days and"
-                " topic_retention_days + outbox_retention_days < inbox_retention_days must hold,"
-                f" not {topic}, {outbox}, {inbox}"
+                "retention contradicts itself: topic_retention_days <= outbox_retention_days must hold, and"
+                f" inbox_retention_days must be above {longest}, when the last event of the outbox has left"
+                f" its topic; not {topic}, {outbox}, {inbox}"
             )
         return self
+
+    @property
+    def topics_clear_after(self) -> timedelta:
+        """How long a broker may go on holding a record that has been superseded or whose time is up."""
+        return timedelta(days=self.topic_retention_days) + TOPIC_SEGMENT + TOPIC_CLEANING
 
     @model_validator(mode="after")
     def _the_public_key_can_be_used(self) -> "ServiceSettings":

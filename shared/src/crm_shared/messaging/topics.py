@@ -22,15 +22,11 @@ from crm_shared.messaging.kafka import (
     as_unavailable,
     connection_options,
 )
-from crm_shared.settings import ServiceSettings
+from crm_shared.settings import TOPIC_SEGMENT, ServiceSettings
 
 log = logging.getLogger(__name__)
 
 _VISIBLE_WITHIN = 10.0
-_SEGMENT = timedelta(days=1)
-"""A broker deletes and compacts whole segments that are closed; a quiet topic's stays open for a week."""
-_CLEANING = timedelta(days=1)
-"""How far a broker may be behind with its cleaning."""
 
 
 class WrongTopics(Exception):
@@ -49,11 +45,6 @@ def topics_of(events: Iterable[type[Event]]) -> list[Topic]:
     found = {Topic(event.topic()) for event in events}
     found |= {Topic(event.state_topic, compacted=True) for event in events if event.state_topic}
     return sorted(found)
-
-
-def cleared_after(settings: ServiceSettings) -> timedelta:
-    """How long a broker may go on holding a record that has been superseded or whose time is up."""
-    return _retention(settings) + _SEGMENT + _CLEANING
 
 
 class Admin:
@@ -130,9 +121,12 @@ class Admin:
         )
 
     def _config(self, topic: Topic) -> dict[str, str]:
-        segment = {"segment.ms": _milliseconds(_SEGMENT)}
+        segment = {"segment.ms": _milliseconds(TOPIC_SEGMENT)}
         if topic.compacted:
-            return segment | {"cleanup.policy": "compact", "max.compaction.lag.ms": _milliseconds(_SEGMENT)}
+            return segment | {
+                "cleanup.policy": "compact",
+                "max.compaction.lag.ms": _milliseconds(TOPIC_SEGMENT),
+            }
         return segment | {
             "cleanup.policy": "delete",
             "retention.ms": _milliseconds(_retention(self._settings)),
@@ -151,10 +145,6 @@ async def admin(settings: ServiceSettings, cluster_id: str | None = None) -> Asy
             yield Admin(client, guard, settings)
     finally:
         await client.close()
-
-
-def _retention(settings: ServiceSettings) -> timedelta:
-    return timedelta(days=settings.topic_retention_days)
 
 
 def _milliseconds(duration: timedelta) -> str:

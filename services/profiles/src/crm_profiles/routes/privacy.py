@@ -10,7 +10,6 @@ from crm_profiles.errors import ErasureNotFound
 from crm_profiles.schemas import ErasureIn, ErasureOut
 from crm_shared.callers import Role
 from crm_shared.customers import CustomerNotFound
-from crm_shared.messaging.topics import cleared_after
 from crm_shared.settings import ServiceSettings
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
@@ -59,4 +58,4 @@ async def get_erasure(session: Session, settings: Settings, erasure_id: UUID) ->
 
 async def _receipt(session: Session, settings: ServiceSettings, erasure_id: UUID) -> ErasureOut:
     erasure = await privacy.get(session, erasure_id)
-    return ErasureOut.of(erasure, privacy.SERVICES, cleared_after(settings))
+    return ErasureOut.of(erasure, privacy.SERVICES, settings.topics_clear_after)
