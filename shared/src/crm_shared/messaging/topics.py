@@ -121,16 +121,11 @@ class Admin:
         )
 
     def _config(self, topic: Topic) -> dict[str, str]:
-        segment = {"segment.ms": _milliseconds(TOPIC_SEGMENT)}
+        day = _milliseconds(TOPIC_SEGMENT)
         if topic.compacted:
-            return segment | {
-                "cleanup.policy": "compact",
-                "max.compaction.lag.ms": _milliseconds(TOPIC_SEGMENT),
-            }
-        return segment | {
-            "cleanup.policy": "delete",
-            "retention.ms": _milliseconds(_retention(self._settings)),
-        }
+            return {"segment.ms": day, "cleanup.policy": "compact", "max.compaction.lag.ms": day}
+        retention = _milliseconds(timedelta(days=self._settings.topic_retention_days))
+        return {"segment.ms": day, "cleanup.policy": "delete", "retention.ms": retention}
 
 
 @contextlib.asynccontextmanager
