@@ -1,7 +1,8 @@
 """What an administrator does with dead letters, over HTTP."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query
@@ -60,75 +61,67 @@ class RedriveOut(BaseModel):
     ids: list[UUID]
 
 
+async def list_dead_letters(
+    session: Session,
+    cursors: CurrentCursors,
+    state: State | None = None,
+    consumer: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[DeadLetter]:
+    """List dead letters, the oldest first: those that wait, unless a state is asked for."""
+    statement = select(DeadLetter).where(DeadLetter.state.in_([state] if state else WAITING))
+    if consumer is not None:
+        statement = statement.where(DeadLetter.consumer == consumer)
+    return await paginate(
+        session,
+        statement,
+        [Key(DeadLetter.seq)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+        filters=[state, consumer],
+    )
+
+
+async def get_dead_letter(session: Session, letter_id: UUID) -> DeadLetter:
+    """Inspect a dead letter and what it carried."""
+    return await dead_letters.get(session, letter_id)
+
+
+async def redrive_dead_letter(session: Session, letter_id: UUID) -> RedriveOut:
+    """Try a dead letter again, and with it all that wait for the same key."""
+    return RedriveOut(ids=await dead_letters.redrive(session, letter_id))
+
+
+async def discard_dead_letter(
+    session: Session, clock: CurrentClock, caller: CurrentCaller, letter_id: UUID
+) -> DeadLetter:
+    """Give a dead letter up; later events of its key no longer wait for it."""
+    return await dead_letters.discard(session, letter_id, by=caller.subject, at=clock.now())
+
+
 def dead_letters_router(service: str) -> Router:
     """The routes of one service: their paths and names carry its own, for all meet behind the gateway."""
     router = Router(tags=["dead letters"])
-    path = f"/v1/admin/{service}/dead-letters"
-    one = f"{service}_dead_letter"
-    admin = [allow(Role.ADMIN)]
+    path, one = f"/v1/admin/{service}/dead-letters", f"{service}_dead_letter"
+    settled = documented(DeadLetterNotFound, DeadLetterSettled)
 
-    @router.get(
-        path,
-        name=f"list_{one}s",
-        response_model=Page[DeadLetterOut],
-        dependencies=admin,
-        responses=documented(InvalidCursor),
-    )
-    async def list_dead_letters(
-        session: Session,
-        cursors: CurrentCursors,
-        state: State | None = None,
-        consumer: Annotated[str | None, Query(max_length=200)] = None,
-        cursor: Cursor = None,
-        limit: Limit = DEFAULT_LIMIT,
-    ) -> Listing[DeadLetter]:
-        """List dead letters, the oldest first: those that wait, unless a state is asked for."""
-        statement = select(DeadLetter).where(DeadLetter.state.in_([state] if state else WAITING))
-        if consumer is not None:
-            statement = statement.where(DeadLetter.consumer == consumer)
-        return await paginate(
-            session,
-            statement,
-            [Key(DeadLetter.seq)],
-            cursors=cursors,
-            cursor=cursor,
-            limit=limit,
-            filters=[state, consumer],
+    def add(method: str, path: str, name: str, call: Callable[..., Any], model: Any, problems: Any) -> None:
+        router.add_api_route(
+            path,
+            call,
+            methods=[method],
+            name=name,
+            response_model=model,
+            responses=problems,
+            dependencies=[allow(Role.ADMIN)],
         )
 
-    @router.get(
-        path + "/{letter_id}",
-        name=f"get_{one}",
-        response_model=DeadLetterRecordOut,
-        dependencies=admin,
-        responses=documented(DeadLetterNotFound),
-    )
-    async def get_dead_letter(session: Session, letter_id: UUID) -> DeadLetter:
-        """Inspect a dead letter and what it carried."""
-        return await dead_letters.get(session, letter_id)
-
-    @router.post(
-        path + "/{letter_id}/redrive",
-        name=f"redrive_{one}",
-        response_model=RedriveOut,
-        dependencies=admin,
-        responses=documented(DeadLetterNotFound, DeadLetterSettled),
-    )
-    async def redrive_dead_letter(session: Session, letter_id: UUID) -> RedriveOut:
-        """Try a dead letter again, and with it all that wait for the same key."""
-        return RedriveOut(ids=await dead_letters.redrive(session, letter_id))
-
-    @router.post(
-        path + "/{letter_id}/discard",
-        name=f"discard_{one}",
-        response_model=DeadLetterOut,
-        dependencies=admin,
-        responses=documented(DeadLetterNotFound, DeadLetterSettled),
-    )
-    async def discard_dead_letter(
-        session: Session, clock: CurrentClock, caller: CurrentCaller, letter_id: UUID
-    ) -> DeadLetter:
-        """Give a dead letter up; later events of its key no longer wait for it."""
-        return await dead_letters.discard(session, letter_id, by=caller.subject, at=clock.now())
-
+    add("GET", path, f"list_{one}s", list_dead_letters, Page[DeadLetterOut], documented(InvalidCursor))
+    path += "/{letter_id}"
+    unknown = documented(DeadLetterNotFound)
+    add("GET", path, f"get_{one}", get_dead_letter, DeadLetterRecordOut, unknown)
+    add("POST", f"{path}/redrive", f"redrive_{one}", redrive_dead_letter, RedriveOut, settled)
+    add("POST", f"{path}/discard", f"discard_{one}", discard_dead_letter, DeadLetterOut, settled)
     return router
