@@ -31,8 +31,10 @@ WITH moved AS (
         now(), 'pgbench'
     FROM spent, moved
 )
-INSERT INTO idempotency_keys (principal, method, route, key, fingerprint, status, headers, body, created_at)
+INSERT INTO idempotency_keys (principal, method, route, key, fingerprint, status, headers, body, customer_ids,
+    created_at)
 SELECT 'pgbench', 'POST', '/v1/accounts/{customer_id}/spend', reference, sha256(reference::bytea), 201,
     '{"content-type": "application/json"}',
-    json_build_object('transaction_id', id, 'points', 1, 'balance', balance, 'version', version)::text::bytea, now()
-FROM spent;
+    json_build_object('transaction_id', spent.id, 'points', 1, 'balance', spent.balance, 'version', spent.version)::text::bytea,
+    ARRAY[customer_id, spent.account_id, spent.id], now()
+FROM spent, moved;
