@@ -50,9 +50,10 @@ async def test_sent_events_go_after_their_retention_unsent_ones_never(
                 outbox_row(timedelta(days=27), sent=True),
             ]
         )
+        keep = settings().inbox_retention_days
         rows = [
             {"consumer": "c", "source": "s", "event_id": uuid7(), "received_at": NOW - timedelta(days=days)}
-            for days in [36] * 2500 + [34]
+            for days in [keep + 1] * 2500 + [keep - 1]
         ]
         await session.execute(insert(SharedBase.metadata.tables["inbox"]), rows)
     assert await housekeeping.delete_old(committed_sessions, settings(), at=NOW) == 2501
