@@ -13,7 +13,7 @@ import pytest
 from .conftest import Api, Populate
 
 HERE = Path(__file__).parent
-EXAMPLES = os.environ.get("CRM_TEST_EXAMPLES", "5")
+EXAMPLES = os.environ.get("CRM_TEST_EXAMPLES", "3")
 """Random requests per operation and phase; `CRM_TEST_EXAMPLES=200` searches for long."""
 OF_THE_GATEWAY = "^/v1/(api-keys|admin/gateway|customers/[^/]+/360)"
 
