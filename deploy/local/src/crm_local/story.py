@@ -99,11 +99,14 @@ async def points(client: Client, console: Console, customer: str) -> None:
 
 
 async def glance(client: Client, console: Console, customer: str) -> None:
-    """The 360 of a customer, as a table."""
-    sections = (await client.get(f"/v1/customers/{customer}/360"))["sections"]
-    missing = [name for name, section in sections.items() if section["status"] != "ok"]
-    if missing:
-        raise StoryFailed(f"The 360 lacks {', '.join(missing)}.")
+    """The 360 of a customer, as a table; a part that is missing for a moment is waited for."""
+    sections: dict[str, Json] = {}
+
+    async def whole() -> bool:
+        sections.update((await client.get(f"/v1/customers/{customer}/360"))["sections"])
+        return all(section["status"] == "ok" for section in sections.values())
+
+    await _until(whole, "The 360 lacks a section.")
     profile, segments, tickets, loyalty = (
         sections[name]["data"] for name in ("profile", "segments", "tickets", "loyalty")
     )
