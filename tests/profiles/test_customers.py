@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from crm_profiles.schemas import CustomerOut
+from crm_profiles.schemas.customers import CustomerOut
 from crm_shared.callers import Role
 from crm_shared.contracts.profiles import CustomerChanged, CustomerCreated
 from crm_shared.database import Sessions

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from crm_profiles.handlers import subscriptions
-from crm_profiles.models import Base, TimelineEntry
-from crm_profiles.schemas import ProfileSummaryOut
+from crm_profiles.models.base import Base
+from crm_profiles.models.timeline import TimelineEntry
+from crm_profiles.schemas.summary import ProfileSummaryOut
 from crm_shared import customers
 from crm_shared.contracts.base import Envelope, Event
 from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsReleased

@@ -53,9 +53,11 @@ class System:
         self._runner: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def throwaway(cls, folder: Path, *, broker: Broker | None = None) -> "System":
+    def throwaway(
+        cls, folder: Path, *, broker: Broker | None = None, environment: Mapping[str, str] | None = None
+    ) -> "System":
         """One in a folder of its own, on ports that nobody uses."""
-        return cls(folder, broker=broker, environment={BASE: str(free_block())})
+        return cls(folder, broker=broker, environment={**(environment or {}), BASE: str(free_block())})
 
     def start(self, within: float = 120) -> "System":
         """Run `up` as a process that ends with this one, and wait until everything is ready."""

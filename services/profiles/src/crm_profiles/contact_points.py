@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.bulk import arrays, insert_new, one_of, unnested
 from crm_profiles.errors import InvalidContactPoint
-from crm_profiles.models import ContactKind, ContactPoint
-from crm_profiles.schemas import MAX_CONTACT_POINT, ContactPointIn
+from crm_profiles.models.customers import ContactKind, ContactPoint
+from crm_profiles.schemas.customers import MAX_CONTACT_POINT, ContactPointIn
 from crm_shared.problems import Fault
 
 

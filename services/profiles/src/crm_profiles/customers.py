@@ -15,8 +15,8 @@ from crm_profiles import contact_points
 from crm_profiles.bulk import arrays, insert_new, one_of, unnested
 from crm_profiles.contact_points import Owner, Point
 from crm_profiles.errors import ContactPointTaken, InvalidContactPoint, RepeatedItem
-from crm_profiles.models import ContactKind, ContactPoint, Customer, ExternalId
-from crm_profiles.schemas import CustomerIn, CustomerItem, CustomerPatch
+from crm_profiles.models.customers import ContactKind, ContactPoint, Customer, ExternalId
+from crm_profiles.schemas.customers import CustomerIn, CustomerItem, CustomerPatch
 from crm_shared import etags
 from crm_shared.contracts.profiles import ContactPointState, CustomerChanged, CustomerCreated, CustomerState
 from crm_shared.customers import CustomerNotFound, resolve

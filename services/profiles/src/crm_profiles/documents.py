@@ -11,7 +11,7 @@ from sqlalchemy import TextClause, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import contact_points
-from crm_profiles.schemas import CustomerOut, ProfileOut
+from crm_profiles.schemas.customers import CustomerOut, ProfileOut
 from crm_shared.customers import CustomerNotFound
 
 NEWEST_ENTRIES = 10

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import customers, privacy, timeline
 from crm_profiles.contact_points import Owner
-from crm_profiles.models import EntryType
+from crm_profiles.models.timeline import EntryType
 from crm_profiles.timeline import Entry
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import (

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from crm_profiles.errors import ErasureNotFound
-from crm_profiles.models import Base, Customer, Erasure, ErasureConfirmation
+from crm_profiles.models.base import Base
+from crm_profiles.models.customers import Customer
+from crm_profiles.models.privacy import Erasure, ErasureConfirmation
 from crm_shared import erasure
 from crm_shared.contracts.erasure import ErasureConfirmed
 from crm_shared.contracts.profiles import CustomerErased

@@ -18,8 +18,10 @@ from crm_profiles import customers, timeline
 from crm_profiles.bulk import arrays, insert_new, unnested
 from crm_profiles.contact_points import Owner
 from crm_profiles.errors import PurchaseDiffers, PurchaseNotFound
-from crm_profiles.models import EntryType, ExternalId, Purchase, PurchaseLine
-from crm_profiles.schemas import PurchaseIn, PurchaseTotalsOut
+from crm_profiles.models.customers import ExternalId
+from crm_profiles.models.purchases import Purchase, PurchaseLine
+from crm_profiles.models.timeline import EntryType
+from crm_profiles.schemas.purchases import PurchaseIn, PurchaseTotalsOut
 from crm_profiles.timeline import Entry
 from crm_shared.contracts.base import Money
 from crm_shared.contracts.profiles import PurchaseLineState, PurchaseRecorded

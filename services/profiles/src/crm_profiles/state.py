@@ -6,7 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles.models import Customer, Purchase
+from crm_profiles.models.customers import Customer
+from crm_profiles.models.purchases import Purchase
 from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import (
     ContactPointState,

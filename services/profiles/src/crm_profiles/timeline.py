@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.bulk import arrays, insert_new
 from crm_profiles.contact_points import Owner
-from crm_profiles.models import EntryType, TimelineEntry
+from crm_profiles.models.timeline import EntryType, TimelineEntry
 from crm_shared.database import Json
 from crm_shared.pages import Cursors, Key, Listing, paginate
 

@@ -16,7 +16,7 @@ from crm_profiles.routes.answers import (
     sees_personal_data,
     validated,
 )
-from crm_profiles.schemas import (
+from crm_profiles.schemas.customers import (
     CustomerBatchIn,
     CustomerBatchOut,
     CustomerIn,
@@ -25,8 +25,8 @@ from crm_profiles.schemas import (
     CustomerPatch,
     CustomerTotalsOut,
     CustomerVerdict,
-    ProfileSummaryOut,
 )
+from crm_profiles.schemas.summary import ProfileSummaryOut
 from crm_shared import etags
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound

@@ -7,7 +7,7 @@ from fastapi import Depends, Response
 
 from crm_profiles import privacy
 from crm_profiles.errors import ErasureNotFound
-from crm_profiles.schemas import ErasureIn, ErasureOut
+from crm_profiles.schemas.privacy import ErasureIn, ErasureOut
 from crm_shared.callers import Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.settings import ServiceSettings

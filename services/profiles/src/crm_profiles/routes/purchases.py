@@ -8,7 +8,7 @@ from crm_profiles import documents, purchases
 from crm_profiles.errors import PurchaseDiffers, PurchaseNotFound
 from crm_profiles.purchases import Status
 from crm_profiles.routes.answers import counted, failed, validated
-from crm_profiles.schemas import (
+from crm_profiles.schemas.purchases import (
     PurchaseBatchIn,
     PurchaseBatchOut,
     PurchaseIn,

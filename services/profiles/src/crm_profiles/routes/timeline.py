@@ -7,8 +7,8 @@ from fastapi import Query
 from pydantic import Field
 
 from crm_profiles import documents, timeline
-from crm_profiles.models import EntryType, TimelineEntry
-from crm_profiles.schemas import TimelineEntryOut
+from crm_profiles.models.timeline import EntryType, TimelineEntry
+from crm_profiles.schemas.timeline import TimelineEntryOut
 from crm_shared.callers import READERS, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page

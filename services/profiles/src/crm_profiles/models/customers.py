@@ -1,0 +1,81 @@
+"""The tables of customers and of what leads to them."""
+
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import CHAR, CheckConstraint, ForeignKey, Index, Text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from crm_profiles.models.base import Base
+from crm_shared.customers import OwnedByCustomer
+from crm_shared.database import enum_column
+from crm_shared.erasure import POLICY, Delete
+from crm_shared.ids import uuid7
+
+
+class ContactKind(StrEnum):
+    """By which way somebody is reached."""
+
+    PHONE = "phone"
+    EMAIL = "email"
+    SOCIAL = "social"
+
+
+class Customer(Base):
+    """Somebody whom the company knows."""
+
+    __tablename__ = "customers"
+    __table_args__ = (
+        CheckConstraint("version >= 1", "version"),
+        Index("ix_customers_tags", "tags", postgresql_using="gin"),
+        {"info": {POLICY: Delete()}},
+    )
+
+    id: Mapped[UUID] = mapped_column("customer_id", primary_key=True, default=uuid7)
+    name: Mapped[str]
+    language: Mapped[str | None]
+    time_zone: Mapped[str | None]
+    region: Mapped[str | None] = mapped_column(CHAR(2))
+    birth_date: Mapped[date | None]
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    source: Mapped[str | None]
+    """The system that first told of them."""
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    contact_points: Mapped[list["ContactPoint"]] = relationship(
+        lazy="raise", viewonly=True, order_by="(ContactPoint.kind, ContactPoint.value)"
+    )
+    external_ids: Mapped[list["ExternalId"]] = relationship(
+        lazy="raise", viewonly=True, order_by="(ExternalId.source, ExternalId.external_id)"
+    )
+
+
+def _to_customer() -> ForeignKey:
+    """Checked at the commit: who gets the claim writes the customer after it."""
+    return ForeignKey(Customer.id, deferrable=True, initially="DEFERRED")
+
+
+class ContactPoint(OwnedByCustomer, Base):
+    """A normalised way to reach a customer, and nobody else."""
+
+    __tablename__ = "contact_points"
+    __table_args__ = ({"info": {POLICY: Delete()}},)
+
+    kind: Mapped[ContactKind] = mapped_column(enum_column(ContactKind), primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID] = mapped_column(_to_customer(), index=True)
+
+
+class ExternalId(OwnedByCustomer, Base):
+    """What another system calls a customer."""
+
+    __tablename__ = "external_ids"
+    __table_args__ = ({"info": {POLICY: Delete()}},)
+
+    source: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID] = mapped_column(_to_customer(), index=True)

@@ -1,0 +1,47 @@
+"""The table of the timeline."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm_profiles.models.base import Base
+from crm_shared.customers import OwnedByCustomer
+from crm_shared.database import Json, enum_column
+from crm_shared.erasure import POLICY, Delete
+
+
+class EntryType(StrEnum):
+    """What an entry of the timeline tells of."""
+
+    PURCHASE_RECORDED = "purchase.recorded"
+    POINTS_EARNED = "points.earned"
+    POINTS_ADJUSTED = "points.adjusted"
+    POINTS_SPENT = "points.spent"
+    POINTS_HELD = "points.held"
+    POINTS_RELEASED = "points.released"
+    LEVEL_CHANGED = "level.changed"
+    TICKET_OPENED = "ticket.opened"
+    TICKET_RESPONDED = "ticket.responded"
+    TICKET_RESOLVED = "ticket.resolved"
+    TICKET_CLOSED = "ticket.closed"
+
+
+class TimelineEntry(OwnedByCustomer, Base):
+    """Something that happened with a customer, wherever it happened; the id is the event's."""
+
+    __tablename__ = "timeline_entries"
+    __table_args__ = (
+        Index("ix_timeline_entries_of_customer", "customer_id", "occurred_at", "id"),
+        {"info": {POLICY: Delete()}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID] = mapped_column()
+    type: Mapped[EntryType] = mapped_column(enum_column(EntryType))
+    occurred_at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
+    title: Mapped[str]
+    data: Mapped[Json]

@@ -1,0 +1,1 @@
+"""The bodies that profiles takes and answers, a module for each noun."""

@@ -1,0 +1,161 @@
+"""Customers as they are sent and answered."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from crm_profiles.fields import Language, Name, Reference, Region, Source, Tags
+from crm_profiles.models.customers import ContactKind
+from crm_profiles.schemas.base import MAX_BATCH, Body, Verdict
+from crm_shared.fields import Day, TimeZone
+
+MAX_CONTACT_POINT = 254
+
+_WANG: dict[str, JsonValue] = {
+    "name": "王小明",
+    "language": "zh-CN",
+    "time_zone": "Asia/Shanghai",
+    "region": "CN",
+    "birth_date": "1988-04-12",
+    "tags": ["newsletter"],
+    "contact_points": [
+        {"kind": "phone", "value": "138 1234 5678"},
+        {"kind": "email", "value": "Xiaoming.Wang@example.com"},
+    ],
+}
+
+
+class ContactPointIn(Body):
+    """A way to reach somebody; it is normalised before it is compared and kept."""
+
+    kind: ContactKind
+    value: str = Field(min_length=1, max_length=MAX_CONTACT_POINT, examples=["+86 138 1234 5678"])
+
+
+ContactPoints = Annotated[list[ContactPointIn], Field(max_length=20)]
+
+
+class CustomerPatch(Body):
+    """Members that are absent stay as they are, null clears (RFC 7396); lists are replaced as a whole."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "王小明", "birth_date": None}]})
+
+    # Null is refused: everybody has a name. The default is never used, for only what was sent is applied.
+    name: Name = Field(default_factory=str, description="in any script")
+    language: Language | None = Field(default=None, description="BCP 47")
+    time_zone: TimeZone | None = Field(default=None, description="IANA name", examples=["Asia/Shanghai"])
+    region: Region | None = Field(
+        default=None, description="ISO 3166-1; phone numbers without country code are read as of here"
+    )
+    birth_date: Day | None = None
+    tags: Tags = None
+    contact_points: ContactPoints | None = None
+
+
+class CustomerIn(CustomerPatch):
+    """Somebody to be known."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_WANG]})
+
+    name: Name = Field(description="in any script")
+
+
+class CustomerItem(CustomerIn):
+    """A customer as another system knows them; members that are absent stay as they are here."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"source": "web-shop", "external_id": "c-4711", **_WANG}]}
+    )
+
+    source: Source
+    external_id: Reference
+
+
+class CustomerBatchIn(Body):
+    """Up to a thousand customers; each stands for itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"items": [{"source": "web-shop", "external_id": "c-4711", "name": "王小明"}]}]
+        }
+    )
+
+    items: list[dict[str, Any]] = Field(
+        min_length=1,
+        max_length=MAX_BATCH,
+        description="Each a customer with `source` and `external_id`; one that is faulty fails alone.",
+    )
+
+
+class ContactPointOut(BaseModel):
+    """Normalised: E.164, case-folded; masked for callers without the scope pii:read."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kind: ContactKind
+    value: str = Field(max_length=MAX_CONTACT_POINT, examples=["+8613812345678"])
+
+
+class ExternalIdOut(BaseModel):
+    """What another system calls the customer."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    source: str = Field(max_length=64)
+    external_id: str = Field(max_length=128)
+
+
+class ProfileOut(BaseModel):
+    """Who they are, as the summary shows them."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    name: str = Field(max_length=200)
+    language: str | None = Field(max_length=35)
+    time_zone: str | None = Field(max_length=64)
+    region: str | None = Field(max_length=2)
+    birth_date: date | None
+    tags: list[str]
+    contact_points: list[ContactPointOut]
+    external_ids: list[ExternalIdOut]
+    version: int
+
+
+class CustomerOut(ProfileOut):
+    """Who they are, and since when we know."""
+
+    source: str | None = Field(max_length=64, description="the system that first told of them")
+    created_at: datetime
+    updated_at: datetime
+    merged_from: UUID | None = Field(
+        default=None, description="the id asked for, when it was merged into this customer"
+    )
+
+
+class CustomerTotalsOut(BaseModel):
+    """How many there are."""
+
+    count: int = Field(description="customers on file; erased and absorbed ones are not among them")
+
+
+class CustomerVerdict(Verdict):
+    """What became of one customer of a batch."""
+
+    customer_id: UUID | None = None
+
+
+class CustomerBatchOut(BaseModel):
+    """A verdict per item, in the order of the items."""
+
+    items: list[CustomerVerdict]
+    counts: dict[str, int] = Field(description="items by status", examples=[{"created": 1}])
+
+
+class CustomerReference(Body):
+    """A customer as another system calls them."""
+
+    source: Source
+    external_id: Reference

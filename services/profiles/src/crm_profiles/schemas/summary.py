@@ -1,0 +1,15 @@
+"""A customer at a glance."""
+
+from pydantic import BaseModel, Field
+
+from crm_profiles.schemas.customers import ProfileOut
+from crm_profiles.schemas.purchases import PurchasesSummaryOut
+from crm_profiles.schemas.timeline import TimelineEntryOut
+
+
+class ProfileSummaryOut(BaseModel):
+    """A customer at a glance."""
+
+    customer: ProfileOut
+    purchases: PurchasesSummaryOut
+    timeline: list[TimelineEntryOut] = Field(description="the newest ten entries")
