@@ -71,11 +71,12 @@ def publish(
 
 
 class News(NamedTuple):
-    """An event to publish; `cause` and `id` as `publish` has them."""
+    """An event to publish; `cause` and `id` as `publish` has them, `at` where it differs from the others'."""
 
     event: Event
     cause: Event | None = None
     id: UUID | None = None
+    at: datetime | None = None
 
 
 async def publish_many(session: AsyncSession, news: Sequence[News], *, at: datetime) -> None:
@@ -83,15 +84,19 @@ async def publish_many(session: AsyncSession, news: Sequence[News], *, at: datet
     if not news:
         return
     await session.flush()  # what was published before goes before
-    rows = [_row(session, event, cause, at, id or uuid7()) for event, cause, id in news]
-    await session.execute(_INSERT, {name: [row[name] for row in rows] for name in _COLUMNS})
+    await session.execute(INSERT, parameters(session, news, at=at))
+
+
+def parameters(session: AsyncSession, news: Sequence[News], *, at: datetime) -> dict[str, list[object]]:
+    """What INSERT is given; whoever carries it along in a larger statement flushes the session before."""
+    rows = [_row(session, event, cause, own or at, id or uuid7()) for event, cause, id, own in news]
+    return {f"event_{name}": [row[name] for row in rows] for name in _COLUMNS}
 
 
 def _row(
     session: AsyncSession, event: Event, cause: Event | None, at: datetime, id: UUID
 ) -> dict[str, object]:
-    data = event.model_dump_json()
-    if len(data) > MAX_EVENT_BYTES // 4 and len(data.encode()) > MAX_EVENT_BYTES:
+    if len(event.data) > MAX_EVENT_BYTES // 4 and len(event.data.encode()) > MAX_EVENT_BYTES:
         raise EventTooLarge(f"{event.type} would be longer than {MAX_EVENT_BYTES} bytes.")
     return {
         "id": id,
@@ -99,7 +104,7 @@ def _row(
         "key": event.key,
         "subject": event.subject,
         "version": event.version,
-        "data": data,
+        "data": event.data,
         "time": at,
         "traceparent": cause.envelope.traceparent if cause else tracing.current(),
         "causation_id": str(cause.id) if cause else None,
@@ -110,8 +115,9 @@ def _row(
 # The table and not the class: the ORM would take the arrays for its columns' values.
 _TABLE = SharedBase.metadata.tables[Outbox.__tablename__]
 _COLUMNS = [column.name for column in _TABLE.c if column.name not in ("seq", "sent_at")]
-_INSERT = insert(_TABLE).from_select(
+INSERT = insert(_TABLE).from_select(
     _COLUMNS,
-    select(*(func.unnest(bindparam(name, type_=ARRAY(_TABLE.c[name].type))) for name in _COLUMNS)),
+    select(*(func.unnest(bindparam(f"event_{name}", type_=ARRAY(_TABLE.c[name].type))) for name in _COLUMNS)),
     include_defaults=False,
 )
+"""Puts a set of events into the outbox, in their order."""

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from crm_profiles.routes import customers, privacy, purchases, timeline
+from crm_profiles.routes import customers, history, privacy, purchases, timeline
 from crm_profiles.settings import Settings
 from crm_shared.settings import ServiceSettings
 from crm_shared.web.app import service_app
@@ -10,5 +10,10 @@ from crm_shared.web.app import service_app
 
 def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     return service_app(
-        settings or Settings(), customers.router, purchases.router, timeline.router, privacy.router
+        settings or Settings(),
+        customers.router,
+        history.router,
+        purchases.router,
+        timeline.router,
+        privacy.router,
     )

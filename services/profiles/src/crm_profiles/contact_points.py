@@ -11,7 +11,7 @@ from phonenumbers import NumberParseException, PhoneNumberFormat
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles.bulk import arrays, insert_new, one_of, unnested
+from crm_profiles.bulk import arrays, insert_new, unnested
 from crm_profiles.errors import InvalidContactPoint
 from crm_profiles.models.customers import ContactKind, ContactPoint
 from crm_profiles.schemas.customers import MAX_CONTACT_POINT, ContactPointIn
@@ -91,20 +91,7 @@ _WANTED = select(*unnested(ContactPoint.kind, ContactPoint.value)).subquery()
 _HOLDERS = select(ContactPoint.kind, ContactPoint.value, ContactPoint.customer_id).join(
     _WANTED, (_WANTED.c.kind == ContactPoint.kind) & (_WANTED.c.value == ContactPoint.value)
 )
-_HELD = select(ContactPoint.customer_id, ContactPoint.kind, ContactPoint.value).where(
-    one_of(ContactPoint.customer_id)
-)
 _RELEASE = delete(ContactPoint).where(tuple_(ContactPoint.kind, ContactPoint.value).in_(select(_WANTED)))
-
-
-async def held_by(session: AsyncSession, customers: Collection[UUID]) -> dict[UUID, frozenset[Point]]:
-    """What belongs to each of these customers, who are locked: nobody else changes it meanwhile."""
-    if not customers:
-        return {}
-    held: dict[UUID, set[Point]] = {customer: set() for customer in customers}
-    for row in await session.execute(_HELD, {"customer_id": list(customers)}):
-        held[row.customer_id].add(Point(row.kind, row.value))
-    return {customer: frozenset(points) for customer, points in held.items()}
 
 
 async def claim(session: AsyncSession, wanted: Mapping[Point, Owner]) -> dict[Point, UUID]:

@@ -44,6 +44,7 @@ _MEMBERS = {
                                  ORDER BY e.source, e.external_id), '[]')
         FROM external_ids AS e WHERE e.customer_id = c.customer_id)""",
     "merged_from": "nullif(:customer_id, c.customer_id)",
+    "as_of": "null",
 }
 
 _PURCHASES = f"""(
@@ -98,16 +99,24 @@ class Document:
     customer_id: UUID
     version: int
     body: bytes
+    as_of: datetime | None = None
+
+    @property
+    def location(self) -> str:
+        """Where exactly this is answered."""
+        instant = "" if self.as_of is None else f"?as_of={self.as_of:%Y-%m-%dT%H:%M:%S.%fZ}"
+        return f"/v1/customers/{self.customer_id}{instant}"
 
     def masked(self) -> bytes:
         """The answer for those who may not see how to reach somebody."""
         body = orjson.loads(self.body)
-        _mask(body.get("customer", body))
+        mask(body.get("customer", body)["contact_points"])
         return orjson.dumps(body)
 
 
-def _mask(customer: dict[str, Any]) -> None:
-    for point in customer["contact_points"]:
+def mask(points: Any) -> None:
+    """Mask each of a JSON list of contact points; null has none."""
+    for point in points or ():
         point["value"] = contact_points.mask(point["kind"], point["value"])
 
 

@@ -6,12 +6,14 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
+from crm_profiles.drafts import FIELDS
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.purchases import Purchase
 from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import (
     ContactPointState,
     CustomerChanged,
+    ExternalIdState,
     PurchaseLineState,
     PurchaseRecorded,
 )
@@ -23,20 +25,24 @@ _AT_ONCE = 500
 
 async def customers(session: AsyncSession) -> AsyncIterator[Event]:
     """Every customer as they are now."""
-    everybody = select(Customer).options(selectinload(Customer.contact_points)).order_by(Customer.id)
+    everybody = (
+        select(Customer)
+        .options(selectinload(Customer.contact_points), selectinload(Customer.external_ids))
+        .order_by(Customer.id)
+    )
     rows = await session.stream_scalars(everybody, execution_options={"yield_per": _AT_ONCE})
     async for row in rows:
         yield CustomerChanged(
             customer_id=row.id,
             version=row.version,
-            name=row.name,
-            language=row.language,
-            time_zone=row.time_zone,
-            birth_date=row.birth_date,
-            region=row.region,
-            tags=row.tags,
-            contact_points=[ContactPointState(kind=p.kind, value=p.value) for p in row.contact_points],
             source=row.source,
+            channel=row.channel,
+            created_at=row.created_at,
+            contact_points=[ContactPointState(kind=p.kind, value=p.value) for p in row.contact_points],
+            external_ids=[
+                ExternalIdState(source=e.source, external_id=e.external_id) for e in row.external_ids
+            ],
+            **{name: getattr(row, name) for name in FIELDS},
         )
 
 

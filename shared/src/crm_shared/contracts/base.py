@@ -60,6 +60,11 @@ class Event(BaseModel):
         """The attributes it arrived with, put here by `received`; an event that was not received has none."""
         raise LookupError(f"{self.type} was not received from anywhere")
 
+    @cached_property
+    def data(self) -> str:
+        """Its JSON, made once, however many places it is written to."""
+        return self.model_dump_json()
+
     @property
     def id(self) -> UUID:
         return self.envelope.id

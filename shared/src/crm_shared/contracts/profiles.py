@@ -18,6 +18,15 @@ class ContactPointState(BaseModel):
     value: str
 
 
+class ExternalIdState(BaseModel):
+    """What another system calls somebody."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    external_id: str
+
+
 class CustomerState(Event):
     """Who the customer is after the change."""
 
@@ -31,7 +40,10 @@ class CustomerState(Event):
     region: str | None = None
     tags: list[str] = []
     contact_points: list[ContactPointState] = []
+    external_ids: list[ExternalIdState] = []
     source: str | None = Field(default=None, description="where the customer came from")
+    channel: str | None = Field(default=None, description="how they first came to be known")
+    created_at: datetime | None = Field(default=None, description="since when they are on file")
 
 
 class CustomerCreated(CustomerState):

@@ -23,6 +23,21 @@ class ContactKind(StrEnum):
     SOCIAL = "social"
 
 
+class Channel(StrEnum):
+    """How something came to be known."""
+
+    API = "api"
+    FORM = "form"
+    REGISTRATION = "registration"
+    QUESTIONNAIRE = "questionnaire"
+    INTERVIEW = "interview"
+    PURCHASE = "purchase"
+    SOCIAL = "social"
+    IMPORT = "import"
+    MERGE = "merge"
+    STAFF = "staff"
+
+
 class Customer(Base):
     """Somebody whom the company knows."""
 
@@ -42,6 +57,8 @@ class Customer(Base):
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
     source: Mapped[str | None]
     """The system that first told of them."""
+    channel: Mapped[Channel] = mapped_column(enum_column(Channel))
+    """How they first came to be known."""
     version: Mapped[int]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

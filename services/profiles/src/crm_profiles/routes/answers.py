@@ -26,10 +26,9 @@ def sees_personal_data(caller: Caller) -> bool:
 def document(found: Document, caller: Caller, *, status: int = 200) -> Response:
     """The document, masked for who may not see it whole; Content-Location names whom it is about."""
     body = found.body if sees_personal_data(caller) else found.masked()
-    location = f"/v1/customers/{found.customer_id}"
-    headers = {"ETag": etag(found.version), "Content-Location": location}
+    headers = {"ETag": etag(found.version), "Content-Location": found.location}
     if status == 201:
-        headers["Location"] = location
+        headers["Location"] = found.location
     return Response(body, status, headers, "application/json")
 
 

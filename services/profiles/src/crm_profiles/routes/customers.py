@@ -5,8 +5,9 @@ from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
 
-from crm_profiles import contact_points, customers, documents
-from crm_profiles.customers import CustomerFilters, Status
+from crm_profiles import contact_points, customers, documents, history
+from crm_profiles.customers import CustomerFilters
+from crm_profiles.drafts import Status
 from crm_profiles.errors import ContactPointTaken, InvalidContactPoint
 from crm_profiles.fields import Reference, Source
 from crm_profiles.routes.answers import (
@@ -23,6 +24,7 @@ from crm_profiles.schemas.customers import (
     CustomerItem,
     CustomerOut,
     CustomerPatch,
+    CustomerPut,
     CustomerTotalsOut,
     CustomerVerdict,
 )
@@ -31,6 +33,7 @@ from crm_shared import etags
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion
+from crm_shared.fields import Instant
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.problems import Problem
 from crm_shared.web.problems import documented
@@ -62,7 +65,7 @@ async def create_customer(
     session: Session, clock: CurrentClock, caller: CurrentCaller, body: CustomerIn
 ) -> Response:
     """Make somebody known."""
-    customer_id = await customers.create(session, body, at=clock.now())
+    customer_id = await customers.create(session, body, clock=clock)
     return document(await documents.get_customer(session, customer_id), caller, status=201)
 
 
@@ -111,7 +114,7 @@ async def upsert_customers(
     batch again is safe.
     """
     good, bad = validated(CustomerItem, body.items)
-    outcomes = await customers.upsert(session, list(good.values()), at=clock.now())
+    outcomes = await customers.upsert(session, list(good.values()), clock=clock)
     by_index = bad | dict(zip(good, outcomes, strict=True))
     verdicts = [
         CustomerVerdict.model_validate(failed(request, index, outcome))
@@ -137,7 +140,7 @@ async def upsert_customer(
     caller: CurrentCaller,
     source: Annotated[Source, Path()],
     external_id: Annotated[Reference, Path()],
-    body: CustomerIn,
+    body: CustomerPut,
     if_match: IfMatch = None,
 ) -> Response:
     """Create or change a customer by what another system calls them.
@@ -145,7 +148,7 @@ async def upsert_customer(
     Members that are absent stay as they are. Repeating it changes nothing and makes no new version.
     """
     item = CustomerItem(source=source, external_id=external_id, **body.model_dump(exclude_unset=True))
-    [outcome] = await customers.upsert(session, [item], at=clock.now())
+    [outcome] = await customers.upsert(session, [item], clock=clock)
     if isinstance(outcome, Problem):
         raise outcome
     etags.check(if_match, outcome.before)
@@ -159,9 +162,18 @@ async def upsert_customer(
     dependencies=[OWN],
     responses=documented(CustomerNotFound),
 )
-async def get_customer(session: Session, caller: CurrentCaller, customer_id: UUID) -> Response:
-    """Read a customer; the id of one who was merged into another gives that one, as `merged_from` says."""
-    return document(await documents.get_customer(session, customer_id), caller)
+async def get_customer(
+    session: Session,
+    caller: CurrentCaller,
+    customer_id: UUID,
+    as_of: Annotated[
+        Instant | None, Query(description="recorded time: read the customer as they were on file then")
+    ] = None,
+) -> Response:
+    """Read a customer, now or as they were; an absorbed id gives the survivor, as `merged_from` says."""
+    if as_of is None:
+        return document(await documents.get_customer(session, customer_id), caller)
+    return document(await history.get_as_of(session, customer_id, as_of), caller)
 
 
 @router.patch(
@@ -179,7 +191,7 @@ async def change_customer(
     if_match: IfMatch = None,
 ) -> Response:
     """Change a customer (RFC 7396): null clears, absent leaves, lists are replaced as a whole."""
-    await customers.patch(session, customer_id, body, if_match=if_match, at=clock.now())
+    await customers.patch(session, customer_id, body, if_match=if_match, clock=clock)
     return document(await documents.get_customer(session, customer_id), caller)
 
 

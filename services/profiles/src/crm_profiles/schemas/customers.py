@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from crm_profiles.fields import Language, Name, Reference, Region, Source, Tags
-from crm_profiles.models.customers import ContactKind
+from crm_profiles.models.customers import Channel, ContactKind
 from crm_profiles.schemas.base import MAX_BATCH, Body, Verdict
 from crm_shared.fields import Day, TimeZone
 
@@ -37,10 +37,8 @@ class ContactPointIn(Body):
 ContactPoints = Annotated[list[ContactPointIn], Field(max_length=20)]
 
 
-class CustomerPatch(Body):
-    """Members that are absent stay as they are, null clears (RFC 7396); lists are replaced as a whole."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "王小明", "birth_date": None}]})
+class CustomerMembers(Body):
+    """What can be told of a customer, and how it came to be known."""
 
     # Null is refused: everybody has a name. The default is never used, for only what was sent is applied.
     name: Name = Field(default_factory=str, description="in any script")
@@ -52,6 +50,19 @@ class CustomerPatch(Body):
     birth_date: Day | None = None
     tags: Tags = None
     contact_points: ContactPoints | None = None
+    channel: Channel = Field(
+        default=Channel.API, description="how this came to be known; by itself it changes nothing"
+    )
+
+
+class CustomerPatch(CustomerMembers):
+    """Members that are absent stay as they are, null clears (RFC 7396); lists are replaced as a whole."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "王小明", "birth_date": None}]})
+
+    source: Source | None = Field(
+        default=None, description="the system that tells this; by itself it changes nothing"
+    )
 
 
 class CustomerIn(CustomerPatch):
@@ -62,7 +73,15 @@ class CustomerIn(CustomerPatch):
     name: Name = Field(description="in any script")
 
 
-class CustomerItem(CustomerIn):
+class CustomerPut(CustomerMembers):
+    """A customer whom another system names in the path; members that are absent stay as they are here."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_WANG]})
+
+    name: Name = Field(description="in any script")
+
+
+class CustomerItem(CustomerPut):
     """A customer as another system knows them; members that are absent stay as they are here."""
 
     model_config = ConfigDict(
@@ -128,10 +147,14 @@ class CustomerOut(ProfileOut):
     """Who they are, and since when we know."""
 
     source: str | None = Field(max_length=64, description="the system that first told of them")
+    channel: Channel = Field(description="how they first came to be known")
     created_at: datetime
     updated_at: datetime
     merged_from: UUID | None = Field(
         default=None, description="the id asked for, when it was merged into this customer"
+    )
+    as_of: datetime | None = Field(
+        default=None, description="the instant whose state this is, when one was asked for"
     )
 
 

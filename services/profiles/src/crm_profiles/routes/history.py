@@ -1,0 +1,43 @@
+"""The history of a customer over HTTP."""
+
+from uuid import UUID
+
+from crm_profiles import history
+from crm_profiles.documents import mask
+from crm_profiles.routes.answers import sees_personal_data
+from crm_profiles.schemas.history import CustomerVersionOut
+from crm_shared.callers import READERS
+from crm_shared.customers import CustomerNotFound
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import CurrentCaller, CurrentCursors, Cursor, Limit, Session, allow
+
+router = Router(tags=["customers"])
+
+
+@router.get(
+    "/v1/customers/{customer_id}/history",
+    response_model=Page[CustomerVersionOut],
+    dependencies=[allow(*READERS)],
+    responses=documented(CustomerNotFound, InvalidCursor),
+)
+async def list_customer_history(
+    session: Session,
+    caller: CurrentCaller,
+    cursors: CurrentCursors,
+    customer_id: UUID,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[CustomerVersionOut]:
+    """List every change of a customer, the newest first: who made it, when, from where, before and after.
+
+    An id that was merged into another customer keeps its own history.
+    """
+    found = await history.list_(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    if not sees_personal_data(caller):
+        for change in (change for version in found.items for change in version.changes):
+            if change.member == "contact_points":
+                mask(change.before)
+                mask(change.after)
+    return found
