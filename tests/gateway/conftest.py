@@ -160,8 +160,14 @@ async def services() -> AsyncIterator[dict[str, Service]]:
         yield made
 
 
-def operation(operation_id: str, *, public: bool = False) -> dict[str, Any]:
+def operation(
+    operation_id: str, *, public: bool = False, body: int | None = None, deadline: float | None = None
+) -> dict[str, Any]:
     described: dict[str, Any] = {"operationId": operation_id, "responses": {}}
+    if body is not None:
+        described["x-max-body-bytes"] = body
+    if deadline is not None:
+        described["x-deadline"] = deadline
     return described if public else described | {"security": [{"bearer": []}]}
 
 
@@ -181,6 +187,9 @@ def documents() -> dict[str, dict[str, Any]]:
             "get": operation("get_customer"),
             "patch": operation("change_customer"),
         },
+        "/v1/imports": {"post": operation("start_import", body=64 * 1024 * 1024, deadline=30)},
+        "/v1/imports/{import_id}/progress": {"get": operation("watch_import", deadline=30)},
+        "/v1/exports/{export_id}": {"get": operation("get_export", deadline=0.3)},
         "/v1/forms/{form_id}": {"get": operation("get_form", public=True)},
     }
     paths["tickets"] |= {"/v1/customers/{customer_id}/tickets": {"get": operation("list_customer_tickets")}}

@@ -15,6 +15,8 @@ from crm_gateway.upstreams import Upstreams
 from crm_shared.clock import Clock
 from crm_shared.web.context import Context
 
+_UPSTREAM_FIRST = 1.0
+"""So much sooner a service's own deadline comes, so that it is the service that says so."""
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", b"application/problem+json")
 
@@ -58,7 +60,11 @@ class Front:
             await self._pages[scope["path"]].answer(scope, send)
             return
         operation = self._table.find(scope["method"], scope["path"])
-        Context.of(scope).route = operation.path
+        context = Context.of(scope)
+        context.route = operation.path
+        context.limits.settle(
+            operation.max_body_bytes, operation.deadline and operation.deadline + _UPSTREAM_FIRST
+        )
         if principal is None and not (operation.public and not incoming.signed):
             principal = await sign_in.check(credential(incoming), at=self._clock.now())
             self._count(scope, principal)
@@ -111,7 +117,13 @@ class Front:
                     service=operation.service,
                 )
             await proxy.forward(
-                scope, receive, send, upstream=upstream, incoming=incoming, authorization=authorization
+                scope,
+                receive,
+                send,
+                upstream=upstream,
+                incoming=incoming,
+                authorization=authorization,
+                deadline=operation.deadline,
             )
 
     async def _compose(self, scope: Scope, authorization: bytes, send: Send) -> None:

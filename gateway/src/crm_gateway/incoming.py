@@ -1,6 +1,8 @@
 """A request as it came in: its headers sorted into what the gateway reads and what it hands on, its body."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.types import Receive, Scope
@@ -77,6 +79,29 @@ class Incoming:
     @property
     def has_body(self) -> bool:
         return self.chunked or bool(self.content_length)
+
+
+@asynccontextmanager
+async def listened_to(receive: Receive) -> AsyncIterator[None]:
+    """Ends what is inside with ClientGone as soon as the client hangs up; its body is in by then."""
+    loop = asyncio.get_running_loop()
+
+    async def watch(stay: asyncio.Timeout) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        stay.reschedule(loop.time())
+
+    try:
+        async with asyncio.timeout(None) as stay:
+            watching = asyncio.create_task(watch(stay))
+            try:
+                yield
+            finally:
+                watching.cancel()
+    except TimeoutError as error:
+        if stay.expired():
+            raise ClientGone from error
+        raise
 
 
 def header(scope: Scope, name: bytes) -> bytes:

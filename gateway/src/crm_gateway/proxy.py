@@ -2,13 +2,15 @@
 
 import logging
 import re
+from contextlib import nullcontext
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
 from crm_gateway.connections import Connection
-from crm_gateway.errors import AmbiguousRequest, UpstreamTimeout, UpstreamUnavailable
-from crm_gateway.incoming import Incoming, Upload
-from crm_gateway.upstreams import Upstream
+from crm_gateway.errors import AmbiguousRequest, ClientGone, UpstreamTimeout, UpstreamUnavailable
+from crm_gateway.incoming import Incoming, Upload, listened_to
+from crm_gateway.upstreams import Patience, Upstream
 from crm_shared import tracing
 from crm_shared.web.context import Context
 
@@ -58,8 +60,12 @@ async def forward(
     upstream: Upstream,
     incoming: Incoming,
     authorization: bytes,
+    deadline: float | None,
 ) -> None:
-    """Raises ClientGone, UpstreamUnavailable, UpstreamTimeout, and what `receive` raises."""
+    """Hand it on, and the answer back; `deadline` is the operation's own, in seconds.
+
+    Raises ClientGone, UpstreamUnavailable, UpstreamTimeout, and what `receive` raises.
+    """
     method: str = scope["method"]
     query: bytes = scope["query_string"]
     path: bytes = scope["raw_path"]
@@ -77,23 +83,34 @@ async def forward(
     elif incoming.content_length is not None:
         head += b"content-length: %d\r\n" % incoming.content_length
     head += b"\r\n"
+    patience = Patience(deadline, partial(listened_to, receive)) if deadline is not None else None
     upload = None
     if incoming.has_body:
-        upload = Upload(receive, chunked=incoming.chunked, upstream_timeout=upstream.timeout)
+        upload = Upload(receive, chunked=incoming.chunked, upstream_timeout=deadline or upstream.timeout)
         head += await upload.ahead()
-    async with upstream.exchange(bytes(head), safe=asked == "GET", upload=upload) as connection:
-        await _pass_back(connection, upstream, send)
+    async with upstream.exchange(
+        bytes(head), safe=asked == "GET", upload=upload, patience=patience
+    ) as connection:
+        await _pass_back(connection, upstream, receive, send, patience)
 
 
-async def _pass_back(connection: Connection, upstream: Upstream, send: Send) -> None:
+async def _pass_back(
+    connection: Connection, upstream: Upstream, receive: Receive, send: Send, patience: Patience | None
+) -> None:
     headers = [header for header in connection.headers if header[0] not in _DROPPED]
     await send({"type": "http.response.start", "status": connection.status, "headers": headers})
     try:
-        more = True
-        while more:
-            chunk = await upstream.read(connection)
-            more = not connection.complete
-            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+        # What is there as a whole, as most answers are, costs no look at the client; while some of a request
+        # is still to come, it would be taken for the client's farewell.
+        whole = connection.complete or connection.cut_short
+        async with nullcontext() if whole else listened_to(receive):
+            more = True
+            while more:
+                chunk = await upstream.read(connection, patience)
+                more = not connection.complete
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
+    except ClientGone:
+        log.info("the client went away")
     except (UpstreamTimeout, UpstreamUnavailable) as problem:
         # The status is on its way: what is left is to stop before the end, so that the server hangs up.
         log.warning("a response broke off", extra={"upstream": upstream.service, "reason": problem.code()})

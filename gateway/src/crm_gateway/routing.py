@@ -18,6 +18,10 @@ class Operation:
     path: str
     public: bool
     """Whether it asks for no sign-in."""
+    max_body_bytes: int | None
+    """How long a body it takes; None is the usual."""
+    deadline: float | None
+    """How many seconds it may take; None is the usual."""
 
 
 @dataclass(slots=True)
@@ -47,7 +51,13 @@ class Table:
                 node = node.parameter
             else:
                 node = node.literals.setdefault(segment, Node())
-        node.operations[method] = Operation(described["x-service"], path, not described["security"])
+        node.operations[method] = Operation(
+            described["x-service"],
+            path,
+            public=not described["security"],
+            max_body_bytes=described.get("x-max-body-bytes"),
+            deadline=described.get("x-deadline"),
+        )
 
     def find(self, method: str, path: str) -> Operation:
         """The operation, GET's for HEAD too; raises RouteNotFound, or MethodNotAllowed with `Allow`."""

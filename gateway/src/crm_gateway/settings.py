@@ -5,7 +5,7 @@ from pydantic import Field, HttpUrl, SecretStr, model_validator
 from crm_gateway.jwks import import_key_set
 from crm_shared.callers import import_key
 from crm_shared.settings import ServiceSettings
-from crm_shared.web.middleware import DEADLINE
+from crm_shared.web.limits import DEADLINE
 
 
 class Settings(ServiceSettings):
@@ -28,10 +28,13 @@ class Settings(ServiceSettings):
     """base URL per service, such as {"profiles": "http://profiles:8000"}"""
     upstream_connections: int = Field(default=64, ge=1)
     """open at once to each service"""
+    upstream_streams: int = Field(default=64, ge=1)
+    """open at once to each service beside those, for operations that may take long: uploads, live streams"""
     upstream_keep_alive: float = 4.0
     """of idle connections; shorter than the services' own (uvicorn: 5), who then rarely close them"""
     upstream_timeout: float = Field(default=9.0, gt=0, lt=DEADLINE)
-    """after which a service is given up with a 504; sooner than the request itself, at 10"""
+    """after which a service is given up with a 504; sooner than the request itself, at 10; operations with a
+    deadline of their own have that time"""
     summary_timeout: float = 0.8
     """for each section of a composed answer; all are asked at once, so this bounds the whole"""
 

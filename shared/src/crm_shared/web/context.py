@@ -1,24 +1,15 @@
 """What is known of the request being answered, kept in its ASGI scope."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import Scope
 
 from crm_shared.callers import Caller
 from crm_shared.idempotency import Claim
+from crm_shared.web.limits import Limits
 
 _KEY = "crm"
-
-
-class Marker:
-    """Something a route says of itself among its dependencies, read once when the route is made.
-
-    Only what is `solved` is left for the framework to call at each request.
-    """
-
-    solved: ClassVar[bool] = False
 
 
 @dataclass(slots=True)
@@ -27,6 +18,7 @@ class Context:
 
     request_id: str
     problem_base_url: str
+    limits: Limits
     route: str | None = None
     caller: Caller | None = None
     claim: Claim | None = None

@@ -20,7 +20,8 @@ from crm_shared.idempotency import (
     StoredReply,
 )
 from crm_shared.metrics import Metrics
-from crm_shared.web.context import Context, Marker
+from crm_shared.web.context import Context
+from crm_shared.web.markers import Label
 from crm_shared.web.routing import Handler, Route
 from crm_shared.web.session import AlreadyAnswered
 
@@ -28,11 +29,8 @@ _METHODS = {"POST", "PATCH"}
 _KEPT_HEADERS = ("content-type", "etag", "location")
 
 
-class KeyRequired(Marker):
+class KeyRequired(Label):
     """Marks an operation that moves value."""
-
-    async def __call__(self) -> None:
-        return None
 
 
 requires_key = params.Depends(KeyRequired())
@@ -52,6 +50,12 @@ class IdempotentRoute(Route):
     def key_required(self) -> bool:
         return any(isinstance(marker, KeyRequired) for marker in self.markers)
 
+    async def _compared(self, request: Request) -> bytes:
+        """What of the body tells one request from another: of a streamed one its type and its length."""
+        if not self.reads_stream:
+            return await request.body()
+        return f"{request.headers.get('content-type')} {request.headers.get('content-length')}".encode()
+
     async def answer(self, request: Request, context: Context, handle: Handler) -> Response:
         keys = request.headers.getlist("idempotency-key") if self.takes_key else []
         if not keys:
@@ -65,7 +69,7 @@ class IdempotentRoute(Route):
             method=request.method,
             route=self.path_format,
             key=keys[0],
-            fingerprint=_fingerprint(request, context.caller, await request.body()),
+            fingerprint=_fingerprint(request, context.caller, await self._compared(request)),
         )
 
         async def kept(request: Request) -> Response:

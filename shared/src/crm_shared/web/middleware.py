@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import sys
 from contextlib import suppress
 from time import perf_counter
 
@@ -15,15 +16,15 @@ from crm_shared.callers import Caller, InvalidToken, Verifier
 from crm_shared.clock import Clock
 from crm_shared.ids import uuid7
 from crm_shared.metrics import Metrics
-from crm_shared.problems import GatewayTimeout, InternalError, PayloadTooLarge, Problem, UnsupportedMediaType
+from crm_shared.problems import GatewayTimeout, InternalError, Problem, UnsupportedMediaType
 from crm_shared.settings import ServiceSettings
 from crm_shared.tracing import Tracer
 from crm_shared.web.context import Context
+from crm_shared.web.limits import DEADLINE, Limits
 from crm_shared.web.problems import problem_of, respond
 
 log = logging.getLogger(__name__)
 
-DEADLINE = 10.0
 _DRAINED_SECONDS = 1.0
 _DRAINED_BYTES = 64 * 1024 * 1024
 _LENGTH_DIGITS = 18
@@ -69,16 +70,17 @@ class RequestMiddleware:
             return
         started = perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        context = Context(_request_id(headers), self._settings.problem_base_url)
+        limits = Limits(_declared(headers), self._settings.max_body_bytes, self._deadline)
+        context = Context(_request_id(headers), self._settings.problem_base_url, limits)
         context.enter(scope)
         traceparent = headers.get(b"traceparent", b"").decode("latin-1")
-        exchange = _Exchange(context, receive, send, self._settings.max_body_bytes)
+        exchange = _Exchange(context, receive, send)
         with (
             self._tracer.continued(traceparent, scope["method"], SpanKind.SERVER) as span,
             logs.facts(request_id=context.request_id),
         ):
             try:
-                await self._answer(scope, headers, exchange)
+                await self._answer(scope, headers, limits, exchange)
             finally:
                 duration = perf_counter() - started
                 self._report(scope, context, exchange.status, duration)
@@ -87,17 +89,19 @@ class RequestMiddleware:
                     span.set_attribute("http.response.status_code", exchange.status)
                     span.set_attribute("http.route", context.route or "")
 
-    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], exchange: "_Exchange") -> None:
-        deadline = asyncio.timeout(self._deadline)
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, bytes], limits: Limits, exchange: "_Exchange"
+    ) -> None:
         try:
-            exchange.check(headers)
-            async with deadline:
+            if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+                raise EncodedBody
+            async with limits:
                 await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             log.info("the client went away")  # nobody is left to be answered
         except Exception as error:
-            if isinstance(error, TimeoutError) and deadline.expired():
-                problem: Problem = DeadlineExceeded(f"There was no answer within {self._deadline:g} s.")
+            if isinstance(error, TimeoutError) and limits.expired:
+                problem: Problem = DeadlineExceeded(f"There was no answer within {limits.deadline:g} s.")
             else:
                 problem = problem_of(error)
             if isinstance(problem, InternalError):
@@ -106,8 +110,6 @@ class RequestMiddleware:
                 log.warning("request failed", extra={"code": problem.code(), "error": repr(error)})
             if exchange.started:
                 raise  # too late for a problem: the server must break the connection off
-            if isinstance(problem, PayloadTooLarge):
-                await exchange.drain()
             await respond(problem, scope)(scope, exchange.receive, exchange.send)
 
     def _report(self, scope: Scope, context: Context, status: int, duration: float) -> None:
@@ -156,33 +158,33 @@ class Authentication:
 class _Exchange:
     """One request and its response: counts the body that comes in, watches what goes out."""
 
-    def __init__(self, context: Context, receive: Receive, send: Send, max_body_bytes: int) -> None:
+    def __init__(self, context: Context, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._max_body_bytes = max_body_bytes
+        self._limits = context.limits
         self._received = 0
         self._request_id = (b"x-request-id", context.request_id.encode())
         self.status = 499
         """As it was sent; 499, as nginx has it, when the client went away before."""
         self.started = False
 
-    def check(self, headers: dict[bytes, bytes]) -> None:
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise EncodedBody
-        length = headers.get(b"content-length", b"0")
-        # A number of thousands of digits is refused by int() as a fault of ours.
-        if length.isdigit() and (len(length) > _LENGTH_DIGITS or int(length) > self._max_body_bytes):
-            raise self._too_large()
-
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
-            if self._received > self._max_body_bytes:
-                raise self._too_large()
+            if self._received > self._limits.body:
+                raise self._limits.too_large()
         return message
 
-    async def drain(self) -> None:
+    @property
+    def _much_is_left(self) -> bool:
+        """Whether more is still to come than one would read only to keep the connection."""
+        return (
+            self._received > self._limits.body
+            or self._limits.declared - self._received > self._limits.usual_body
+        )
+
+    async def _drain(self) -> None:
         """Read on for a moment and forget it.
 
         Who is still sending when the connection closes is told of a broken connection instead of the answer.
@@ -203,14 +205,21 @@ class _Exchange:
             headers = list(message.get("headers", ()))
             present = {name for name, _ in headers}
             headers.append(self._request_id)
+            if self.status >= 400 and self._much_is_left:
+                await self._drain()
+                if b"connection" not in present:
+                    headers.append((b"connection", b"close"))
             headers.extend(header for header in _SECURITY if header[0] not in present)
             message = {**message, "headers": headers}
         await self._send(message)
 
-    def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(
-            f"A body may have {self._max_body_bytes} bytes.", headers={"Connection": "close"}
-        )
+
+def _declared(headers: dict[bytes, bytes]) -> int:
+    """The body's length as the headers have it."""
+    length = headers.get(b"content-length", b"0")
+    if len(length) > _LENGTH_DIGITS:
+        return sys.maxsize  # int() refuses a number of thousands of digits as a fault of ours
+    return int(length) if length.isdigit() else 0
 
 
 def _request_id(headers: dict[bytes, bytes]) -> str:

@@ -11,9 +11,10 @@ from pydantic.json_schema import models_json_schema
 from crm_shared import idempotency, problems
 from crm_shared.problems import Problem, ProblemOut
 from crm_shared.web.idempotency import IdempotentRoute
+from crm_shared.web.media import JSON, WrongContentType
 from crm_shared.web.middleware import DeadlineExceeded, EncodedBody
 from crm_shared.web.problems import DatabaseUnavailable, MalformedRequest, documented
-from crm_shared.web.routing import Route, WrongContentType
+from crm_shared.web.routing import Route
 from crm_shared.web.session import RoleMissing, TokenMissing
 
 _ALWAYS: tuple[type[Problem], ...] = (
@@ -25,13 +26,8 @@ _ALWAYS: tuple[type[Problem], ...] = (
     DatabaseUnavailable,
     DeadlineExceeded,
 )
-_WITH_BODY: tuple[type[Problem], ...] = (
-    problems.MalformedJSON,
-    problems.NestedTooDeeply,
-    problems.PayloadTooLarge,
-    WrongContentType,
-    EncodedBody,
-)
+_WITH_BODY: tuple[type[Problem], ...] = (problems.PayloadTooLarge, WrongContentType, EncodedBody)
+_WITH_JSON: tuple[type[Problem], ...] = (problems.MalformedJSON, problems.NestedTooDeeply)
 _WITH_TOKEN: tuple[type[Problem], ...] = (TokenMissing, RoleMissing)
 _WITH_KEY: tuple[type[Problem], ...] = (
     idempotency.InvalidIdempotencyKey,
@@ -40,6 +36,7 @@ _WITH_KEY: tuple[type[Problem], ...] = (
     idempotency.IdempotencyKeyReused,
 )
 
+_BYTES = {"type": "string", "format": "binary"}
 _NOT_FREE = {"pattern", "format", "enum", "const"}
 
 
@@ -55,6 +52,8 @@ def describe(app: FastAPI, service: str) -> dict[str, Any]:
             operation["x-service"] = service
             _summarise(operation)
             _guard(operation, route)
+            _bound(operation, route)
+            _name_media_types(operation, route)
             _add_problems(operation, _problems(route))
     _forbid_nul(document)
     return document
@@ -114,12 +113,33 @@ def _guard(operation: dict[str, Any], route: Route) -> None:
         )
 
 
+def _bound(operation: dict[str, Any], route: Route) -> None:
+    """How much it takes and how long it may, where that is not the usual: the gateway goes by it."""
+    if route.allowance.body is not None:
+        operation["x-max-body-bytes"] = route.allowance.body
+    if route.allowance.deadline is not None:
+        operation["x-deadline"] = route.allowance.deadline
+
+
+def _name_media_types(operation: dict[str, Any], route: Route) -> None:
+    """What is streamed in or out, of which the framework knows nothing."""
+    if route.takes is not None:
+        content = {one: {"schema": _BYTES} for one in route.takes.types}
+        operation["requestBody"] = {"required": True, "content": content}
+    for status, response in operation["responses"].items():
+        if status.startswith("2") and route.gives.types != (JSON,):
+            known = response.get("content", {})
+            response["content"] = {one: known.get(one, {"schema": _BYTES}) for one in route.gives.types}
+
+
 def _problems(route: Route) -> list[type[Problem]]:
     found = list(_ALWAYS)
     if route.permission is not None and route.permission.roles is not None:
         found += _WITH_TOKEN
-    if route.body_field is not None:
+    if route.body_field is not None or route.reads_stream:
         found += _WITH_BODY
+    if route.body_field is not None:
+        found += _WITH_JSON
     if isinstance(route, IdempotentRoute) and route.takes_key:
         found += _WITH_KEY
         if route.key_required:

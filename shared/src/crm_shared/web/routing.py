@@ -1,7 +1,8 @@
 """The route that all services use: it checks who calls and what was sent before any of it is parsed."""
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -9,20 +10,20 @@ from fastapi import Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from crm_shared.problems import BadRequest, Fault, InvalidRequest, NotAcceptable, UnsupportedMediaType
+from crm_shared.problems import BadRequest, Fault, InvalidRequest
 from crm_shared.settings import ServiceSettings
 from crm_shared.web import bodies
-from crm_shared.web.context import Context, Marker
+from crm_shared.web.context import Context
+from crm_shared.web.limits import Allowance
+from crm_shared.web.markers import Marker
+from crm_shared.web.media import GIVES_JSON, JSON, Gives, Takes, WrongContentType, sent_type
 from crm_shared.web.session import Permission, committed
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-_JSON = "application/json"
-_ANSWERED = {"*/*", "application/*", _JSON, "application/problem+json"}
-
-
-class WrongContentType(UnsupportedMediaType): ...
+_Marker = TypeVar("_Marker", bound=Marker)
 
 
 class MalformedPath(BadRequest):
@@ -62,13 +63,19 @@ class Route(APIRoute):
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         self.markers += _markers(self.dependant)
-        self.permission = next((one for one in self.markers if isinstance(one, Permission)), None)
+        self.permission = self._said(Permission)
+        self.allowance = self._said(Allowance) or Allowance()
+        self.takes = self._said(Takes)
+        self.gives = self._said(Gives) or GIVES_JSON
+        self.reads_stream = self.body_field is None and (
+            self.takes is not None or self.allowance.body is not None
+        )
         self.query_names = {
             field.alias
             for field in get_flat_params(self.dependant)
             if isinstance(field.field_info, params.Query)
         }
-        media_type = getattr(self.body_field.field_info, "media_type", _JSON) if self.body_field else None
+        media_type = getattr(self.body_field.field_info, "media_type", JSON) if self.body_field else None
         is_form = self.body_field is not None and isinstance(self.body_field.field_info, params.Form)
         self.body_type = None if is_form else media_type
 
@@ -78,12 +85,20 @@ class Route(APIRoute):
             context.route = self.path_format
             if self.permission is not None:
                 self.permission.check(context)
+            context.limits.settle(self.allowance.body, self.allowance.deadline)
             self._check_parameters(request)
+            self.gives.check(request)
+            if self.takes is not None:
+                self.takes.check(request)
             if self.body_type is not None:
                 await self._check_body(request, self.body_type)
-            return _unchanged(request, await self.answer(request, context, handle))
+            response = _unchanged(request, await self.answer(request, context, handle))
+            return _Closing(response) if isinstance(response, StreamingResponse) else response
 
         return guarded
+
+    def _said(self, kind: type[_Marker]) -> _Marker | None:
+        return next((one for one in self.markers if isinstance(one, kind)), None)
 
     async def answer(self, request: Request, context: Context, handle: Handler) -> Response:
         return await committed(context, handle(request))
@@ -92,11 +107,6 @@ class Route(APIRoute):
         if "\0" in request.scope["path"]:
             raise bodies.NulCharacter("A path cannot hold U+0000.")
         _check_path(request.scope["raw_path"])
-        accept = request.headers.get("accept")
-        if accept is not None and not any(
-            part.split(";", 1)[0].strip().lower() in _ANSWERED for part in accept.split(",")
-        ):
-            raise NotAcceptable("Answers are application/json; problems are application/problem+json.")
         if not request.scope["query_string"]:
             return
         faults: list[Fault] = []
@@ -114,15 +124,34 @@ class Route(APIRoute):
         body = await request.body()
         if not body:
             return
-        sent = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
-        if media_type != _JSON:
+        sent = sent_type(request)
+        if media_type != JSON:
             if sent != media_type:
                 raise WrongContentType(f"Send {media_type}.")
             return
-        if sent != _JSON and not (sent.startswith("application/") and sent.endswith("+json")):
+        if sent != JSON and not (sent.startswith("application/") and sent.endswith("+json")):
             raise WrongContentType("Send application/json.")
         settings: ServiceSettings = request.app.state.settings
         bodies.check(body, settings.max_json_depth)
+
+
+class _Closing(Response):
+    """A streamed answer whose source is closed when it ends, also where nobody listens to its end.
+
+    An async generator that is only dropped would be cleaned up at some later time, with what it holds.
+    """
+
+    def __init__(self, response: StreamingResponse) -> None:
+        self._response = response
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        source = self._response.body_iterator
+        if isinstance(source, AsyncGenerator):
+            async with aclosing(source):
+                await self._response(scope, receive, send)
+        else:
+            await self._response(scope, receive, send)
 
 
 def _check_path(raw: bytes) -> None:

@@ -15,7 +15,8 @@ from crm_shared.database import Sessions
 from crm_shared.pages import MAX_LIMIT, Cursors
 from crm_shared.problems import Forbidden, Unauthorized
 from crm_shared.settings import ServiceSettings
-from crm_shared.web.context import Context, Marker
+from crm_shared.web.context import Context
+from crm_shared.web.markers import Marker
 
 
 class TokenMissing(Unauthorized): ...
@@ -100,6 +101,8 @@ async def committed(context: Context, response: Awaitable[Response]) -> Response
 
 
 Session = Annotated[AsyncSession, Depends(begin)]
+CurrentSessions = Annotated[Sessions, Depends(get_sessions)]
+"""For what opens sessions of its own, as a streamed answer must: the request's ends before its first byte."""
 CurrentClock = Annotated[Clock, Depends(get_clock)]
 CurrentCaller = Annotated[Caller, Depends(get_caller)]
 CurrentCursors = Annotated[Cursors, Depends(get_cursors)]
