@@ -37,7 +37,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-class Channel(StrEnum):
+class TicketChannel(StrEnum):
     """How the customer reached us."""
 
     PHONE = "phone"
@@ -91,7 +91,7 @@ class Ticket(OwnedByCustomer, Base):
     customer_id: Mapped[UUID] = mapped_column()
     kind: Mapped[TicketKind] = mapped_column(enum_column(TicketKind))
     severity: Mapped[Severity] = mapped_column(enum_column(Severity))
-    channel: Mapped[Channel] = mapped_column(enum_column(Channel))
+    channel: Mapped[TicketChannel] = mapped_column(enum_column(TicketChannel))
     title: Mapped[str]
     description: Mapped[str]
     status: Mapped[Status] = mapped_column(enum_column(Status))

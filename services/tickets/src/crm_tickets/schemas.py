@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from crm_shared.contracts.segmentation import Level
 from crm_tickets.flow import Status, Step
-from crm_tickets.models import Channel, Severity, Ticket, TicketKind
+from crm_tickets.models import Severity, Ticket, TicketChannel, TicketKind
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000, pattern=r"\S")]
@@ -36,7 +36,7 @@ class TicketIn(BaseModel):
     customer_id: UUID
     kind: TicketKind
     severity: Severity = Severity.NORMAL
-    channel: Channel = Channel.WEB
+    channel: TicketChannel = TicketChannel.WEB
     title: Line
     description: Annotated[str, StringConstraints(max_length=10_000)] = ""
 
@@ -74,7 +74,7 @@ class TicketOut(BaseModel):
     )
     kind: TicketKind
     severity: Severity
-    channel: Channel
+    channel: TicketChannel
     title: str
     description: str
     status: Status
