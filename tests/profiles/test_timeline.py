@@ -15,6 +15,7 @@ from crm_profiles.schemas.summary import ProfileSummaryOut
 from crm_shared import customers
 from crm_shared.contracts.base import Envelope, Event
 from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsReleased
+from crm_shared.contracts.profiles import CustomerMerged
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import TicketClosed, TicketOpened
 from crm_shared.database import Sessions
@@ -233,9 +234,10 @@ async def test_an_absorbed_id_answers_with_the_survivor_and_says_so(
     eve = (await profiles.post("/v1/customers", json={"name": "Eve"})).json()["id"]
     await tell(databases["profiles"], points(eve, 1))
     async with databases["profiles"].begin() as session:
-        await customers.link(
-            session, Base.metadata, absorbed=UUID(eve), survivor=UUID(ada), merge_id=uuid4(), version=1
+        merge = CustomerMerged(
+            customer_id=UUID(eve), version=2, survivor_id=UUID(ada), merge_id=uuid4(), sequence=1
         )
+        await customers.link(session, Base.metadata, [merge])
     await tell(databases["profiles"], points(eve, 2))
 
     read = await profiles.get(f"/v1/customers/{eve}")

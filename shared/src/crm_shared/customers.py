@@ -1,16 +1,34 @@
 """Whose row is it: merged customers' aliases, erased customers, and the re-owning of what belongs to them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, MetaData, Table, Uuid, bindparam, delete, func, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    MetaData,
+    Select,
+    Table,
+    Uuid,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
-from crm_shared.database import SharedBase
-from crm_shared.problems import Conflict, Gone, NotFound
+from crm_shared.contracts.profiles import CustomerMerged, CustomerUnmerged
+from crm_shared.database import SharedBase, rows_of
+from crm_shared.problems import Gone, NotFound
+
+Model = TypeVar("Model", bound="OwnedByCustomer")
+Value = TypeVar("Value")
 
 
 class CustomerNotFound(NotFound): ...
@@ -18,10 +36,6 @@ class CustomerNotFound(NotFound): ...
 
 class CustomerWasErased(Gone):
     """The customer wanted to be forgotten: nothing new is written about them."""
-
-
-class AliasCycle(Conflict):
-    """A customer cannot be merged into one who was merged into them."""
 
 
 class CustomerAlias(SharedBase):
@@ -32,7 +46,22 @@ class CustomerAlias(SharedBase):
     absorbed: Mapped[UUID] = mapped_column(primary_key=True)
     survivor: Mapped[UUID] = mapped_column(index=True)
     merge_id: Mapped[UUID]
-    version: Mapped[int]
+    sequence: Mapped[int]
+
+
+class UndoneMerges(SharedBase):
+    """Every merge of this customer into another one, up to this number, is undone, heard of or not.
+
+    Merges are numbered as profiles makes them, one after the other, and events of two customers reach others
+    in any order. What absorbs somebody stands for itself at that time: so a merge also tells that all earlier
+    ones of its survivor were undone, and those that are heard of only later have no effect. Whatever the
+    order, aliases thereby never form a circle, and end as profiles has them.
+    """
+
+    __tablename__ = "undone_merges"
+
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[int]
 
 
 class ErasedCustomer(SharedBase):
@@ -46,7 +75,28 @@ class ErasedCustomer(SharedBase):
 
 
 class OwnedByCustomer:
-    """A customer's row, which goes back to the id it was written under when a merge is undone."""
+    """A customer's row, which goes back to the id it was written under when a merge is undone.
+
+    `customer_id` is whom it belongs to today, and is changed by merges only; `origin_customer_id` is the id
+    it was written under, and never changes. Reads go by the first, after `resolve`. Who writes gets the first
+    by `resolve(..., lock=True)` of the second. An event about the row has the origin as its `customer_id`, so
+    that each consumer resolves it for itself and gives it back as we do.
+
+    A table with one row per customer (or per customer and purpose, ...) has the origin in its key, never the
+    owner: two customers who are merged each have such a row, and both rows stay. A write through an id
+    replaces the row of that id; `current` reads the one that was written last among the owner's. So nothing
+    is lost by a merge, and undoing it gives each id what it had and what was written under it since.
+
+        class Preference(OwnedByCustomer, Base):
+            origin_customer_id: Mapped[UUID] = mapped_column(primary_key=True)
+            topic: Mapped[str] = mapped_column(primary_key=True)
+            chosen_at: Mapped[datetime]
+
+        select_ = current(Preference, [owner], per=[Preference.topic], newest=Preference.chosen_at)
+
+    What was counted or summed per customer is no row of this kind: it is computed anew for both after the
+    merge and after its undoing.
+    """
 
     customer_id: Mapped[UUID] = mapped_column(index=True)
     origin_customer_id: Mapped[UUID] = mapped_column(index=True)
@@ -70,16 +120,16 @@ _RESOLVE = text(
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 
-_SUBTREE = text(
+_TREES = text(
     """
     WITH RECURSIVE tree (id) AS (
-        SELECT CAST(:root AS uuid)
+        SELECT root FROM unnest(CAST(:roots AS uuid[])) AS root
         UNION
         SELECT alias.absorbed FROM tree JOIN customer_aliases AS alias ON alias.survivor = tree.id
     )
     SELECT id FROM tree
     """
-).bindparams(bindparam("root", type_=Uuid))
+).bindparams(bindparam("roots", type_=ARRAY(Uuid)))
 
 
 async def resolve(session: AsyncSession, ids: Collection[UUID], *, lock: bool = False) -> dict[UUID, UUID]:
@@ -96,39 +146,87 @@ async def resolve(session: AsyncSession, ids: Collection[UUID], *, lock: bool = 
     return {row.origin: row.id for row in rows}
 
 
-async def absorbed_into(session: AsyncSession, customer_id: UUID) -> list[UUID]:
-    """The id itself and all that were merged into it, directly or through others."""
-    return list(await session.scalars(_SUBTREE, {"root": customer_id}))
+async def absorbed_into(session: AsyncSession, *customer_ids: UUID) -> list[UUID]:
+    """The ids themselves and all that were merged into them, directly or through others."""
+    return list(await session.scalars(_TREES, {"roots": sorted(set(customer_ids))}))
 
 
-async def link(
-    session: AsyncSession, tables: MetaData, *, absorbed: UUID, survivor: UUID, merge_id: UUID, version: int
-) -> None:
-    """Let the absorbed id mean the survivor, who gets what it owns; repeating it changes nothing.
+def current(
+    model: type[Model],
+    owners: Collection[UUID],
+    *,
+    per: Sequence[InstrumentedAttribute[Value]] = (),
+    newest: InstrumentedAttribute[datetime],
+) -> Select[Model]:
+    """Of each owner the row that was written last, one for each value of `per`: see OwnedByCustomer."""
+    key = (model.customer_id, *per)
+    return (
+        select(model)
+        .distinct(*key)
+        .where(model.customer_id == func.any(bindparam("owners", sorted(set(owners)), type_=ARRAY(Uuid))))
+        .order_by(*key, newest.desc(), model.origin_customer_id)
+    )
 
-    An older version than the one known is ignored. Raises AliasCycle.
+
+async def link(session: AsyncSession, tables: MetaData, merges: Sequence[CustomerMerged]) -> None:
+    """Let each absorbed id mean its survivor, who gets what it owns; repeating it changes nothing.
+
+    A merge that is known to be undone has no effect, nor has one into somebody who was erased: whoever was
+    not erased with them had left before.
     """
     await stop_writers(session)
-    if (await resolve(session, [survivor]))[survivor] == absorbed:
-        raise AliasCycle(absorbed=str(absorbed), survivor=str(survivor))
-    row = {"absorbed": absorbed, "survivor": survivor, "merge_id": merge_id, "version": version}
-    await session.execute(
-        insert(CustomerAlias)
-        .values(row)
-        .on_conflict_do_update(
-            index_elements=[CustomerAlias.absorbed], set_=row, where=CustomerAlias.version < version
-        )
+    gone = await erased(session, {merge.survivor_id for merge in merges})
+    made = [merge for merge in merges if merge.survivor_id not in gone]
+    await _settle(
+        session,
+        [(merge.survivor_id, merge.sequence) for merge in made]
+        + [(merge.customer_id, merge.sequence) for merge in merges if merge.survivor_id in gone],
     )
-    await _reown(session, tables, absorbed)
+    if made:
+        newest = {merge.customer_id: merge for merge in sorted(made, key=lambda merge: merge.sequence)}
+        await _alias(session, [newest[absorbed] for absorbed in sorted(newest)])
+    await _reown(session, tables, [id for merge in merges for id in (merge.customer_id, merge.survivor_id)])
 
 
-async def unlink(session: AsyncSession, tables: MetaData, *, absorbed: UUID, merge_id: UUID) -> None:
-    """Undo that merge: every row goes back to the id it was written under; repeating it changes nothing."""
+async def unlink(session: AsyncSession, tables: MetaData, undone: Sequence[CustomerUnmerged]) -> None:
+    """Undo those merges: every row goes back to the id it was written under; repeating it changes nothing."""
     await stop_writers(session)
+    await _settle(session, [(each.customer_id, each.sequence) for each in undone])
+    await _reown(session, tables, [each.customer_id for each in undone])
+
+
+async def forget(
+    session: AsyncSession,
+    tables: MetaData,
+    customer_id: UUID,
+    absorbed: Collection[UUID],
+    *,
+    erasure_id: UUID,
+    at: datetime,
+) -> None:
+    """Keep these ids forgotten, together for ever: no event about any of them has an effect from now on.
+
+    `absorbed` are all that profiles had merged into the customer. Who is merged into one of them here and is
+    not among them had left before, which is only heard of later.
+    """
+    await stop_writers(session)
+    ids = {customer_id, *absorbed}
     await session.execute(
-        delete(CustomerAlias).where(CustomerAlias.absorbed == absorbed, CustomerAlias.merge_id == merge_id)
+        insert(ErasedCustomer).on_conflict_do_nothing(),
+        [{"customer_id": id, "erasure_id": erasure_id, "erased_at": at} for id in sorted(ids)],
     )
-    await _reown(session, tables, absorbed)
+    alias = CustomerAlias
+    left = await session.execute(
+        select(alias.absorbed, alias.sequence).where(alias.survivor.in_(ids), alias.absorbed.not_in(ids))
+    )
+    released = [(row.absorbed, row.sequence) for row in left]
+    await _settle(session, released)
+    await session.execute(delete(alias).where(alias.absorbed.in_(ids)))
+    await session.execute(delete(UndoneMerges).where(UndoneMerges.customer_id.in_(ids)))
+    if others := sorted(ids - {customer_id}):
+        row = {"survivor": customer_id, "merge_id": erasure_id, "sequence": 0}
+        await session.execute(insert(alias), [row | {"absorbed": other} for other in others])
+    await _reown(session, tables, [*ids, *(absorbed for absorbed, _ in released)])
 
 
 async def stop_merges(session: AsyncSession) -> None:
@@ -145,15 +243,73 @@ def owned_tables(tables: MetaData) -> list[Table]:
     return [table for table in tables.sorted_tables if "origin_customer_id" in table.c]
 
 
-async def _reown(session: AsyncSession, tables: MetaData, absorbed: UUID) -> None:
-    """Give each row written under the absorbed id, or under one absorbed by it, to who owns it now."""
-    origins = await absorbed_into(session, absorbed)
-    owner = (await resolve(session, [absorbed]))[absorbed]
+async def _alias(session: AsyncSession, merges: Sequence[CustomerMerged]) -> None:
+    """Write the aliases of those merges that are neither undone nor older than what is known."""
+    rows = rows_of(
+        {
+            CustomerAlias.absorbed: [merge.customer_id for merge in merges],
+            CustomerAlias.survivor: [merge.survivor_id for merge in merges],
+            CustomerAlias.merge_id: [merge.merge_id for merge in merges],
+            CustomerAlias.sequence: [merge.sequence for merge in merges],
+        }
+    )
+    undone = exists().where(
+        UndoneMerges.customer_id == rows.c.absorbed, UndoneMerges.sequence >= rows.c.sequence
+    )
+    names = [column.name for column in rows.c]
+    statement = insert(CustomerAlias.metadata.tables[CustomerAlias.__tablename__]).from_select(
+        names, select(rows).where(~undone)
+    )
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[CustomerAlias.absorbed],
+            set_={name: statement.excluded[name] for name in names},
+            where=CustomerAlias.sequence < statement.excluded.sequence,
+        )
+    )
+
+
+async def _settle(session: AsyncSession, undone: Iterable[tuple[UUID, int]]) -> None:
+    """Remember that each customer's merges up to that number are undone, and take their aliases away."""
+    numbers: dict[UUID, int] = {}
+    for customer_id, sequence in undone:
+        numbers[customer_id] = max(sequence, numbers.get(customer_id, sequence))
+    if not numbers:
+        return
+    ids = sorted(numbers)
+    rows = rows_of({UndoneMerges.customer_id: ids, UndoneMerges.sequence: [numbers[id] for id in ids]})
+    statement = insert(UndoneMerges.metadata.tables[UndoneMerges.__tablename__]).from_select(
+        [column.name for column in rows.c], select(rows)
+    )
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[UndoneMerges.customer_id],
+            set_={"sequence": func.greatest(UndoneMerges.sequence, statement.excluded.sequence)},
+        )
+    )
+    await session.execute(
+        delete(CustomerAlias)
+        .where(
+            CustomerAlias.absorbed.in_(ids),
+            CustomerAlias.absorbed == UndoneMerges.customer_id,
+            CustomerAlias.sequence <= UndoneMerges.sequence,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _reown(session: AsyncSession, tables: MetaData, ids: Iterable[UUID]) -> None:
+    """Give each row written under one of the ids, or under one absorbed by it, to who owns it now."""
+    owners: Mapping[UUID, UUID] = await resolve(session, await absorbed_into(session, *ids))
+    if not owners:
+        return
+    rows = rows_of({CustomerAlias.absorbed: list(owners), CustomerAlias.survivor: list(owners.values())})
     for table in owned_tables(tables):
+        mine = table.c.origin_customer_id == rows.c.absorbed
         await session.execute(
             update(table)
-            .where(table.c.origin_customer_id.in_(origins), table.c.customer_id != owner)
-            .values(customer_id=owner)
+            .where(mine, table.c.customer_id != rows.c.survivor)
+            .values(customer_id=rows.c.survivor)
         )
 
 

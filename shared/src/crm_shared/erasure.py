@@ -1,19 +1,18 @@
 """Erasure: one routine that removes a customer from every table and says what it removed and kept."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, MetaData, String, Table, Update, delete, null, or_, update
 from sqlalchemy import Delete as DeleteStatement
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import MetaData, String, Table, Update, delete, null, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import ErasureConfirmed
-from crm_shared.contracts.profiles import CustomerErased
-from crm_shared.customers import ErasedCustomer, absorbed_into, stop_writers
+from crm_shared.contracts.profiles import CustomerErased, CustomerMerged, CustomerUnmerged
+from crm_shared.customers import erased, forget, stop_merges, stop_writers
 from crm_shared.dead_letters import DeadLetter
 from crm_shared.idempotency import IdempotencyKey
 from crm_shared.jobs import Job
@@ -25,7 +24,9 @@ POLICY = "erasure"
 
 @dataclass(frozen=True)
 class Delete:
-    """The customer's rows go."""
+    """The customer's rows go: those in which one of the columns `of` names them."""
+
+    of: tuple[str, ...] = ("customer_id",)
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Keep:
     """The customer's rows stay, pseudonymous; `why` is in the receipt."""
 
     why: str
+    of: tuple[str, ...] = ("customer_id",)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Redact:
 
     columns: tuple[str, ...]
     why: str
+    of: tuple[str, ...] = ("customer_id",)
 
 
 @dataclass
@@ -74,26 +77,21 @@ async def erase(
     tables: MetaData,
     customer_id: UUID,
     *,
+    absorbed: Collection[UUID] = (),
     erasure_id: UUID,
     at: datetime,
     lasting: Collection[type[Event]] = (),
 ) -> Receipt:
     """Remove the customer from the service's tables, its outbox, dead letters, stored replies and jobs.
 
-    Whoever was merged into the customer is the same person and goes with them. Events of the `lasting` types
+    Who was `absorbed` by the customer is the same person and goes with them. Events of the `lasting` types
     stay in the outbox: they carry ids only. Repeating it removes what has come since.
     """
-    await stop_writers(session)
-    ids = await absorbed_into(session, customer_id)
-    await session.execute(
-        insert(ErasedCustomer).on_conflict_do_nothing(),
-        [{"customer_id": id, "erasure_id": erasure_id, "erased_at": at} for id in ids],
-    )
+    await forget(session, tables, customer_id, absorbed, erasure_id=erasure_id, at=at)
+    ids = sorted({customer_id, *absorbed})
     receipt = Receipt()
     for table, policy in policies(tables).items():
-        mine: ColumnElement[bool] = table.c.customer_id.in_(ids)
-        if "origin_customer_id" in table.c:
-            mine = or_(mine, table.c.origin_customer_id.in_(ids))
+        mine = or_(*(table.c[name].in_(ids) for name in policy.of))
         match policy:
             case Keep(why):
                 receipt.kept[str(table.name)] = why
@@ -117,7 +115,13 @@ async def comply(
 ) -> None:
     """Erase whom profiles has erased, and confirm it: what every other service does."""
     receipt = await erase(
-        session, tables, order.customer_id, erasure_id=order.erasure_id, at=at, lasting=[confirmation]
+        session,
+        tables,
+        order.customer_id,
+        absorbed=order.absorbed,
+        erasure_id=order.erasure_id,
+        at=at,
+        lasting=[confirmation],
     )
     confirmed = confirmation(
         customer_id=order.customer_id,
@@ -128,6 +132,22 @@ async def comply(
         kept=receipt.kept,
     )
     publish(session, confirmed, at=at, cause=order)
+
+
+async def admit(session: AsyncSession, events: Sequence[Event]) -> list[Event]:
+    """Those of a poll that bring nothing back of who is to stay forgotten, or is erased by this very poll.
+
+    Merges and erasures are handled alone, everything else beside each other: what is written by another
+    worker meanwhile is there when they look, or comes when their effect can be seen.
+    """
+    if any(isinstance(event, CustomerMerged | CustomerUnmerged | CustomerErased) for event in events):
+        await stop_writers(session)
+    else:
+        await stop_merges(session)
+    orders = [event for event in events if isinstance(event, CustomerErased)]
+    forgotten = {id for order in orders for id in (order.customer_id, *order.absorbed)}
+    forgotten |= await erased(session, {event.customer_id for event in events if not event.survives_erasure})
+    return [event for event in events if event.survives_erasure or event.customer_id not in forgotten]
 
 
 async def _erase_shared(

@@ -11,7 +11,7 @@ from joserfc.jwk import OKPKey
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from crm_shared import customers, inbox
+from crm_shared import erasure, inbox
 from crm_shared.callers import STAFF, Caller, Role, Scope, mint
 from crm_shared.contracts.base import Envelope, Event
 from crm_shared.database import Sessions
@@ -145,7 +145,6 @@ async def handle(
     """What a worker does with a poll: drop what it had and whom it must forget, handle the rest in groups."""
     instant = at or datetime.now(UTC)
     new = await inbox.claim(session, consumer, events, at=instant)
-    forgotten = await customers.erased(session, {event.customer_id for event in new})
-    kept = [event for event in new if event.survives_erasure or event.customer_id not in forgotten]
+    kept = await erasure.admit(session, new)
     await subscriptions.dispatch(session, kept, at=instant)
     return kept

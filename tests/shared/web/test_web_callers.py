@@ -155,7 +155,7 @@ async def test_a_customer_keeps_access_through_a_merge(
     call_as: Callable[..., httpx2.AsyncClient], sessions: Sessions
 ) -> None:
     async with sessions.begin() as session:
-        session.add(CustomerAlias(absorbed=BOB, survivor=ANN, merge_id=ANN, version=1))
+        session.add(CustomerAlias(absorbed=BOB, survivor=ANN, merge_id=ANN, sequence=1))
     for own in (ANN, BOB):
         for asked in (ANN, BOB):
             client = call_as(Role.CUSTOMER, customer_id=own)

@@ -16,11 +16,11 @@ from crm_shared.contracts.loyalty import (
 )
 
 
-def announce(changes: Changes, owners: Mapping[UUID, UUID]) -> Iterator[tuple[Posting, PointsMoved]]:
-    """One event per movement, in order; `owners` says whose each account is today."""
+def announce(changes: Changes, origins: Mapping[UUID, UUID]) -> Iterator[tuple[Posting, PointsMoved]]:
+    """One event per movement, in order; `origins` says for whom each account was opened."""
     lots = {lot.transaction_id: lot for lot in changes.lots.values() if lot.transaction_id is not None}
     for posting, movement in changes.movements:
-        yield posting, _event(movement, owners[movement.account_id], lots.get(movement.id), changes)
+        yield posting, _event(movement, origins[movement.account_id], lots.get(movement.id), changes)
 
 
 def _event(movement: Movement, customer_id: UUID, lot: LotState | None, changes: Changes) -> PointsMoved:

@@ -57,25 +57,16 @@ async def open_accounts(session: AsyncSession, events: Sequence[CustomerCreated]
 @subscriptions.on(CustomerMerged)
 async def join_accounts(session: AsyncSession, events: Sequence[CustomerMerged], *, at: datetime) -> None:
     """The survivor owns the accounts of both from now on."""
-    for event in events:
-        await customers.link(
-            session,
-            Base.metadata,
-            absorbed=event.customer_id,
-            survivor=event.survivor_id,
-            merge_id=event.merge_id,
-            version=event.version,
-        )
+    await customers.link(session, Base.metadata, events)
     # So that every id that ever meant somebody leads to an account, and by it to its owner.
     both = {id for event in events for id in (event.customer_id, event.survivor_id)}
-    await accounts.open_(session, both, at=at)
+    await accounts.open_(session, both - await customers.erased(session, both), at=at)
 
 
 @subscriptions.on(CustomerUnmerged)
 async def part_accounts(session: AsyncSession, events: Sequence[CustomerUnmerged], *, at: datetime) -> None:
     """Each account goes back to whom it was opened for, with what its lots have left."""
-    for event in events:
-        await customers.unlink(session, Base.metadata, absorbed=event.customer_id, merge_id=event.merge_id)
+    await customers.unlink(session, Base.metadata, events)
 
 
 @subscriptions.on(CustomerErased)

@@ -98,8 +98,8 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
         # A hold that is resolved keeps its due row, which then finds nothing to do: to remove it would be to
         # wait for the worker that waits for our accounts.
         await due.schedule(session, HOLD, placed)
-        owners = {account.id: account.customer_id for account in locked}
-        told = [News(event, posting.cause) for posting, event in announce(book.changes, owners)]
+        origins = {account.id: account.origin_customer_id for account in locked}
+        told = [News(event, posting.cause) for posting, event in announce(book.changes, origins)]
         await publish_many(session, told, at=at)
     return verdicts
 

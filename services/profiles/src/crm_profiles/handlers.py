@@ -44,7 +44,7 @@ async def tell_timelines(session: AsyncSession, events: Sequence[Event], *, at: 
 
     Who is not on file was erased: customers begin here.
     """
-    current = await resolve(session, {event.customer_id for event in events})
+    current = await resolve(session, {event.customer_id for event in events}, lock=True)
     present = await customers.hold(session, current.values())
     entries = []
     for event in (event for event in events if current[event.customer_id] in present):

@@ -16,7 +16,7 @@ from crm_profiles.models.privacy import Erasure, ErasureConfirmation
 from crm_shared import erasure
 from crm_shared.contracts.erasure import ErasureConfirmed
 from crm_shared.contracts.profiles import CustomerErased
-from crm_shared.customers import CustomerNotFound, resolve
+from crm_shared.customers import CustomerNotFound, absorbed_into, resolve, stop_writers
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
 
@@ -29,6 +29,7 @@ async def erase(session: AsyncSession, customer_id: UUID, *, by: str, at: dateti
 
     Raises CustomerNotFound.
     """
+    await stop_writers(session)
     current = (await resolve(session, [customer_id]))[customer_id]
     locked = select(Customer.version).where(Customer.id == current).with_for_update()
     version = await session.scalar(locked)
@@ -38,8 +39,15 @@ async def erase(session: AsyncSession, customer_id: UUID, *, by: str, at: dateti
             raise CustomerNotFound(customer_id=str(customer_id))
         return known
     erasure_id = uuid7()
+    absorbed = sorted({*await absorbed_into(session, current)} - {current})
     receipt = await erasure.erase(
-        session, Base.metadata, current, erasure_id=erasure_id, at=at, lasting=[CustomerErased]
+        session,
+        Base.metadata,
+        current,
+        absorbed=absorbed,
+        erasure_id=erasure_id,
+        at=at,
+        lasting=[CustomerErased],
     )
     session.add(Erasure(id=erasure_id, customer_id=current, requested_at=at, requested_by=by))
     await session.flush()
@@ -52,7 +60,10 @@ async def erase(session: AsyncSession, customer_id: UUID, *, by: str, at: dateti
             kept=receipt.kept,
         )
     )
-    publish(session, CustomerErased(customer_id=current, version=version + 1, erasure_id=erasure_id), at=at)
+    erased = CustomerErased(
+        customer_id=current, version=version + 1, erasure_id=erasure_id, absorbed=absorbed
+    )
+    publish(session, erased, at=at)
     return erasure_id
 
 

@@ -233,7 +233,7 @@ async def _tell(session: AsyncSession, purchases: Sequence[Candidate], *, at: da
     for purchase in purchases:
         item = purchase.item
         event = PurchaseRecorded(
-            customer_id=purchase.owner.id,
+            customer_id=purchase.owner.origin,
             version=1,
             purchase_id=purchase.id,
             total=Money(amount=item.amount, currency=item.currency),

@@ -50,14 +50,14 @@ async def purchases(session: AsyncSession) -> AsyncIterator[Event]:
     """Every purchase, but of those who were erased."""
     kept = (
         select(Purchase)
-        .where(Purchase.customer_id.not_in(select(ErasedCustomer.customer_id)))
+        .where(Purchase.origin_customer_id.not_in(select(ErasedCustomer.customer_id)))
         .options(selectinload(Purchase.lines))
         .order_by(Purchase.id)
     )
     rows = await session.stream_scalars(kept, execution_options={"yield_per": _AT_ONCE})
     async for row in rows:
         yield PurchaseRecorded(
-            customer_id=row.customer_id,
+            customer_id=row.origin_customer_id,
             version=row.version,
             purchase_id=row.id,
             source=row.source,

@@ -63,15 +63,7 @@ async def level_merged_customers(
     session: AsyncSession, events: Sequence[CustomerMerged], *, at: datetime
 ) -> None:
     """The survivor gets the purchases of the absorbed customer, who has no level any more."""
-    for event in events:
-        await customers.link(
-            session,
-            Base.metadata,
-            absorbed=event.customer_id,
-            survivor=event.survivor_id,
-            merge_id=event.merge_id,
-            version=event.version,
-        )
+    await customers.link(session, Base.metadata, events)
     await _relevel_both(session, events, at)
 
 
@@ -79,15 +71,14 @@ async def level_merged_customers(
 async def level_separated_customers(
     session: AsyncSession, events: Sequence[CustomerUnmerged], *, at: datetime
 ) -> None:
-    for event in events:
-        await customers.unlink(session, Base.metadata, absorbed=event.customer_id, merge_id=event.merge_id)
+    await customers.unlink(session, Base.metadata, events)
     await _relevel_both(session, events, at)
 
 
 @subscriptions.on(CustomerErased)
 async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased], *, at: datetime) -> None:
     """Forget the customers; who had absorbed them is levelled without their purchases."""
-    ids = {event.customer_id for event in events}
+    ids = {id for event in events for id in (event.customer_id, *event.absorbed)}
     await customers.stop_writers(session)
     owners = await customers.resolve(session, ids)
     held = await basis.hold(session, at=at)

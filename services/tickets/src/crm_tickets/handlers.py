@@ -47,15 +47,7 @@ async def hand_tickets_to_survivors(
     session: AsyncSession, events: Sequence[CustomerMerged], *, at: datetime
 ) -> None:
     await _lock(session, events)
-    for event in events:
-        await aliases.link(
-            session,
-            Base.metadata,
-            absorbed=event.customer_id,
-            survivor=event.survivor_id,
-            merge_id=event.merge_id,
-            version=event.version,
-        )
+    await aliases.link(session, Base.metadata, events)
     await _reorder_owners(session, {event.customer_id for event in events})
 
 
@@ -64,8 +56,7 @@ async def hand_tickets_back(
     session: AsyncSession, events: Sequence[CustomerUnmerged], *, at: datetime
 ) -> None:
     await _lock(session, events)
-    for event in events:
-        await aliases.unlink(session, Base.metadata, absorbed=event.customer_id, merge_id=event.merge_id)
+    await aliases.unlink(session, Base.metadata, events)
     await _reorder_owners(session, {event.customer_id for event in events})
 
 
@@ -81,7 +72,8 @@ async def _lock(session: AsyncSession, events: Sequence[CustomerMerged | Custome
     await aliases.stop_writers(session)
     ids = {customer_id for event in events for customer_id in (event.customer_id, event.survivor_id)}
     owners = await aliases.resolve(session, ids)
-    await customers.lock(session, {*owners, *owners.values()})
+    everybody = {*owners, *owners.values()}
+    await customers.lock(session, everybody - await aliases.erased(session, everybody))
 
 
 async def _reorder_owners(session: AsyncSession, ids: set[UUID]) -> None:

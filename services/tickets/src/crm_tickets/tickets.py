@@ -188,9 +188,9 @@ def _keep_step(session: AsyncSession, ticket: Ticket, step: Step, artefact: Json
 
 
 def _state(ticket: Ticket) -> Json:
-    """The ticket after the change, as its events tell it."""
+    """The ticket after the change, as its events tell it: of the id it was opened under."""
     return {
-        "customer_id": ticket.customer_id,
+        "customer_id": ticket.origin_customer_id,
         "version": ticket.version,
         "ticket_id": ticket.id,
         "number": ticket.number,

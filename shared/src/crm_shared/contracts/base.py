@@ -44,7 +44,9 @@ class Event(BaseModel):
     survives_erasure: ClassVar[bool] = False
     """Delivered even when its customer was erased."""
 
-    customer_id: UUID
+    customer_id: UUID = Field(
+        description="the id it was written under, which may have been merged into another one since"
+    )
     version: int = Field(ge=1, description="version of the aggregate, rising by one with each change")
 
     @property

@@ -68,6 +68,9 @@ class CustomerMerged(Event):
 
     survivor_id: UUID
     merge_id: UUID
+    sequence: int = Field(
+        default=0, description="rises from each merge of any customers to the next: later ones prevail"
+    )
 
 
 class CustomerUnmerged(Event):
@@ -78,6 +81,7 @@ class CustomerUnmerged(Event):
 
     survivor_id: UUID
     merge_id: UUID
+    sequence: int = Field(default=0, description="that of the merge which is undone")
 
 
 class CustomerErased(Event):
@@ -90,6 +94,9 @@ class CustomerErased(Event):
     survives_erasure: ClassVar[bool] = True
 
     erasure_id: UUID
+    absorbed: list[UUID] = Field(
+        default=[], description="who had been merged into the customer, and is erased along"
+    )
 
 
 class PurchaseLineState(BaseModel):

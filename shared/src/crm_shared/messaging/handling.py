@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_shared import customers, dead_letters, inbox
+from crm_shared import customers, dead_letters, erasure, inbox
 from crm_shared.clock import Clock
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions, in_words, unavailable
@@ -140,7 +140,7 @@ class Handling:
         new = await inbox.claim(session, self._consumer, events, at=at)
         results.update((event.type, "duplicate") for event in events)
         results.subtract((event.type, "duplicate") for event in new)
-        welcome = await _without_erased(session, new)
+        welcome = await erasure.admit(session, new)
         results.update((event.type, "erased") for event in new)
         results.subtract((event.type, "erased") for event in welcome)
         # After the claim: whoever parked an event of these keys has committed by now.
@@ -260,7 +260,7 @@ class Handling:
         events, at = [arrival.event], self._clock.now()
         if letter.reason not in _CLAIMED:
             events = await inbox.claim(session, self._consumer, events, at=at)
-        await self._subscriptions.dispatch(session, await _without_erased(session, events), at=at)
+        await self._subscriptions.dispatch(session, await erasure.admit(session, events), at=at)
 
     async def _hold_back(self, letter_id: UUID, failure: str) -> None:
         async with self._sessions.begin() as session:
@@ -305,12 +305,6 @@ class _Parked:
         at = int(letter.parked_at.timestamp() * 1000)
         key = letter.record_key.encode() if letter.record_key is not None else None
         return cls(letter.topic, letter.partition, letter.offset, at, key, letter.value, headers)
-
-
-async def _without_erased(session: AsyncSession, events: Sequence[Event]) -> list[Event]:
-    """The events that bring nothing back of who is to stay forgotten."""
-    erased = await customers.erased(session, {e.customer_id for e in events if not e.survives_erasure})
-    return [event for event in events if event.survives_erasure or event.customer_id not in erased]
 
 
 async def _is_of_erased(session: AsyncSession, letter: DeadLetter) -> bool:

@@ -3,6 +3,9 @@
 Revision: 0004, after 0003
 """
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -10,8 +13,15 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.alter_column("customer_aliases", "version", new_column_name="sequence")
+    op.create_table(
+        "undone_merges",
+        sa.Column("customer_id", sa.Uuid(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", name="pk_undone_merges"),
+    )
 
 
 def downgrade() -> None:
-    pass
+    op.drop_table("undone_merges")
+    op.alter_column("customer_aliases", "sequence", new_column_name="version")
