@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
@@ -162,7 +162,7 @@ def current(
     key = (model.customer_id, *per)
     return (
         select(model)
-        .distinct(*key)
+        .ext(distinct_on(*key))
         .where(model.customer_id == func.any(bindparam("owners", sorted(set(owners)), type_=ARRAY(Uuid))))
         .order_by(*key, newest.desc(), model.origin_customer_id)
     )
