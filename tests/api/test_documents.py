@@ -12,6 +12,7 @@ from crm_gateway import openapi
 from crm_local.openapi import merged, render
 
 DOCUMENT = openapi.load()
+JSON = "application/json"
 METHODS = ("get", "put", "post", "patch", "delete")
 
 
@@ -56,13 +57,14 @@ def test_an_operation_says_what_it_is_who_may_call_it_and_what_may_go_wrong(
     assert operation["tags"]
     assert operation["summary"]
     assert not operation["summary"].endswith(".")
-    assert operation["x-roles"], "nobody may call it"
-    assert operation["security"]
     assert operation["x-service"]
 
     responses = operation["responses"]
     assert any(status.startswith("2") for status in responses)
-    expected = {"400", "401", "403", "422", "429", "500", "503", "504"}
+    expected = {"400", "422", "429", "500", "503", "504"}
+    if operation["security"]:
+        assert operation["x-roles"], "nobody may call it"
+        expected |= {"401", "403"}
     if "{" in path and "by-external-id" not in path and method != "put":
         expected.add("404")
     if "requestBody" in operation:
@@ -76,14 +78,14 @@ def test_an_operation_says_what_it_is_who_may_call_it_and_what_may_go_wrong(
             schema = content["application/problem+json"]["schema"]
             assert schema == {"$ref": "#/components/schemas/Problem"}
         else:
-            assert content.keys() == {"application/json"}
+            assert content, "nobody says of what type the answer is"
 
 
-@cases(found for found in operations() if "requestBody" in found[2])
+@cases(found for found in operations() if JSON in found[2].get("requestBody", {}).get("content", {}))
 def test_a_body_is_shown_by_an_example_that_fits(
     path: str, method: str, operation: Mapping[str, Any]
 ) -> None:
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    schema = operation["requestBody"]["content"][JSON]["schema"]
     examples = DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]].get("examples", [])
     assert examples
     for example in examples:

@@ -116,7 +116,14 @@ async def running(app: FastAPI) -> AsyncIterator[str]:
     """The app as a real server on loopback; yields its address."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(app, http="httptools", log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            app,
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            proxy_headers=False,
+        )
     )
     task = asyncio.create_task(server.serve([listening]))
     while not server.started:
@@ -168,7 +175,7 @@ def operation(
         described["x-max-body-bytes"] = body
     if deadline is not None:
         described["x-deadline"] = deadline
-    return described if public else described | {"security": [{"bearer": []}]}
+    return described | {"security": [] if public else [{"bearer": []}]}
 
 
 def documents() -> dict[str, dict[str, Any]]:
@@ -190,7 +197,11 @@ def documents() -> dict[str, dict[str, Any]]:
         "/v1/imports": {"post": operation("start_import", body=64 * 1024 * 1024, deadline=30)},
         "/v1/imports/{import_id}/progress": {"get": operation("watch_import", deadline=30)},
         "/v1/exports/{export_id}": {"get": operation("get_export", deadline=0.3)},
-        "/v1/forms/{form_id}": {"get": operation("get_form", public=True)},
+        "/v1/forms/{form_id}": {
+            "get": operation("get_form", public=True),
+            "post": operation("send_form", public=True),
+            "delete": operation("delete_form"),
+        },
     }
     paths["tickets"] |= {"/v1/customers/{customer_id}/tickets": {"get": operation("list_customer_tickets")}}
     keys = {

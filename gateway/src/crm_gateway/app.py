@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from crm_gateway import openapi
+from crm_gateway.addresses import Addresses
 from crm_gateway.front import Front
 from crm_gateway.jwks import FetchedKeys, GivenKeys, Keys
 from crm_gateway.limits import Limits
@@ -37,13 +38,17 @@ def create_app(
     document = document or openapi.load()
     clock = clock or SystemClock()
     upstreams = create_upstreams(settings)
-    limits = Limits(settings.rate_limit_requests, settings.rate_limit_window)
+    limits = Limits("default", settings.rate_limit_requests, settings.rate_limit_window)
+    public_limits = Limits("public", settings.public_rate_limit_requests, settings.public_rate_limit_window)
+    addresses = Addresses(settings.trusted_proxies)
     front = Middleware(
         Front,
         settings=settings,
         table=Table(document),
         upstreams=upstreams,
         limits=limits,
+        public_limits=public_limits,
+        addresses=addresses,
         pages=pages(document),
         clock=clock,
     )
@@ -54,7 +59,13 @@ def create_app(
             f"1 while {service} keeps failing and is left alone.",
             partial(getattr, upstream.breaker, "is_open"),
         )
-    app.add_middleware(Replies, limits=limits, origins=settings.cors_origins)
+    app.add_middleware(
+        Replies,
+        limits=limits,
+        public_limits=public_limits,
+        addresses=addresses,
+        origins=settings.cors_origins,
+    )
     return app
 
 

@@ -3,11 +3,12 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_gateway import composition, proxy, routing
+from crm_gateway.addresses import Addresses
 from crm_gateway.errors import ConcurrencyExceeded, OriginNotAllowed, QuotaExceeded, UpstreamUnavailable
 from crm_gateway.incoming import Incoming, header
 from crm_gateway.limits import InFlight, Limits
 from crm_gateway.pages import Page
-from crm_gateway.replies import address_of, preflight, show_quota
+from crm_gateway.replies import preflight, show_quota
 from crm_gateway.routing import Operation, Table
 from crm_gateway.settings import Settings
 from crm_gateway.sign_in import Principal, SignIn, credential
@@ -32,6 +33,8 @@ class Front:
         table: Table,
         upstreams: Upstreams,
         limits: Limits,
+        public_limits: Limits,
+        addresses: Addresses,
         pages: dict[str, Page],
         clock: Clock,
     ) -> None:
@@ -40,6 +43,8 @@ class Front:
         self._table = table
         self._upstreams = upstreams
         self._limits = limits
+        self._public_limits = public_limits
+        self._addresses = addresses
         self._in_flight = InFlight(settings.caller_concurrency)
         self._pages = pages
         self._clock = clock
@@ -51,7 +56,7 @@ class Front:
         sign_in: SignIn = scope["app"].state.sign_in
         incoming = Incoming.of(scope)
         principal = self._known(sign_in, incoming)
-        self._count(scope, principal)
+        self._count(scope, principal, self._limits)
         if scope["method"] == "OPTIONS":
             await self._options(scope, send)
             return
@@ -65,10 +70,12 @@ class Front:
         context.limits.settle(
             operation.max_body_bytes, operation.deadline and operation.deadline + _UPSTREAM_FIRST
         )
-        if principal is None and not (operation.public and not incoming.signed):
+        if operation.public and not incoming.signed:
+            self._count(scope, None, self._public_limits)
+        elif principal is None:
             principal = await sign_in.check(credential(incoming), at=self._clock.now())
-            self._count(scope, principal)
-        who = _who(scope, principal)
+            self._count(scope, principal, self._limits)
+        who = self._who(scope, principal)
         if not self._in_flight.enter(who):
             raise ConcurrencyExceeded(
                 f"{self._in_flight.limit} requests at once are allowed.", headers={"retry-after": "1"}
@@ -82,14 +89,18 @@ class Front:
         """Who it is, if that was found out not long ago: what is not known is counted by its address."""
         return sign_in.known(credential(incoming), at=self._clock.now()) if incoming.signed else None
 
-    def _count(self, scope: Scope, principal: Principal | None) -> None:
-        verdict = self._limits.take(_who(scope, principal))
+    def _who(self, scope: Scope, principal: Principal | None) -> str:
+        """Whose limits count."""
+        return principal.caller.subject if principal else self._addresses.of(scope)
+
+    def _count(self, scope: Scope, principal: Principal | None, limits: Limits) -> None:
+        verdict = limits.take(self._who(scope, principal))
         show_quota(scope, verdict)
         if not verdict.allowed:
             raise QuotaExceeded(
-                f"{self._limits.requests} requests in {self._limits.window} s are allowed.",
+                f"{limits.requests} requests in {limits.window} s are allowed.",
                 headers={"retry-after": str(verdict.seconds)},
-                violated_policies=["default"],
+                violated_policies=[limits.name],
             )
 
     async def _answer(
@@ -149,11 +160,6 @@ class Front:
             headers = [(b"allow", routing.allow(self._table.operations(scope["path"])).encode())]
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
-
-
-def _who(scope: Scope, principal: Principal | None) -> str:
-    """Whose limits count."""
-    return principal.caller.subject if principal else address_of(scope)
 
 
 def _signed(scope: Scope, incoming: Incoming, authorization: bytes) -> Scope:

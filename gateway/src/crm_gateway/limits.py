@@ -23,6 +23,7 @@ class Verdict:
 
     allowed: bool
     remaining: int
+    policy: str
     seconds: int
     """Until there is one more than `remaining`."""
 
@@ -34,7 +35,10 @@ class Limits:
     bucket is as good as full.
     """
 
-    def __init__(self, requests: int, window: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, name: str, requests: int, window: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name = name
         self.requests = requests
         self.window = window
         self._rate = requests / window
@@ -57,7 +61,8 @@ class Limits:
         if allowed:
             bucket.tokens -= cost
         remaining = int(bucket.tokens)
-        return Verdict(allowed, remaining, max(1, math.ceil((remaining + 1 - bucket.tokens) / self._rate)))
+        seconds = max(1, math.ceil((remaining + 1 - bucket.tokens) / self._rate))
+        return Verdict(allowed, remaining, self.name, seconds)
 
 
 class InFlight:

@@ -15,6 +15,9 @@ One API for customers' profiles, segments, tickets and loyalty.
 Sign in with a bearer token of the deployment's issuer, or with an API key. Errors are problem documents
 (RFC 9457). Every reply carries `X-Request-Id`, `RateLimit-Policy` and `RateLimit`; the quota is counted per
 caller by each gateway process. A `POST` or `PATCH` with an `Idempotency-Key` may be repeated safely.
+
+What asks for no sign-in is counted by the client's address, under the policy `public`. Credentials sent there
+all the same are looked at: good ones are served as their owner's, others refused with a 401.
 """
 
 
@@ -77,10 +80,12 @@ def _claim(ids: dict[str, str], operation_id: str, service: str) -> None:
 
 
 def _marked(operation: Mapping[str, Any], service: str) -> dict[str, Any]:
-    """With the callers' ways to sign in for the internal token; what asks for none is for everybody."""
-    security: list[dict[str, list[str]]] = (
-        [{"bearer": []}, {"apiKey": []}] if operation.get("security") else []
-    )
+    """With the callers' ways to sign in for the internal token.
+
+    For everybody is only what says so; what says nothing asks for a sign-in.
+    """
+    public = operation.get("security") == []
+    security: list[dict[str, list[str]]] = [] if public else [{"bearer": []}, {"apiKey": []}]
     return {**operation, "security": security, "x-service": service}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crm_gateway.addresses import Addresses
 from crm_gateway.limits import Limits, Verdict
 
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -28,12 +29,6 @@ def preflight() -> list[tuple[bytes, bytes]]:
     ]
 
 
-def address_of(scope: Scope) -> str:
-    """Whom to count what nobody signed."""
-    client = scope.get("client")
-    return f"address:{client[0]}" if client else "address:unknown"
-
-
 def show_quota(scope: Scope, verdict: Verdict) -> None:
     """The verdict whose figures this request's reply carries."""
     scope[_KEY] = verdict
@@ -42,11 +37,20 @@ def show_quota(scope: Scope, verdict: Verdict) -> None:
 class Replies:
     """Outermost, so that no reply leaves without."""
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, origins: Iterable[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limits: Limits,
+        public_limits: Limits,
+        addresses: Addresses,
+        origins: Iterable[str],
+    ) -> None:
         self._app = app
         self._limits = limits
+        self._addresses = addresses
         self._origins = frozenset(origin.encode() for origin in origins)
-        self._policy = (b"ratelimit-policy", b'"default";q=%d;w=%d' % (limits.requests, limits.window))
+        self._policies = {one.name: (b"ratelimit-policy", _policy(one)) for one in (limits, public_limits)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,9 +66,9 @@ class Replies:
         await self._app(scope, receive, send_with)
 
     def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        verdict: Verdict = scope[_KEY] or self._limits.take(address_of(scope), cost=0)
-        left = b'"default";r=%d;t=%d' % (verdict.remaining, verdict.seconds)
-        headers = [self._policy, (b"ratelimit", left)]
+        verdict: Verdict = scope[_KEY] or self._limits.take(self._addresses.of(scope), cost=0)
+        left = b'"%b";r=%d;t=%d' % (verdict.policy.encode(), verdict.remaining, verdict.seconds)
+        headers = [self._policies[verdict.policy], (b"ratelimit", left)]
         if self._origins:
             headers.append((b"vary", b"origin"))
             for name, value in scope["headers"]:
@@ -72,3 +76,7 @@ class Replies:
                     headers.append((b"access-control-allow-origin", value))
                     headers.append((b"access-control-expose-headers", _EXPOSED))
         return headers
+
+
+def _policy(limits: Limits) -> bytes:
+    return b'"%b";q=%d;w=%d' % (limits.name.encode(), limits.requests, limits.window)

@@ -54,7 +54,7 @@ class Table:
         node.operations[method] = Operation(
             described["x-service"],
             path,
-            public=not described["security"],
+            public=described["security"] == [],
             max_body_bytes=described.get("x-max-body-bytes"),
             deadline=described.get("x-deadline"),
         )

@@ -1,6 +1,6 @@
 """What the gateway is told by its environment: who signs, who answers, and how much anybody may ask."""
 
-from pydantic import Field, HttpUrl, SecretStr, model_validator
+from pydantic import Field, HttpUrl, IPvAnyNetwork, SecretStr, model_validator
 
 from crm_gateway.jwks import import_key_set
 from crm_shared.callers import import_key
@@ -49,6 +49,12 @@ class Settings(ServiceSettings):
     """length of that window"""
     caller_concurrency: int = Field(default=32, ge=1)
     """requests of each caller under way at once; fewer than UPSTREAM_CONNECTIONS, which nobody takes alone"""
+    public_rate_limit_requests: int = Field(default=120, ge=1)
+    """of each client address per window, to what asks for no sign-in, such as a form"""
+    public_rate_limit_window: int = Field(default=60, ge=1)
+    """length of that window"""
+    trusted_proxies: frozenset[IPvAnyNetwork] = frozenset()
+    """networks of the proxies whose X-Forwarded-For counts, as a JSON list; none unless there are some"""
     cors_origins: frozenset[str] = frozenset()
     """origins whose pages may call, as a JSON list"""
 

@@ -14,7 +14,10 @@ from crm_local.processes import Program, Stage, answers
 from crm_local.provisioning import SERVICES, Databases
 from crm_local.tokens import AUDIENCE, ISSUER, public_part
 
-_UVICORN = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--timeout-graceful-shutdown", "5")
+_UVICORN = (
+    *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-proxy-headers"),
+    *("--timeout-graceful-shutdown", "5"),
+)
 
 
 @dataclass(frozen=True)

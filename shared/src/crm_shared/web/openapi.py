@@ -101,6 +101,8 @@ def _guard(operation: dict[str, Any], route: Route) -> None:
     if permission is not None and permission.roles is not None:
         operation["security"] = [{"bearer": []}]
         operation["x-roles"] = sorted(permission.roles)
+    else:
+        operation["security"] = []
     if isinstance(route, IdempotentRoute) and route.takes_key:
         operation.setdefault("parameters", []).append(
             {
