@@ -121,7 +121,8 @@ async def test_a_purchase_of_nobody_is_not_recorded(profiles: httpx2.AsyncClient
     unknown = await profiles.post("/v1/purchases", json=order(1, str(uuid4())))
 
     assert (unknown.status_code, unknown.json()["code"]) == (404, "customer_not_found")
-    assert (await profiles.get("/v1/purchases/totals")).json() == {"count": 0, "customers": 0, "totals": []}
+    nothing: dict[str, object] = {"count": 0, "customers": 0, "totals": [], "refunded": [], "net": []}
+    assert (await profiles.get("/v1/purchases/totals")).json() == nothing
     assert (await profiles.get(f"/v1/purchases/{uuid4()}")).json()["code"] == "purchase_not_found"
 
 
@@ -140,7 +141,7 @@ async def test_a_purchase_of_nobody_is_not_recorded(profiles: httpx2.AsyncClient
         ({"lines": []}, "/lines"),
         ({"lines": [{"quantity": 0, "total": {"amount": 1, "currency": "USD"}}]}, "/lines/0/quantity"),
         ({"lines": [{"quantity": 1, "total": {"amount": "1", "currency": "USD"}}]}, "/lines/0/total/amount"),
-        ({"lines": [{"quantity": 1, "total": {"amount": -1, "currency": "USD"}}]}, ""),
+        ({"lines": [{"quantity": 1, "total": {"amount": -1, "currency": "USD"}}]}, "/lines/0"),
         (
             {"lines": [{"quantity": 1, "total": {"amount": 2**53 + 1, "currency": "USD"}}]},
             "/lines/0/total/amount",
@@ -203,11 +204,8 @@ async def test_the_same_purchases_sent_at_once_are_recorded_once(
     assert sum(answer.json()["counts"].get("created", 0) for answer in answers) == 100
     assert sum(answer.json()["counts"].get("unchanged", 0) for answer in answers) == 800
     totals = (await profiles.get("/v1/purchases/totals")).json()
-    assert totals == {
-        "count": 100,
-        "customers": 1,
-        "totals": [{"amount": sum(100 + n for n in range(100)), "currency": "USD"}],
-    }
+    assert (totals["count"], totals["customers"]) == (100, 1)
+    assert totals["totals"] == [{"amount": sum(100 + n for n in range(100)), "currency": "USD"}]
     assert len(await published(committed["profiles"])) == 101
 
 
@@ -218,14 +216,15 @@ async def test_totals_keep_currencies_apart(profiles: httpx2.AsyncClient, ada: s
     ):
         await profiles.post("/v1/purchases", json=order(number, customer, amount, currency=currency))
 
+    by_currency = [("EUR", 250), ("JPY", 700), ("USD", 105)]
+    money = [{"amount": amount, "currency": currency} for currency, amount in by_currency]
+    nothing = [{"amount": 0, "currency": currency} for currency, _ in by_currency]
     assert (await profiles.get("/v1/purchases/totals")).json() == {
         "count": 5,
         "customers": 2,
-        "totals": [
-            {"amount": 250, "currency": "EUR"},
-            {"amount": 700, "currency": "JPY"},
-            {"amount": 105, "currency": "USD"},
-        ],
+        "totals": money,
+        "refunded": nothing,
+        "net": money,
     }
 
 

@@ -224,7 +224,9 @@ async def test_the_summary_of_a_new_customer_is_empty_but_whole(
 ) -> None:
     summary = (await profiles.get(f"/v1/customers/{ada}/summary/profiles")).json()
 
-    assert summary["purchases"] == {"count": 0, "totals": [], "first_at": None, "last_at": None}
+    nothing = {"count": 0, "totals": [], "refunded": [], "net": [], "first_at": None, "last_at": None}
+    assert summary["purchases"] == nothing
+    assert summary["last_contacted"] is None
     assert summary["timeline"] == []
 
 

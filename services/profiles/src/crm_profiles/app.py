@@ -2,7 +2,17 @@
 
 from fastapi import FastAPI
 
-from crm_profiles.routes import customers, history, privacy, purchases, timeline
+from crm_profiles.routes import (
+    customer_file,
+    customers,
+    history,
+    interactions,
+    notes,
+    privacy,
+    purchases,
+    refunds,
+    timeline,
+)
 from crm_profiles.settings import Settings
 from crm_shared.settings import ServiceSettings
 from crm_shared.web.app import service_app
@@ -14,6 +24,10 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         customers.router,
         history.router,
         purchases.router,
+        refunds.router,
+        interactions.router,
         timeline.router,
+        notes.router,
+        customer_file.router,
         privacy.router,
     )

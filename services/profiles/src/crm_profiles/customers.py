@@ -11,7 +11,7 @@ from sqlalchemy.orm import selectinload
 from crm_profiles import contact_points, drafts, external_ids, writing
 from crm_profiles.bulk import one_of
 from crm_profiles.contact_points import Owner
-from crm_profiles.drafts import Draft
+from crm_profiles.drafts import Draft, Status
 from crm_profiles.errors import InvalidContactPoint, RepeatedItem
 from crm_profiles.external_ids import ExternalKey
 from crm_profiles.models.customers import ContactKind, ContactPoint, Customer
@@ -83,9 +83,11 @@ async def lock(session: AsyncSession, customer_id: UUID) -> Draft:
 
 
 async def upsert(
-    session: AsyncSession, items: Sequence[CustomerItem], *, clock: Clock
+    session: AsyncSession, items: Sequence[CustomerItem], *, clock: Clock, only_new: bool = False
 ) -> list[Written | Problem]:
     """Create or change customers by what another system calls them; a faulty item leaves no trace.
+
+    With `only_new`, who is on file already stays as they are.
 
     The same number of statements however many they are. Everybody takes locks in one order, so that nobody
     waits in a circle: external ids, customers, contact points, each sorted.
@@ -102,6 +104,9 @@ async def upsert(
             if draft.owner.id in begun:
                 raise RepeatedItem("An earlier item of this batch is about the same customer.")
             begun.add(draft.owner.id)
+            if only_new and draft.version > 0:
+                outcomes[index] = Written(draft.owner.id, Status.UNCHANGED, draft.version)
+                continue
             draft.apply(item, source=item.source)
         except Problem as problem:
             outcomes[index] = problem

@@ -47,15 +47,27 @@ _MEMBERS = {
     "as_of": "null",
 }
 
+
+def _money_of_currencies(amount: str) -> str:
+    money = f"json_build_object('amount', {amount}, 'currency', currency)"
+    return f"coalesce(json_agg({money} ORDER BY currency), '[]')"
+
+
 _PURCHASES = f"""(
     SELECT json_build_object(
         'count', coalesce(sum(count), 0),
-        'totals', coalesce(json_agg(json_build_object('amount', amount, 'currency', currency)
-                                    ORDER BY currency), '[]'),
+        'totals', {_money_of_currencies("amount")},
+        'refunded', {_money_of_currencies("refunded")},
+        'net', {_money_of_currencies("amount - refunded")},
         'first_at', {_instant("min(first_at)")}, 'last_at', {_instant("max(last_at)")})
-    FROM (SELECT currency, count(*) AS count, sum(amount) AS amount,
+    FROM (SELECT currency, count(*) AS count, sum(amount) AS amount, sum(refunded) AS refunded,
                  min(occurred_at) AS first_at, max(occurred_at) AS last_at
           FROM purchases AS p WHERE p.customer_id = c.customer_id GROUP BY currency) AS of_currency)"""
+
+_LAST_CONTACTED = f"""(
+    SELECT json_build_object('at', {_instant("occurred_at")}, 'channel', channel, 'direction', direction,
+                             'by', agent, 'interaction_id', id)
+    FROM interactions AS i WHERE i.customer_id = c.customer_id ORDER BY occurred_at DESC, id DESC LIMIT 1)"""
 
 _TIMELINE = f"""(
     SELECT coalesce(json_agg(json_build_object(
@@ -88,7 +100,14 @@ def _statement(document: str) -> TextClause:
 _ID = _statement("c.customer_id")
 _CUSTOMER = _statement(_members_of(CustomerOut))
 _SUMMARY = _statement(
-    _object({"customer": _members_of(ProfileOut), "purchases": _PURCHASES, "timeline": _TIMELINE})
+    _object(
+        {
+            "customer": _members_of(ProfileOut),
+            "purchases": _PURCHASES,
+            "last_contacted": _LAST_CONTACTED,
+            "timeline": _TIMELINE,
+        }
+    )
 )
 
 

@@ -22,4 +22,30 @@ class PurchaseDiffers(Conflict):
     """This external id already stands for a purchase with another content."""
 
 
+class RefundDiffers(Conflict):
+    """This external id already stands for a refund with another content."""
+
+
+class RefundExceedsPurchase(Conflict):
+    """More than is left of a line: `line` says of which, `left` how much."""
+
+
+class NothingLeftToRefund(Conflict):
+    """All of the purchase was given back already."""
+
+
+class TooManyRefunds(Conflict):
+    """So many times nothing is given back: tell of several pieces at once."""
+
+
+class InteractionNotFound(NotFound): ...
+
+
+class InteractionDiffers(Conflict):
+    """This external id already stands for an interaction with another content."""
+
+
+class NoteNotFound(NotFound): ...
+
+
 class ErasureNotFound(NotFound): ...

@@ -1,11 +1,12 @@
-"""What profiles does with the events of other services: it tells timelines and fills receipts."""
+"""What profiles does with the events of other services: it tells timelines, fills files and receipts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import customers, privacy, timeline
+from crm_profiles import owners, privacy, tickets, timeline
 from crm_profiles.contact_points import Owner
 from crm_profiles.models.timeline import EntryType
 from crm_profiles.timeline import Entry
@@ -18,8 +19,13 @@ from crm_shared.contracts.erasure import (
 )
 from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsHeld, PointsReleased, PointsSpent
 from crm_shared.contracts.segmentation import LevelChanged
-from crm_shared.contracts.tickets import TicketClosed, TicketOpened, TicketResolved, TicketResponded
-from crm_shared.customers import resolve
+from crm_shared.contracts.tickets import (
+    TicketClosed,
+    TicketOpened,
+    TicketResolved,
+    TicketResponded,
+    TicketState,
+)
 from crm_shared.subscriptions import Subscriptions
 
 subscriptions = Subscriptions()
@@ -44,15 +50,14 @@ async def tell_timelines(session: AsyncSession, events: Sequence[Event], *, at: 
 
     Who is not on file was erased: customers begin here.
     """
-    current = await resolve(session, {event.customer_id for event in events}, lock=True)
-    present = await customers.hold(session, current.values())
-    entries = []
-    for event in (event for event in events if current[event.customer_id] in present):
-        type_, title = TITLES[type(event)]
-        data = event.model_dump(mode="json", exclude={"customer_id", "version"})
-        owner = Owner(current[event.customer_id], event.customer_id)
-        entries.append(Entry(event.id, owner, type_, event.envelope.time, title.format_map(data), data))
-    await timeline.record(session, entries, at=at)
+    await _tell(session, events, await owners.lock_all(session, {event.customer_id for event in events}), at)
+
+
+async def put_tickets_on_file(session: AsyncSession, events: Sequence[TicketState], *, at: datetime) -> None:
+    """What became of a ticket stands on the customer's file and timeline."""
+    found = await owners.lock_all(session, {event.customer_id for event in events})
+    await tickets.keep(session, events, found)
+    await _tell(session, events, found, at)
 
 
 async def note_confirmations(
@@ -62,7 +67,23 @@ async def note_confirmations(
     await privacy.note(session, events, at=at)
 
 
-for told_class in TITLES:
+async def _tell(
+    session: AsyncSession, events: Sequence[Event], found: Mapping[UUID, Owner], at: datetime
+) -> None:
+    entries = []
+    for event in (event for event in events if event.customer_id in found):
+        type_, title = TITLES[type(event)]
+        data = event.model_dump(mode="json", exclude={"customer_id", "version"})
+        owner = found[event.customer_id]
+        entries.append(Entry(event.id, owner, type_, event.envelope.time, title.format_map(data), data))
+    await timeline.record(session, entries, at=at)
+
+
+TICKETS = (TicketOpened, TicketResponded, TicketResolved, TicketClosed)
+
+for ticket_class in TICKETS:
+    subscriptions.on(ticket_class)(put_tickets_on_file)
+for told_class in TITLES.keys() - set(TICKETS):
     subscriptions.on(told_class)(tell_timelines)
 for confirmed_class in (SegmentationErasureConfirmed, TicketsErasureConfirmed, LoyaltyErasureConfirmed):
     subscriptions.on(confirmed_class)(note_confirmations)

@@ -1,6 +1,7 @@
 """Purchases: orders that shops tell of, each recorded once, with an event and an entry of the timeline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,22 +16,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from crm_profiles import customers, timeline
+from crm_profiles import owners as locks
 from crm_profiles.bulk import arrays, insert_new, unnested
 from crm_profiles.contact_points import Owner
 from crm_profiles.errors import PurchaseDiffers, PurchaseNotFound
-from crm_profiles.models.customers import ExternalId
-from crm_profiles.models.purchases import Purchase, PurchaseLine
+from crm_profiles.models.customers import Channel
+from crm_profiles.models.purchases import Purchase, PurchaseLine, PurchaseStatus, Refund
 from crm_profiles.models.timeline import EntryType
+from crm_profiles.schemas.customers import CustomerItem
 from crm_profiles.schemas.purchases import PurchaseIn, PurchaseTotalsOut
 from crm_profiles.timeline import Entry
+from crm_shared.clock import Clock
 from crm_shared.contracts.base import Money
 from crm_shared.contracts.profiles import PurchaseLineState, PurchaseRecorded
-from crm_shared.customers import CustomerNotFound, resolve
+from crm_shared.customers import CustomerNotFound
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, publish_many
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_shared.problems import Problem
+
+FIRST_VERSION = 1
+"""Of a purchase; each refund makes one more."""
 
 OrderKey: TypeAlias = tuple[str, str]
 """A source and what it calls the purchase."""
@@ -83,28 +90,33 @@ class Candidate:
 
 
 async def record(
-    session: AsyncSession, items: Sequence[PurchaseIn], *, at: datetime
+    session: AsyncSession, items: Sequence[PurchaseIn], *, clock: Clock
 ) -> list[Recorded | Problem]:
     """Put each purchase on file unless it is there; the same number of statements however many they are.
 
-    An item's problem is CustomerNotFound, or PurchaseDiffers when its external id stands for another content.
+    A customer whom it brings along, with a name, is created when unknown. An item's problem is
+    CustomerNotFound, PurchaseDiffers when its external id stands for another content, or why its customer
+    cannot be created.
     """
-    owners = await _lock_owners(session, items)
+    found = await _welcome(session, items, await locks.lock(session, items), clock)
+    at = clock.now()
     candidates = [
-        None if owner is None else Candidate(uuid7(), owner, item)
-        for item, owner in zip(items, owners, strict=True)
+        owner if isinstance(owner, Problem) else Candidate(uuid7(), owner, item)
+        for item, owner in zip(items, found, strict=True)
     ]
     first: dict[OrderKey, Candidate] = {}
-    for candidate in filter(None, candidates):
-        first.setdefault(candidate.key, candidate)
+    for candidate in candidates:
+        if isinstance(candidate, Candidate):
+            first.setdefault(candidate.key, candidate)
     stored = await _insert(session, [first[key] for key in sorted(first)], at=at)
     await _tell(session, [c for key, c in first.items() if stored[key].id == c.id], at=at)
-    return [_outcome(candidate, stored) for candidate in candidates]
+    return [c if isinstance(c, Problem) else _outcome(c, stored) for c in candidates]
 
 
 async def get(session: AsyncSession, purchase_id: UUID) -> Purchase:
-    """The purchase with its lines; raises PurchaseNotFound."""
-    purchase = await session.get(Purchase, purchase_id, options=[selectinload(Purchase.lines)])
+    """The purchase with its lines and refunds; raises PurchaseNotFound."""
+    whole = [selectinload(Purchase.lines), selectinload(Purchase.refunds).selectinload(Refund.lines)]
+    purchase = await session.get(Purchase, purchase_id, options=whole, populate_existing=True)
     if purchase is None:
         raise PurchaseNotFound(purchase_id=str(purchase_id))
     return purchase
@@ -135,22 +147,21 @@ async def totals(session: AsyncSession) -> PurchaseTotalsOut:
             func.count().label("purchases"),
             func.count(Purchase.customer_id.distinct()).label("customers"),
             func.sum(Purchase.amount).label("amount"),
+            func.sum(Purchase.refunded).label("refunded"),
         ).group_by(func.grouping_sets(tuple_(Purchase.currency), tuple_()))
     )
-    result = PurchaseTotalsOut(count=0, customers=0, totals=[])
-    for row in rows:
+    result = PurchaseTotalsOut(count=0, customers=0, totals=[], refunded=[], net=[])
+    for row in sorted(rows, key=lambda row: row.currency or ""):
         if row.everything:
             result.count, result.customers = row.purchases, row.customers
         else:
-            result.totals.append(Money(amount=int(row.amount), currency=row.currency))
-    result.totals.sort(key=lambda total: total.currency)
+            gross, refunded = int(row.amount), int(row.refunded)
+            result.totals.append(Money(amount=gross, currency=row.currency))
+            result.refunded.append(Money(amount=refunded, currency=row.currency))
+            result.net.append(Money(amount=gross - refunded, currency=row.currency))
     return result
 
 
-_NAMED = select(*unnested(ExternalId.source, ExternalId.external_id)).subquery()
-_BY_EXTERNAL_ID = select(
-    ExternalId.source, ExternalId.external_id, ExternalId.customer_id, ExternalId.origin_customer_id
-).join(_NAMED, (_NAMED.c.source == ExternalId.source) & (_NAMED.c.external_id == ExternalId.external_id))
 _COLUMNS = tuple(column.name for column in Purchase.__table__.c)
 _INSERT = insert_new(Purchase, *_COLUMNS).returning(Purchase.id)
 _LINE_COLUMNS = tuple(column.name for column in PurchaseLine.__table__.c)
@@ -161,22 +172,36 @@ _ON_FILE = select(
 ).join(_ORDERS, (_ORDERS.c.source == Purchase.source) & (_ORDERS.c.external_id == Purchase.external_id))
 
 
-async def _lock_owners(session: AsyncSession, items: Sequence[PurchaseIn]) -> list[Owner | None]:
-    """Whose each purchase is, None where nobody is; until we are done these customers cannot be erased."""
-    owners: dict[object, Owner] = {}
-    references = [item.customer for item in items if item.customer is not None]
-    if references:
-        rows = [reference.model_dump() for reference in references]
-        for row in await session.execute(_BY_EXTERNAL_ID, arrays(rows, "source", "external_id")):
-            owners[row.source, row.external_id] = Owner(row.customer_id, row.origin_customer_id)
-    asked = {item.customer_id for item in items if item.customer_id is not None}
-    owners |= {origin: Owner(current, origin) for origin, current in (await resolve(session, asked)).items()}
-    present = await customers.hold(session, (owner.id for owner in owners.values()))
-    owners = {name: owner for name, owner in owners.items() if owner.id in present}
-    return [
-        owners.get(item.customer_id or (item.customer and (item.customer.source, item.customer.external_id)))
-        for item in items
+async def _welcome(
+    session: AsyncSession, items: Sequence[PurchaseIn], found: Sequence[Owner | None], clock: Clock
+) -> list[Owner | Problem]:
+    """The owners; who is unknown and was brought along by a purchase, with a name, is created."""
+    newcomers: dict[OrderKey, CustomerItem] = {}
+    for item, owner in zip(items, found, strict=True):
+        if owner is None and item.customer is not None and item.customer.name is not None:
+            told = item.customer.model_dump(exclude_unset=True)
+            newcomers.setdefault(item.customer.key, CustomerItem(channel=Channel.PURCHASE, **told))
+    refused: dict[OrderKey, Problem] = {}
+    owners: dict[int, Owner | None] = dict(enumerate(found))
+    if newcomers:
+        written = await customers.upsert(session, list(newcomers.values()), clock=clock, only_new=True)
+        outcomes = dict(zip(newcomers, written, strict=True))
+        refused = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Problem)}
+        lacking = [index for index, owner in owners.items() if owner is None]
+        owners |= zip(lacking, await locks.lock(session, [items[index] for index in lacking]), strict=True)
+    return [owners[index] or _unknown(item, refused) for index, item in enumerate(items)]
+
+
+def _unknown(item: PurchaseIn, refused: Mapping[OrderKey, Problem]) -> Problem:
+    problem = refused.get(item.customer.key) if item.customer is not None else None
+    if problem is None:
+        return CustomerNotFound("Nobody is known by this id.")
+    own = copy(problem)  # each item says where in itself it went wrong
+    own.errors = [
+        {"pointer": f"/customer{fault['pointer']}", "code": fault["code"], "message": fault["message"]}
+        for fault in problem.errors
     ]
+    return own
 
 
 async def _insert(
@@ -207,10 +232,13 @@ def _row(candidate: Candidate, at: datetime) -> Json:
         "external_id": item.external_id,
         "occurred_at": item.occurred_at,
         "recorded_at": at,
+        "channel": item.channel,
         "shop": item.shop,
         "currency": item.currency,
         "amount": item.amount,
-        "version": 1,
+        "refunded": 0,
+        "status": PurchaseStatus.KEPT,
+        "version": FIRST_VERSION,
         "digest": candidate.digest,
     }
 
@@ -218,10 +246,14 @@ def _row(candidate: Candidate, at: datetime) -> Json:
 def _lines(candidate: Candidate) -> list[Json]:
     return [
         {
-            **line.model_dump(exclude={"total"}),
+            **line.model_dump(exclude={"price", "discount", "total"}),
             "purchase_id": candidate.id,
             "line": number,
             "amount": line.total.amount,
+            "price": line.price and line.price.amount,
+            "discount": line.discount and line.discount.amount,
+            "refunded_quantity": 0,
+            "refunded": 0,
         }
         for number, line in enumerate(candidate.item.lines, start=1)
     ]
@@ -233,15 +265,15 @@ async def _tell(session: AsyncSession, purchases: Sequence[Candidate], *, at: da
     for purchase in purchases:
         item = purchase.item
         event = PurchaseRecorded(
-            customer_id=purchase.owner.origin,
-            version=1,
+            customer_id=purchase.owner.origin,  # so that it stays with them when a merge is undone
+            version=FIRST_VERSION,
             purchase_id=purchase.id,
             total=Money(amount=item.amount, currency=item.currency),
             lines=[
                 PurchaseLineState(line=number, **dict(line))
                 for number, line in enumerate(item.lines, start=1)
             ],
-            **item.model_dump(include={"source", "external_id", "occurred_at", "shop"}),
+            **item.model_dump(include={"source", "external_id", "occurred_at", "channel", "shop"}),
         )
         news.append(News(event, id=purchase.id))  # the entry has the event's id, and is written first
         pieces = sum(line.quantity for line in item.lines)
@@ -253,9 +285,7 @@ async def _tell(session: AsyncSession, purchases: Sequence[Candidate], *, at: da
     await publish_many(session, news, at=at)
 
 
-def _outcome(candidate: Candidate | None, stored: dict[OrderKey, Stored]) -> Recorded | Problem:
-    if candidate is None:
-        return CustomerNotFound("Nobody is known by this id.")
+def _outcome(candidate: Candidate, stored: Mapping[OrderKey, Stored]) -> Recorded | Problem:
     found = stored[candidate.key]
     if found.id == candidate.id:
         return Recorded(found.id, Status.CREATED)

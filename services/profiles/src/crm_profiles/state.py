@@ -6,9 +6,12 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
+from crm_profiles import interactions, refunds
 from crm_profiles.drafts import FIELDS
 from crm_profiles.models.customers import Customer
-from crm_profiles.models.purchases import Purchase
+from crm_profiles.models.interactions import Interaction
+from crm_profiles.models.purchases import Purchase, Refund
+from crm_profiles.purchases import FIRST_VERSION
 from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import (
     ContactPointState,
@@ -58,11 +61,12 @@ async def purchases(session: AsyncSession) -> AsyncIterator[Event]:
     async for row in rows:
         yield PurchaseRecorded(
             customer_id=row.origin_customer_id,
-            version=row.version,
+            version=FIRST_VERSION,  # what came after it is told by its refunds
             purchase_id=row.id,
             source=row.source,
             external_id=row.external_id,
             occurred_at=row.occurred_at,
+            channel=row.channel,
             shop=row.shop,
             total=Money(amount=row.amount, currency=row.currency),
             lines=[
@@ -72,6 +76,8 @@ async def purchases(session: AsyncSession) -> AsyncIterator[Event]:
                     category=line.category,
                     brand=line.brand,
                     quantity=line.quantity,
+                    price=_money(line.price, row.currency),
+                    discount=_money(line.discount, row.currency),
                     total=Money(amount=line.amount, currency=row.currency),
                 )
                 for line in row.lines
@@ -79,5 +85,36 @@ async def purchases(session: AsyncSession) -> AsyncIterator[Event]:
         )
 
 
-STATES: Mapping[str, Republisher] = {"customers": customers, "purchases": purchases}
+def _money(amount: int | None, currency: str) -> Money | None:
+    return None if amount is None else Money(amount=amount, currency=currency)
+
+
+async def refunds_(session: AsyncSession) -> AsyncIterator[Event]:
+    """Every refund, but of those who were erased."""
+    kept = (
+        select(Refund, Purchase)
+        .join(Purchase, Purchase.id == Refund.purchase_id)
+        .where(Refund.customer_id.not_in(select(ErasedCustomer.customer_id)))
+        .options(selectinload(Refund.lines), selectinload(Purchase.lines))
+        .order_by(Refund.id)
+    )
+    rows = await session.stream(kept, execution_options={"yield_per": _AT_ONCE})
+    async for refund, purchase in rows:
+        yield refunds.state(purchase, refund)
+
+
+async def interactions_(session: AsyncSession) -> AsyncIterator[Event]:
+    """Every interaction."""
+    everything = select(Interaction).order_by(Interaction.id)
+    rows = await session.stream_scalars(everything, execution_options={"yield_per": _AT_ONCE})
+    async for row in rows:
+        yield interactions.state(row)
+
+
+STATES: Mapping[str, Republisher] = {
+    "customers": customers,
+    "purchases": purchases,
+    "refunds": refunds_,
+    "interactions": interactions_,
+}
 """What `python -m crm_shared.operate crm_profiles republish --from-state` can tell."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import false, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.bulk import arrays, insert_new
 from crm_profiles.contact_points import Owner
-from crm_profiles.models.timeline import EntryType, TimelineEntry
+from crm_profiles.models.timeline import FAMILY, EntryType, TimelineEntry
 from crm_shared.database import Json
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
@@ -51,19 +51,49 @@ async def record(session: AsyncSession, entries: Sequence[Entry], *, at: datetim
     await session.execute(_INSERT, arrays(rows, *_COLUMNS))
 
 
+@dataclass(frozen=True)
+class TimelineFilters:
+    """Which entries are listed: all that is given must hold."""
+
+    types: Collection[EntryType] = ()
+    family: str | None = None
+    since: datetime | None = None
+    """From this instant on."""
+    until: datetime | None = None
+    """Before this instant."""
+
+    @property
+    def families(self) -> set[str]:
+        """The families in which all entries must be that are asked for; none given: any."""
+        named = {self.family} if self.family is not None else set()
+        return named | {entry_type.family for entry_type in self.types}
+
+
 async def list_(
     session: AsyncSession,
     customer_id: UUID,
-    types: Collection[EntryType],
+    filters: TimelineFilters,
     *,
     cursors: Cursors,
     cursor: str | None,
     limit: int,
 ) -> Listing[TimelineEntry]:
-    """The customer's entries, or those of some types, the newest first."""
+    """The customer's entries that pass the filters, the newest first.
+
+    One scan of an index: that of the family where all are of one, among whose entries types are looked for.
+    """
     statement = select(TimelineEntry).where(TimelineEntry.customer_id == customer_id)
-    if types:
-        statement = statement.where(TimelineEntry.type.in_(types))
+    families = filters.families
+    if len(families) == 1:
+        statement = statement.where(FAMILY.in_(families))
+    elif filters.family is not None:
+        statement = statement.where(false())  # nothing is of two families
+    if filters.types:
+        statement = statement.where(TimelineEntry.type.in_(filters.types))
+    if filters.since is not None:
+        statement = statement.where(TimelineEntry.occurred_at >= filters.since)
+    if filters.until is not None:
+        statement = statement.where(TimelineEntry.occurred_at < filters.until)
     return await paginate(
         session,
         statement,
@@ -71,5 +101,5 @@ async def list_(
         cursors=cursors,
         cursor=cursor,
         limit=limit,
-        filters=[str(customer_id), sorted(types)],
+        filters=[str(customer_id), sorted(filters.types), filters.family, filters.since, filters.until],
     )

@@ -27,6 +27,8 @@ EVENTS: tuple[type[Event], ...] = (
     profiles.CustomerUnmerged,
     profiles.CustomerErased,
     profiles.PurchaseRecorded,
+    profiles.PurchaseRefunded,
+    profiles.InteractionRecorded,
     segmentation.LevelChanged,
     tickets.TicketOpened,
     tickets.TicketResponded,

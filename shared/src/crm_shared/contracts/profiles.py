@@ -109,6 +109,8 @@ class PurchaseLineState(BaseModel):
     category: str | None = None
     brand: str | None = None
     quantity: int
+    price: Money | None = Field(default=None, description="of one piece, before the discount")
+    discount: Money | None = Field(default=None, description="of all pieces together")
     total: Money
 
 
@@ -122,6 +124,62 @@ class PurchaseRecorded(Event):
     source: str
     external_id: str
     occurred_at: datetime = Field(description="when it happened in the shop")
+    channel: str | None = Field(default=None, description="store, web, app, …; may become more")
     shop: str | None = None
     total: Money
     lines: list[PurchaseLineState]
+
+
+class RefundLineState(BaseModel):
+    """What was given back of one line of an order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    line: int = Field(description="position in the order, from 1")
+    product: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    quantity: int = Field(description="pieces that came back; 0: only money was given back")
+    amount: Money
+
+
+class PurchaseRefunded(Event):
+    """Something was given back of a purchase; `version` is the purchase's, which recording made 1.
+
+    It has the key of the purchase's own event, so it comes after that.
+    """
+
+    type: ClassVar[str] = "profiles.purchase.refunded.v1"
+    subject_field: ClassVar[str] = "purchase_id"
+
+    purchase_id: UUID
+    refund_id: UUID
+    source: str = Field(description="who told of the refund")
+    external_id: str = Field(description="what they call it")
+    occurred_at: datetime = Field(description="when it was given back")
+    total: Money = Field(description="given back this time")
+    lines: list[RefundLineState]
+    purchased_at: datetime = Field(description="when it was bought")
+    purchase_total: Money
+    refunded_total: Money = Field(description="given back so far, this refund included")
+    status: str = Field(
+        description="partly_refunded, or refunded once nothing is left of the purchase; may become more"
+    )
+
+
+class InteractionRecorded(Event):
+    """The customer and the company spoke with each other; what was said stays with profiles."""
+
+    type: ClassVar[str] = "profiles.interaction.recorded.v1"
+    subject_field: ClassVar[str] = "interaction_id"
+
+    interaction_id: UUID
+    source: str | None = None
+    external_id: str | None = None
+    channel: str = Field(description="call, email, visit, chat, social, letter or other; may become more")
+    direction: str = Field(description="inbound or outbound")
+    purpose: str | None = None
+    occurred_at: datetime
+    duration_seconds: int | None = None
+    agent: str | None = Field(default=None, description="who spoke for the company")
+    feedback_score: int | None = Field(default=None, description="0 to 10, when the customer gave one")

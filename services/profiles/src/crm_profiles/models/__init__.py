@@ -1,6 +1,16 @@
 """The tables of profiles, a module for each noun."""
 
-from crm_profiles.models import customers, history, privacy, purchases, timeline
+from crm_profiles.models import customers, history, interactions, notes, privacy, purchases, tickets, timeline
 from crm_profiles.models.base import Base
 
-__all__ = ["Base", "customers", "history", "privacy", "purchases", "timeline"]
+__all__ = [
+    "Base",
+    "customers",
+    "history",
+    "interactions",
+    "notes",
+    "privacy",
+    "purchases",
+    "tickets",
+    "timeline",
+]

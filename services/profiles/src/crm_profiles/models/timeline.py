@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import ColumnElement, Index, Text, literal_column
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_profiles.models.base import Base
@@ -17,6 +17,8 @@ class EntryType(StrEnum):
     """What an entry of the timeline tells of."""
 
     PURCHASE_RECORDED = "purchase.recorded"
+    PURCHASE_REFUNDED = "purchase.refunded"
+    INTERACTION_RECORDED = "interaction.recorded"
     POINTS_EARNED = "points.earned"
     POINTS_ADJUSTED = "points.adjusted"
     POINTS_SPENT = "points.spent"
@@ -28,6 +30,16 @@ class EntryType(StrEnum):
     TICKET_RESOLVED = "ticket.resolved"
     TICKET_CLOSED = "ticket.closed"
 
+    @property
+    def family(self) -> str:
+        """What it is about: `ticket` of `ticket.closed`."""
+        return self.value.partition(".")[0]
+
+
+FAMILIES = tuple(sorted({entry_type.family for entry_type in EntryType}))
+FAMILY: ColumnElement[str] = literal_column("split_part(type, '.', 1)", Text())
+"""The family of an entry's type, spelled as the index has it."""
+
 
 class TimelineEntry(OwnedByCustomer, Base):
     """Something that happened with a customer, wherever it happened; the id is the event's."""
@@ -35,6 +47,7 @@ class TimelineEntry(OwnedByCustomer, Base):
     __tablename__ = "timeline_entries"
     __table_args__ = (
         Index("ix_timeline_entries_of_customer", "customer_id", "occurred_at", "id"),
+        Index("ix_timeline_entries_of_family", "customer_id", FAMILY, "occurred_at", "id"),
         {"info": {POLICY: Delete()}},
     )
 

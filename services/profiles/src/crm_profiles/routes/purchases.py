@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from crm_profiles import documents, purchases
-from crm_profiles.errors import PurchaseDiffers, PurchaseNotFound
+from crm_profiles.errors import ContactPointTaken, InvalidContactPoint, PurchaseDiffers, PurchaseNotFound
 from crm_profiles.purchases import Status
 from crm_profiles.routes.answers import counted, failed, validated
 from crm_profiles.schemas.purchases import (
@@ -15,6 +15,7 @@ from crm_profiles.schemas.purchases import (
     PurchaseOut,
     PurchaseTotalsOut,
     PurchaseVerdict,
+    PurchaseWithRefundsOut,
 )
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound
@@ -31,25 +32,28 @@ router = Router(tags=["purchases"])
 @router.post(
     "/v1/purchases",
     status_code=201,
-    response_model=PurchaseOut,
+    response_model=PurchaseWithRefundsOut,
     dependencies=[allow(*STAFF)],
     responses={
-        200: {"model": PurchaseOut, "description": "It was on file already"},
-        **documented(CustomerNotFound, PurchaseDiffers),
+        200: {"model": PurchaseWithRefundsOut, "description": "It was on file already"},
+        **documented(CustomerNotFound, PurchaseDiffers, ContactPointTaken, InvalidContactPoint),
     },
 )
 async def record_purchase(
     session: Session, clock: CurrentClock, response: Response, body: PurchaseIn
-) -> PurchaseOut:
-    """Put a purchase on file; telling of it again changes nothing."""
-    [outcome] = await purchases.record(session, [body], at=clock.now())
+) -> PurchaseWithRefundsOut:
+    """Put a purchase on file; telling of it again changes nothing.
+
+    `customer` with a `name` makes somebody known who is not yet; somebody known stays as they are.
+    """
+    [outcome] = await purchases.record(session, [body], clock=clock)
     if isinstance(outcome, Problem):
         raise outcome
     purchase = await purchases.get(session, outcome.purchase_id)
     response.headers["ETag"] = etag(purchase.version)
     response.headers["Location"] = f"/v1/purchases/{purchase.id}"
     response.status_code = 201 if outcome.status is Status.CREATED else 200
-    return PurchaseOut.of(purchase)
+    return PurchaseWithRefundsOut.of(purchase)
 
 
 @router.post("/v1/purchases/batch", response_model=PurchaseBatchOut, dependencies=[allow(*STAFF)])
@@ -62,7 +66,7 @@ async def record_purchases(
     id stands for another content is refused. Sending a batch again is safe.
     """
     good, bad = validated(PurchaseIn, body.items)
-    outcomes = await purchases.record(session, list(good.values()), at=clock.now())
+    outcomes = await purchases.record(session, list(good.values()), clock=clock)
     by_index = bad | dict(zip(good, outcomes, strict=True))
     verdicts = [
         PurchaseVerdict.model_validate(failed(request, index, outcome))
@@ -78,22 +82,23 @@ async def total_purchases(session: Session) -> PurchaseTotalsOut:
     """Add up all purchases.
 
     *count*: purchases on file, those of amount zero and of erased customers included. *customers*: distinct
-    customers among them. *totals*: the sum of the purchases' totals, each currency for itself.
+    customers among them. *totals*: the sum of the purchases' totals; *refunded*: the sum of all refunds;
+    *net*: totals less refunded; each currency for itself.
     """
     return await purchases.totals(session)
 
 
 @router.get(
     "/v1/purchases/{purchase_id}",
-    response_model=PurchaseOut,
+    response_model=PurchaseWithRefundsOut,
     dependencies=[allow(*READERS)],
     responses=documented(PurchaseNotFound),
 )
-async def get_purchase(session: Session, response: Response, purchase_id: UUID) -> PurchaseOut:
-    """Read a purchase with its lines."""
+async def get_purchase(session: Session, response: Response, purchase_id: UUID) -> PurchaseWithRefundsOut:
+    """Read a purchase with its lines, its refunds, and how much of each line was given back."""
     purchase = await purchases.get(session, purchase_id)
     response.headers["ETag"] = etag(purchase.version)
-    return PurchaseOut.of(purchase)
+    return PurchaseWithRefundsOut.of(purchase)
 
 
 @router.get(

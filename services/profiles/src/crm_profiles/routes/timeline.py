@@ -8,9 +8,11 @@ from pydantic import Field
 
 from crm_profiles import documents, timeline
 from crm_profiles.models.timeline import EntryType, TimelineEntry
-from crm_profiles.schemas.timeline import TimelineEntryOut
+from crm_profiles.schemas.timeline import Family, TimelineEntryOut
+from crm_profiles.timeline import TimelineFilters
 from crm_shared.callers import READERS, Role
 from crm_shared.customers import CustomerNotFound
+from crm_shared.fields import Instant
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
@@ -32,9 +34,15 @@ async def list_timeline(
     cursors: CurrentCursors,
     customer_id: UUID,
     type: Annotated[Types | None, Query(description="any of these")] = None,
+    family: Annotated[
+        Family | None, Query(description="all types that begin so: `ticket` is `ticket.*`")
+    ] = None,
+    since: Annotated[Instant | None, Query(alias="from", description="from then on")] = None,
+    until: Annotated[Instant | None, Query(alias="to", description="before then")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[TimelineEntry]:
-    """List what happened with a customer in all services, the newest first."""
+    """List what happened with a customer in all services, the newest first; all filters must hold."""
     current = await documents.current_id(session, customer_id)
-    return await timeline.list_(session, current, type or (), cursors=cursors, cursor=cursor, limit=limit)
+    filters = TimelineFilters(types=type or (), family=family, since=since, until=until)
+    return await timeline.list_(session, current, filters, cursors=cursors, cursor=cursor, limit=limit)
