@@ -184,6 +184,9 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "lines": [{"quantity": 1, "total": total}],
             },
         )
+        call = {"channel": "call", "direction": "inbound", "occurred_at": "2026-02-27T12:00:00Z"}
+        interaction = await post("/v1/interactions", call | {"customer_id": customer["id"]})
+        note = await post(f"/v1/customers/{customer['id']}/notes", {"text": "Likes jazz"})
         await tell_everybody()
         ticket = await post(
             "/v1/tickets", {"customer_id": customer["id"], "kind": "enquiry", "title": "Where is it?"}
@@ -194,6 +197,8 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
             {
                 "customer_id": customer["id"],
                 "purchase_id": purchase["id"],
+                "interaction_id": interaction["id"],
+                "note_id": note["id"],
                 "ticket_id": ticket["id"],
                 "hold_id": hold["id"],
                 "source": "shop",
