@@ -82,6 +82,7 @@ def settings_of(name: str, address: Databases, signer: Signer) -> ServiceSetting
         kafka_bootstrap_servers="127.0.0.1:1",
         internal_public_key=signer.public_key,
         cursor_secret="cursors of the tests, thirty-two bytes and more",
+        suppression_secret="suppression of the tests, thirty-two bytes and more",
         pool_size=20,
     )
     return settings

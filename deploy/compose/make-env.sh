@@ -34,6 +34,7 @@ openssl genpkey -algorithm ed25519 -out deploy/compose/issuer.pem
         echo "${name}_APP_PASSWORD=$(password)"
     done
     echo "CURSOR_SECRET=$(password)"
+    echo "SUPPRESSION_SECRET=$(password)"
     echo "INTERNAL_PUBLIC_KEY='$(public_jwk "$internal" internal)'"
     echo "INTERNAL_PRIVATE_KEY='$(private_jwk "$internal" internal)'"
     echo "ISSUER=https://issuer.crm.example"

@@ -91,6 +91,7 @@ async def system(own_databases: Mapping[str, Databases]) -> AsyncIterator[Mappin
             "kafka_bootstrap_servers": "127.0.0.1:1",
             "internal_public_key": signer.public_key,
             "cursor_secret": "cursors of the tests, thirty-two bytes and more",
+            "suppression_secret": "suppression of the tests, thirty-two bytes and more",
             "internal_port": 0,
             "pool_size": 5,
             "log_level": "ERROR",

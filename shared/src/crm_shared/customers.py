@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -72,6 +72,16 @@ class ErasedCustomer(SharedBase):
     customer_id: Mapped[UUID] = mapped_column(primary_key=True)
     erasure_id: Mapped[UUID]
     erased_at: Mapped[datetime]
+
+
+class Forgotten(NamedTuple):
+    """That a customer was erased, as every service knows it: ids and an instant, nothing else."""
+
+    customer_id: UUID
+    absorbed: Sequence[UUID]
+    """Who had been merged into them and went with them."""
+    erasure_id: UUID
+    erased_at: datetime
 
 
 class OwnedByCustomer:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,15 @@ class Secrets:
 
     passwords: dict[str, str]
     cursor_secret: str
+    suppression_secret: str
     internal_key: dict[str, str]
     issuer_key: dict[str, str]
 
     @classmethod
     def fresh(cls) -> "Secrets":
-        return cls(passwords_for(), secrets.token_urlsafe(32), _new_key(), _new_key())
+        return cls(
+            passwords_for(), secrets.token_urlsafe(32), secrets.token_urlsafe(32), _new_key(), _new_key()
+        )
 
 
 class Home:
@@ -90,10 +93,13 @@ class Home:
         return int(text) if text.isdecimal() else None
 
     def secrets(self) -> Secrets:
-        """The kept secrets, made at the first look."""
-        if not self._secrets.exists():
-            write_private(self._secrets, json.dumps(asdict(Secrets.fresh()), indent=2))
-        return Secrets(**json.loads(self._secrets.read_text()))
+        """The kept secrets, made at the first look; what a newer release needs besides is added."""
+        kept = json.loads(self._secrets.read_text()) if self._secrets.exists() else {}
+        if missing := {field.name for field in fields(Secrets)} - kept.keys():
+            fresh = asdict(Secrets.fresh())
+            kept |= {name: fresh[name] for name in missing}
+            write_private(self._secrets, json.dumps(kept, indent=2))
+        return Secrets(**kept)
 
     def describe(self, system: Mapping[str, object]) -> None:
         write_private(self._system, json.dumps(system, indent=2))

@@ -29,6 +29,7 @@ def _document(name: str) -> dict[str, Any]:
         "kafka_bootstrap_servers": "127.0.0.1:1",
         "internal_public_key": key.as_pem(private=False).decode(),
         "cursor_secret": "only for the making of a document",
+        "suppression_secret": "only for the making of a document",
     }
     if name == "gateway":
         settings |= {

@@ -77,6 +77,8 @@ class Plan:
             "PYTHONUNBUFFERED": "1",
             **self.kafka_settings,
         }
+        if name == "profiles":
+            settings["SUPPRESSION_SECRET"] = self.secrets.suppression_secret
         if name == "gateway":
             upstreams = {each: f"http://{HOST}:{self.ports[each]}" for each in SERVICES if each != "gateway"}
             settings |= {

@@ -9,13 +9,15 @@ from crm_loyalty import accounts, earning_rules, holds, ledger
 from crm_loyalty.earning import Purchase, evaluate
 from crm_loyalty.models import Base
 from crm_loyalty.postings import Earn
-from crm_shared import customers, erasure
+from crm_shared import customers, erasure, exports
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
+from crm_shared.contracts.exports import LoyaltyExportPrepared
 from crm_shared.contracts.profiles import (
     CustomerCreated,
     CustomerErased,
     CustomerMerged,
     CustomerUnmerged,
+    ExportRequested,
     PurchaseRecorded,
 )
 from crm_shared.due import Due, DueWork
@@ -74,6 +76,15 @@ async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased
     """Clear all words about the customers; the books stay, under an id that leads to nobody."""
     for event in events:
         await erasure.comply(session, Base.metadata, event, LoyaltyErasureConfirmed, at=at)
+
+
+@subscriptions.on(ExportRequested)
+async def show_what_is_held(
+    session: AsyncSession, events: Sequence[ExportRequested], *, at: datetime
+) -> None:
+    """Somebody wants to see all that is held about them: here is this service's part."""
+    for event in events:
+        await exports.prepare(session, Base.metadata, event, LoyaltyExportPrepared, at=at)
 
 
 @due_work.on(ledger.HOLD)

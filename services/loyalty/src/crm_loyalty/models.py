@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from crm_shared.customers import OwnedByCustomer
 from crm_shared.database import TYPES, Json, enum_column, new_metadata
 from crm_shared.erasure import POLICY, Delete, Keep, Redact
+from crm_shared.exports import EXPORT, Shown
 from crm_shared.ids import uuid7
 from crm_shared.schema import APPEND_ONLY
 
@@ -127,7 +128,7 @@ class Entry(Base):
             postgresql_where=text("account_id IS NOT NULL"),
         ),
         Index("ix_entries_transaction_id", "transaction_id"),
-        {"info": {APPEND_ONLY: True}},
+        {"info": {APPEND_ONLY: True, EXPORT: Shown(via="account_id")}},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)

@@ -9,6 +9,7 @@ from crm_profiles.routes import (
     interactions,
     notes,
     privacy,
+    privacy_exports,
     purchases,
     refunds,
     timeline,
@@ -30,4 +31,5 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         notes.router,
         customer_file.router,
         privacy.router,
+        privacy_exports.router,
     )

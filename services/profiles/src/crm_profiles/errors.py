@@ -1,6 +1,8 @@
 """What can be wrong with a request to profiles."""
 
-from crm_shared.problems import BadRequest, Conflict, InvalidRequest, NotFound
+from collections.abc import Sequence
+
+from crm_shared.problems import BadRequest, Conflict, Fault, Gone, InvalidRequest, NotFound
 
 
 class ContactPointTaken(Conflict):
@@ -49,3 +51,17 @@ class NoteNotFound(NotFound): ...
 
 
 class ErasureNotFound(NotFound): ...
+
+
+class PersonSuppressed(Conflict):
+    """It would bring back somebody who was erased, which only they themselves may do."""
+
+    def __init__(self, *, errors: Sequence[Fault]) -> None:
+        super().__init__("This person was erased: they may come back themselves, not in bulk.", errors=errors)
+
+
+class ExportNotFound(NotFound): ...
+
+
+class ArchiveExpired(Gone):
+    """The archive was kept for some days only; ask for a new export."""

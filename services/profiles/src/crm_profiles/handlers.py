@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import owners, privacy, tickets, timeline
+from crm_profiles import owners, privacy, privacy_exports, tickets, timeline
 from crm_profiles.contact_points import Owner
 from crm_profiles.models.timeline import EntryType
 from crm_profiles.timeline import Entry
@@ -17,6 +17,12 @@ from crm_shared.contracts.erasure import (
     SegmentationErasureConfirmed,
     TicketsErasureConfirmed,
 )
+from crm_shared.contracts.exports import (
+    ExportPrepared,
+    LoyaltyExportPrepared,
+    SegmentationExportPrepared,
+    TicketsExportPrepared,
+)
 from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsHeld, PointsReleased, PointsSpent
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import (
@@ -26,9 +32,11 @@ from crm_shared.contracts.tickets import (
     TicketResponded,
     TicketState,
 )
+from crm_shared.due import Due, DueWork
 from crm_shared.subscriptions import Subscriptions
 
 subscriptions = Subscriptions()
+due_work = DueWork()
 
 TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
     PointsEarned: (EntryType.POINTS_EARNED, "Earned {points} points"),
@@ -67,6 +75,16 @@ async def note_confirmations(
     await privacy.note(session, events, at=at)
 
 
+async def keep_export_pages(session: AsyncSession, events: Sequence[ExportPrepared], *, at: datetime) -> None:
+    """A service says what it holds about somebody: it goes into their archive."""
+    await privacy_exports.keep(session, events, at=at)
+
+
+@due_work.on(privacy_exports.EXPIRE)
+async def let_archives_expire(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    await privacy_exports.expire(session, [each.ref for each in due])
+
+
 async def _tell(
     session: AsyncSession, events: Sequence[Event], found: Mapping[UUID, Owner], at: datetime
 ) -> None:
@@ -87,3 +105,5 @@ for told_class in TITLES.keys() - set(TICKETS):
     subscriptions.on(told_class)(tell_timelines)
 for confirmed_class in (SegmentationErasureConfirmed, TicketsErasureConfirmed, LoyaltyErasureConfirmed):
     subscriptions.on(confirmed_class)(note_confirmations)
+for prepared_class in (SegmentationExportPrepared, TicketsExportPrepared, LoyaltyExportPrepared):
+    subscriptions.on(prepared_class)(keep_export_pages)

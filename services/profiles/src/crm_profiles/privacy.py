@@ -1,14 +1,17 @@
 """Privacy: forgetting a customer everywhere, with a receipt of what each service removed and kept."""
 
+from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
+from crm_profiles import suppression
 from crm_profiles.errors import ErasureNotFound
 from crm_profiles.models.base import Base
 from crm_profiles.models.customers import Customer
@@ -16,20 +19,32 @@ from crm_profiles.models.privacy import Erasure, ErasureConfirmation
 from crm_shared import erasure
 from crm_shared.contracts.erasure import ErasureConfirmed
 from crm_shared.contracts.profiles import CustomerErased
-from crm_shared.customers import CustomerNotFound, absorbed_into, resolve, stop_writers
+from crm_shared.customers import CustomerNotFound, Forgotten, absorbed_into, resolve, stop_writers
+from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
+from crm_shared.pages import Cursors, Key, Listing, paginate
 
 SERVICES = ("profiles", "segmentation", "tickets", "loyalty")
-"""Who must confirm before an erasure is complete."""
+"""Who must confirm before an erasure is complete, and answer before an export is."""
 
 
-async def erase(session: AsyncSession, customer_id: UUID, *, by: str, at: datetime) -> UUID:
+class ErasureState(StrEnum):
+    """How far an erasure is; an overdue one is open, too."""
+
+    OPEN = "open"
+    OVERDUE = "overdue"
+    COMPLETE = "complete"
+
+
+async def erase(
+    session: AsyncSession, customer_id: UUID, *, by: str, suppress_with: bytes | None, at: datetime
+) -> UUID:
     """Forget the customer here and have all services do so; asking again gives the same erasure.
 
-    Raises CustomerNotFound.
+    With the key `suppress_with`, they are not brought back in bulk. Raises CustomerNotFound.
     """
-    await stop_writers(session)
+    await stop_writers(session)  # before any lock on rows, as everybody does
     current = (await resolve(session, [customer_id]))[customer_id]
     locked = select(Customer.version).where(Customer.id == current).with_for_update()
     version = await session.scalar(locked)
@@ -40,31 +55,50 @@ async def erase(session: AsyncSession, customer_id: UUID, *, by: str, at: dateti
         return known
     erasure_id = uuid7()
     absorbed = sorted({*await absorbed_into(session, current)} - {current})
+    who = Forgotten(current, absorbed, erasure_id, at)
+    await _forget(session, who, version, by=by, key=suppress_with, at=at)
+    return erasure_id
+
+
+async def erase_again(session: AsyncSession, forgotten: Forgotten, *, key: bytes, at: datetime) -> None:
+    """Forget whom a restored database has back, and have all services do so; repeating it does no harm.
+
+    They are suppressed: whether they were not to be is as lost as their receipt.
+    """
+    await stop_writers(session)
+    locked = select(Customer.version).where(Customer.id == forgotten.customer_id).with_for_update()
+    version = await session.scalar(locked) or 0
+    await _forget(session, forgotten, version, by="re-erase", key=key, at=at)
+
+
+async def _forget(
+    session: AsyncSession, who: Forgotten, version: int, *, by: str, key: bytes | None, at: datetime
+) -> None:
+    row = {"id": who.erasure_id, "customer_id": who.customer_id, "requested_at": who.erased_at}
+    new = insert(Erasure).values(row | {"requested_by": by}).on_conflict_do_nothing().returning(Erasure.id)
+    first = await session.scalar(new) is not None
+    if key is not None:
+        ids = [who.customer_id, *who.absorbed]
+        await suppression.suppress(session, ids, erasure_id=who.erasure_id, key=key, at=at)
     receipt = await erasure.erase(
         session,
         Base.metadata,
-        current,
-        absorbed=absorbed,
-        erasure_id=erasure_id,
-        at=at,
+        who.customer_id,
+        absorbed=who.absorbed,
+        erasure_id=who.erasure_id,
+        at=who.erased_at,
         lasting=[CustomerErased],
     )
-    session.add(Erasure(id=erasure_id, customer_id=current, requested_at=at, requested_by=by))
-    await session.flush()
-    session.add(
-        ErasureConfirmation(
-            erasure_id=erasure_id,
-            service="profiles",
-            confirmed_at=at,
-            removed=receipt.removed,
-            kept=receipt.kept,
+    confirmed = _confirmation(who.erasure_id, "profiles", receipt.removed, receipt.kept, at)
+    await session.execute(insert(ErasureConfirmation).values(confirmed).on_conflict_do_nothing())
+    if first or receipt.removed:
+        told = CustomerErased(
+            customer_id=who.customer_id,
+            version=version + 1,
+            erasure_id=who.erasure_id,
+            absorbed=list(who.absorbed),
         )
-    )
-    erased = CustomerErased(
-        customer_id=current, version=version + 1, erasure_id=erasure_id, absorbed=absorbed
-    )
-    publish(session, erased, at=at)
-    return erasure_id
+        publish(session, told, at=at)
 
 
 async def get(session: AsyncSession, erasure_id: UUID) -> Erasure:
@@ -75,26 +109,91 @@ async def get(session: AsyncSession, erasure_id: UUID) -> Erasure:
     return found
 
 
-async def note(session: AsyncSession, confirmations: Sequence[ErasureConfirmed], *, at: datetime) -> None:
-    """Put what services have confirmed on the receipts; a later confirmation replaces an earlier one."""
-    rows = {
-        (event.erasure_id, event.service_name): {
-            "erasure_id": event.erasure_id,
-            "service": event.service_name,
-            "confirmed_at": at,
-            "removed": event.removed,
-            "kept": event.kept,
-        }
-        for event in confirmations
-    }
-    known = set(
-        await session.scalars(
-            select(Erasure.id).where(Erasure.id.in_({event.erasure_id for event in confirmations}))
-        )
+async def list_(
+    session: AsyncSession,
+    state: ErasureState | None,
+    *,
+    overdue_since: datetime,
+    cursors: Cursors,
+    cursor: str | None,
+    limit: int,
+) -> Listing[Erasure]:
+    """Erasures with their confirmations, the newest first; overdue: asked for before `overdue_since`."""
+    statement = select(Erasure).options(selectinload(Erasure.confirmations))
+    match state:
+        case ErasureState.COMPLETE:
+            statement = statement.where(Erasure.completed_at.is_not(None))
+        case ErasureState.OPEN:
+            statement = statement.where(Erasure.completed_at.is_(None))
+        case ErasureState.OVERDUE:
+            statement = statement.where(Erasure.completed_at.is_(None), Erasure.requested_at < overdue_since)
+    return await paginate(
+        session,
+        statement,
+        [Key(Erasure.id, descending=True)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+        filters=state,
     )
-    statement = insert(ErasureConfirmation)
-    new = {name: statement.excluded[name] for name in ("confirmed_at", "removed", "kept")}
-    if ours := [rows[key] for key in sorted(rows) if key[0] in known]:
-        await session.execute(
-            statement.on_conflict_do_update(index_elements=["erasure_id", "service"], set_=new), ours
+
+
+async def count_overdue(session: AsyncSession, *, within: timedelta, at: datetime) -> int:
+    """How many erasures some service has not confirmed in time."""
+    late = (Erasure.completed_at.is_(None), Erasure.requested_at < at - within)
+    return await session.scalar(select(func.count()).select_from(Erasure).where(*late)) or 0
+
+
+async def note(session: AsyncSession, confirmations: Sequence[ErasureConfirmed], *, at: datetime) -> None:
+    """Put what services have confirmed on the receipts; what is removed later is added to what was before."""
+    asked = {event.erasure_id for event in confirmations}
+    locked = select(Erasure.id).where(Erasure.id.in_(asked)).order_by(Erasure.id).with_for_update()
+    known = set(await session.scalars(locked))
+    before = await session.scalars(
+        select(ErasureConfirmation).where(ErasureConfirmation.erasure_id.in_(known))
+    )
+    rows: dict[tuple[UUID, str], Json] = {
+        (row.erasure_id, row.service): _confirmation(
+            row.erasure_id, row.service, row.removed, row.kept, row.confirmed_at
         )
+        for row in before
+    }
+    changed: set[tuple[UUID, str]] = set()
+    for event in (event for event in confirmations if event.erasure_id in known):
+        key = (event.erasure_id, event.service_name)
+        removed, since = Counter(event.removed), at
+        if earlier := rows.get(key):
+            removed, since = removed + Counter(earlier["removed"]), earlier["confirmed_at"]
+        rows[key] = _confirmation(*key, removed, event.kept, since)
+        changed.add(key)
+    if changed:
+        statement = insert(ErasureConfirmation)
+        new = {name: statement.excluded[name] for name in ("removed", "kept")}
+        await session.execute(
+            statement.on_conflict_do_update(index_elements=["erasure_id", "service"], set_=new),
+            [rows[key] for key in sorted(changed)],
+        )
+        await _complete(session, known, at)
+
+
+async def _complete(session: AsyncSession, ids: set[UUID], at: datetime) -> None:
+    """Those of the locked erasures that every service has confirmed by now."""
+    answered = (
+        select(func.count())
+        .where(ErasureConfirmation.erasure_id == Erasure.id, ErasureConfirmation.service.in_(SERVICES))
+        .scalar_subquery()
+    )
+    done = (Erasure.id.in_(ids), Erasure.completed_at.is_(None), answered == len(SERVICES))
+    await session.execute(update(Erasure).where(*done).values(completed_at=at))
+
+
+def _confirmation(
+    erasure_id: UUID, service: str, removed: dict[str, int], kept: dict[str, str], at: datetime
+) -> Json:
+    return {
+        "erasure_id": erasure_id,
+        "service": service,
+        "confirmed_at": at,
+        "removed": dict(removed),
+        "kept": kept,
+    }

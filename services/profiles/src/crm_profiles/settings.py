@@ -1,9 +1,32 @@
 """What the profiles service is told by its environment."""
 
+from datetime import timedelta
+
+from pydantic import Field, SecretStr
+
 from crm_shared.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """The common settings are all it needs."""
+    """What only this service needs is about privacy."""
 
     service: str = "profiles"
+
+    suppression_secret: SecretStr = Field(min_length=32)
+    """keys the list of who must not come back; with another one the list is forgotten"""
+    privacy_answer_minutes: int = Field(default=15, ge=1, le=7 * 24 * 60)
+    """after which a service that has not confirmed an erasure, or not answered an export, is overdue"""
+    privacy_archive_days: int = Field(default=7, ge=1, le=30)
+    """how long the archive of a person's data can be fetched"""
+
+    @property
+    def suppression_key(self) -> bytes:
+        return self.suppression_secret.get_secret_value().encode()
+
+    @property
+    def answer_within(self) -> timedelta:
+        return timedelta(minutes=self.privacy_answer_minutes)
+
+    @property
+    def archive_lasts(self) -> timedelta:
+        return timedelta(days=self.privacy_archive_days)

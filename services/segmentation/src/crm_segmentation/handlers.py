@@ -9,15 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_segmentation import basis, levelling
 from crm_segmentation.models import Base, Customer
-from crm_shared import customers, due, erasure
+from crm_shared import customers, due, erasure, exports
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import SegmentationErasureConfirmed
+from crm_shared.contracts.exports import SegmentationExportPrepared
 from crm_shared.contracts.profiles import (
     CustomerChanged,
     CustomerCreated,
     CustomerErased,
     CustomerMerged,
     CustomerUnmerged,
+    ExportRequested,
     PurchaseRecorded,
 )
 from crm_shared.database import Json, Sessions
@@ -86,6 +88,15 @@ async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased
         await erasure.comply(session, Base.metadata, event, SegmentationErasureConfirmed, at=at)
     await due.cancel(session, levelling.FLIP, ids)
     await levelling.relevel(session, set(owners.values()) - ids, held, at=at)
+
+
+@subscriptions.on(ExportRequested)
+async def show_what_is_held(
+    session: AsyncSession, events: Sequence[ExportRequested], *, at: datetime
+) -> None:
+    """Somebody wants to see all that is held about them: here is this service's part."""
+    for event in events:
+        await exports.prepare(session, Base.metadata, event, SegmentationExportPrepared, at=at)
 
 
 @due_work.on(levelling.FLIP)

@@ -7,14 +7,16 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_shared import customers as aliases
-from crm_shared import erasure
+from crm_shared import erasure, exports
 from crm_shared.contracts.erasure import TicketsErasureConfirmed
+from crm_shared.contracts.exports import TicketsExportPrepared
 from crm_shared.contracts.profiles import (
     CustomerChanged,
     CustomerCreated,
     CustomerErased,
     CustomerMerged,
     CustomerUnmerged,
+    ExportRequested,
 )
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.subscriptions import Subscriptions
@@ -65,6 +67,15 @@ async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased
     """Forget the customers; their tickets go with all that was said in them."""
     for event in events:
         await erasure.comply(session, Base.metadata, event, TicketsErasureConfirmed, at=at)
+
+
+@subscriptions.on(ExportRequested)
+async def show_what_is_held(
+    session: AsyncSession, events: Sequence[ExportRequested], *, at: datetime
+) -> None:
+    """Somebody wants to see all that is held about them: here is this service's part."""
+    for event in events:
+        await exports.prepare(session, Base.metadata, event, TicketsExportPrepared, at=at)
 
 
 async def _lock(session: AsyncSession, events: Sequence[CustomerMerged | CustomerUnmerged]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from crm_shared.contracts import erasure, loyalty, profiles, segmentation, tickets
+from crm_shared.contracts import erasure, exports, loyalty, profiles, segmentation, tickets
 from crm_shared.contracts.base import Event
 
 Schema = dict[str, Any]
@@ -26,6 +26,7 @@ EVENTS: tuple[type[Event], ...] = (
     profiles.CustomerMerged,
     profiles.CustomerUnmerged,
     profiles.CustomerErased,
+    profiles.ExportRequested,
     profiles.PurchaseRecorded,
     profiles.PurchaseRefunded,
     profiles.InteractionRecorded,
@@ -42,6 +43,9 @@ EVENTS: tuple[type[Event], ...] = (
     erasure.SegmentationErasureConfirmed,
     erasure.TicketsErasureConfirmed,
     erasure.LoyaltyErasureConfirmed,
+    exports.SegmentationExportPrepared,
+    exports.TicketsExportPrepared,
+    exports.LoyaltyExportPrepared,
 )
 
 

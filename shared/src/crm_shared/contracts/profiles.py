@@ -99,6 +99,18 @@ class CustomerErased(Event):
     )
 
 
+class ExportRequested(Event):
+    """Somebody wants to see all that is held about the customer; each service answers with its part."""
+
+    type: ClassVar[str] = "profiles.export.requested.v1"
+    subject_field: ClassVar[str] = "export_id"
+
+    export_id: UUID
+    absorbed_ids: list[UUID] = Field(
+        default=[], description="who was merged into the customer, as far as the archive knows"
+    )
+
+
 class PurchaseLineState(BaseModel):
     """One line of an order."""
 

@@ -11,6 +11,7 @@ from crm_profiles.models.base import Base
 from crm_shared.customers import OwnedByCustomer
 from crm_shared.database import enum_column
 from crm_shared.erasure import POLICY, Keep, Redact
+from crm_shared.exports import EXPORT, Shown
 from crm_shared.ids import uuid7
 
 
@@ -49,7 +50,12 @@ class Purchase(OwnedByCustomer, Base):
             "id",
             postgresql_include=["currency", "amount", "refunded"],
         ),
-        {"info": {POLICY: Keep("bookkeeping: what was sold for how much, under an id that names nobody")}},
+        {
+            "info": {
+                POLICY: Keep("bookkeeping: what was sold for how much, under an id that names nobody"),
+                EXPORT: Shown(hidden=("digest",)),
+            }
+        },
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)

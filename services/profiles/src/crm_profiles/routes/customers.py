@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
 
-from crm_profiles import contact_points, customers, documents, history
+from crm_profiles import contact_points, customers, documents, history, suppression
 from crm_profiles.customers import CustomerFilters
 from crm_profiles.drafts import Status
 from crm_profiles.errors import ContactPointTaken, InvalidContactPoint
@@ -17,6 +17,7 @@ from crm_profiles.routes.answers import (
     sees_personal_data,
     validated,
 )
+from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.customers import (
     CustomerBatchIn,
     CustomerBatchOut,
@@ -105,15 +106,21 @@ async def count_customers(session: Session) -> CustomerTotalsOut:
 
 @router.post("/v1/customers/batch", response_model=CustomerBatchOut, dependencies=[allow(*STAFF)])
 async def upsert_customers(
-    request: Request, session: Session, clock: CurrentClock, body: CustomerBatchIn
+    request: Request,
+    session: Session,
+    clock: CurrentClock,
+    settings: CurrentSettings,
+    body: CustomerBatchIn,
 ) -> CustomerBatchOut:
     """Create or change up to a thousand customers by what another system calls them.
 
     Each item is taken or refused for itself: a faulty one leaves no trace and does not disturb others.
     Members that are absent stay as they are; an item that changes nothing makes no new version. Sending a
-    batch again is safe.
+    batch again is safe. Who was erased and has not come back themselves is refused.
     """
     good, bad = validated(CustomerItem, body.items)
+    bad |= await suppression.refuse(session, good, key=settings.suppression_key)
+    good = {index: item for index, item in good.items() if index not in bad}
     outcomes = await customers.upsert(session, list(good.values()), clock=clock)
     by_index = bad | dict(zip(good, outcomes, strict=True))
     verdicts = [
