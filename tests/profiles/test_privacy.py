@@ -1,12 +1,15 @@
 """Erasure: forgotten here at once, everywhere by events, with a receipt."""
 
+import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
 from sqlalchemy import text
 
+from crm_profiles import privacy
 from crm_profiles.handlers import subscriptions
 from crm_shared.callers import Role
 from crm_shared.contracts.erasure import (
@@ -17,7 +20,7 @@ from crm_shared.contracts.erasure import (
 )
 from crm_shared.contracts.profiles import CustomerErased
 from crm_shared.database import Sessions
-from crm_shared.testing import arrived, handle, published
+from crm_shared.testing import FrozenClock, arrived, handle, published
 
 ClientFactory = Callable[..., httpx2.AsyncClient]
 
@@ -69,15 +72,7 @@ async def test_an_erased_customer_is_found_nowhere(
     assert answer.status_code == 202, answer.text
     for path in ("", "/summary/profiles", "/timeline", "/purchases"):
         assert (await profiles.get(f"/v1/customers/{ada}{path}")).status_code == 404
-    async with databases["profiles"]() as session:
-        tables = await session.scalars(
-            text("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
-        )
-        for table in tables.all():
-            found = await session.scalar(
-                text(f"SELECT count(*) FROM {table} AS t WHERE t::text ILIKE '%canary%'")
-            )
-            assert found == 0, table
+    assert await tables_with(databases["profiles"], "canary") == []
 
 
 async def test_an_erasure_tells_all_services_and_keeps_the_books(
@@ -164,3 +159,89 @@ async def test_only_admins_erase_and_read_receipts(
     unknown = await profiles.post("/v1/privacy/erasures", json={"customer_id": str(uuid4())})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "customer_not_found")
     assert (await profiles.get(f"/v1/privacy/erasures/{uuid4()}")).json()["code"] == "erasure_not_found"
+
+
+async def test_former_contact_points_are_suppressed_too(profiles: httpx2.AsyncClient, ada: str) -> None:
+    moved = {"contact_points": [{"kind": "email", "value": "new@example.com"}]}
+    assert (await profiles.patch(f"/v1/customers/{ada}", json=moved)).status_code == 200
+    await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})
+
+    asked = {"contact_points": ADA["contact_points"]}
+    [item] = (await profiles.post("/v1/privacy/suppressions/check", json=asked)).json()["items"]
+    assert item["suppressed"] is True
+
+
+async def test_an_erasure_that_a_service_does_not_confirm_in_time_is_overdue(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], clock: FrozenClock, ada: str
+) -> None:
+    erasure = (await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})).json()
+    assert (await listed(profiles, "open"), await listed(profiles, "overdue")) == ([erasure["id"]], [])
+    within = timedelta(minutes=15)
+
+    clock.advance(timedelta(minutes=16))
+    assert await listed(profiles, "overdue") == [erasure["id"]]
+    receipt = (await profiles.get(f"/v1/privacy/erasures/{erasure['id']}")).json()
+    assert receipt["overdue"] is True
+    assert [part["state"] for part in receipt["services"]] == ["answered", *["overdue"] * 3]
+    async with databases["profiles"]() as session:
+        assert await privacy.count_overdue(session, within=within, at=clock.now()) == 1
+
+    for event_class in (SegmentationErasureConfirmed, TicketsErasureConfirmed, LoyaltyErasureConfirmed):
+        async with databases["profiles"].begin() as session:
+            await handle(session, subscriptions, [confirmation(event_class, ada, erasure["id"])])
+    assert (await listed(profiles, "overdue"), await listed(profiles, "complete")) == ([], [erasure["id"]])
+    async with databases["profiles"]() as session:
+        assert await privacy.count_overdue(session, within=within, at=clock.now()) == 0
+
+
+async def listed(profiles: httpx2.AsyncClient, state: str) -> list[str]:
+    page = (await profiles.get("/v1/privacy/erasures", params={"state": state})).json()
+    return [item["id"] for item in page["items"]]
+
+
+async def test_what_a_service_removes_later_is_added_to_its_receipt(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
+    erasure = (await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})).json()
+    for _ in range(2):
+        async with databases["profiles"].begin() as session:
+            await handle(session, subscriptions, [confirmation(LoyaltyErasureConfirmed, ada, erasure["id"])])
+
+    receipt = (await profiles.get(f"/v1/privacy/erasures/{erasure['id']}")).json()
+    assert receipt["services"][3]["removed"] == {"accounts": 2}
+
+
+async def test_an_erasure_waits_for_writes_under_way_and_writes_wait_for_it(
+    profiles: httpx2.AsyncClient, committed: dict[str, Sessions]
+) -> None:
+    """Whichever comes first: in the end nothing is held about the customer, and nobody waits in a circle."""
+    for round_ in range(5):
+        body = {
+            "name": "Canary",
+            "contact_points": [{"kind": "email", "value": f"canary{round_}@example.com"}],
+        }
+        customer = (await profiles.post("/v1/customers", json=body)).json()["id"]
+        path = f"/v1/customers/{customer}"
+        answers = await asyncio.gather(
+            *(profiles.patch(path, json={"name": f"Canary {n}"}) for n in range(4)),
+            profiles.post("/v1/privacy/exports", json={"customer_id": customer}),
+            profiles.post("/v1/privacy/erasures", json={"customer_id": customer}),
+            *(profiles.patch(path, json={"tags": [f"canary {n}"]}) for n in range(4)),
+            profiles.post("/v1/privacy/exports", json={"customer_id": customer}),
+        )
+        assert {answer.status_code for answer in answers} <= {200, 202, 404}
+    assert await tables_with(committed["profiles"], "canary") == []
+
+
+async def tables_with(sessions: Sessions, canary: str) -> list[str]:
+    async with sessions() as session:
+        tables = await session.scalars(
+            text("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
+        )
+        return [
+            table
+            for table in tables.all()
+            if await session.scalar(
+                text(f"SELECT count(*) FROM {table} AS t WHERE t::text ILIKE :sign"), {"sign": f"%{canary}%"}
+            )
+        ]

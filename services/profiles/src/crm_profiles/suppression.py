@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, bindparam, func, select, update
+from sqlalchemy import ARRAY, LargeBinary, Uuid, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,6 +23,7 @@ from crm_profiles.errors import InvalidContactPoint, PersonSuppressed
 from crm_profiles.models.customers import ContactPoint, ExternalId
 from crm_profiles.models.privacy import SuppressedKind, Suppression
 from crm_profiles.schemas.customers import CustomerItem
+from crm_shared.customers import absorbed_into
 from crm_shared.problems import Fault
 
 ExternalKey: TypeAlias = tuple[str, str]
@@ -52,16 +53,13 @@ def _digest(key: bytes, *parts: str) -> bytes:
 async def suppress(
     session: AsyncSession, customer_id: UUID, *, erasure_id: UUID, key: bytes, at: datetime
 ) -> int:
-    """Put all by which the customer is reached and named on the list; says how many they are.
+    """Put all by which the customer is or was reached and named on the list; says how many they are.
 
     What was lifted before is suppressed again, and why it was lifted is forgotten.
     """
-    points = await session.execute(
-        select(ContactPoint.kind, ContactPoint.value).where(ContactPoint.customer_id == customer_id)
-    )
-    names = await session.execute(
-        select(ExternalId.source, ExternalId.external_id).where(ExternalId.customer_id == customer_id)
-    )
+    ids = {"ids": await absorbed_into(session, customer_id)}
+    points = await session.execute(_EVERY_POINT, ids)
+    names = await session.execute(_EVERY_NAME, ids)
     digests = {point_digest(Point(*row), key): SuppressedKind.CONTACT_POINT for row in points}
     digests |= {external_digest((row[0], row[1]), key): SuppressedKind.EXTERNAL_ID for row in names}
     if not digests:
@@ -129,6 +127,25 @@ async def find(session: AsyncSession, digests: Sequence[bytes]) -> dict[bytes, S
     return {row.digest: row for row in rows}
 
 
+_IDS = bindparam("ids", type_=ARRAY(Uuid))
+_EVERY_POINT = text(
+    """
+    SELECT kind, value FROM contact_points WHERE customer_id = ANY(:ids)
+    UNION
+    SELECT point ->> 'kind', point ->> 'value'
+    FROM customer_versions, jsonb_array_elements(state -> 'contact_points') AS point
+    WHERE customer_id = ANY(:ids)
+    """
+).bindparams(_IDS)
+_EVERY_NAME = text(
+    """
+    SELECT source, external_id FROM external_ids WHERE customer_id = ANY(:ids)
+    UNION
+    SELECT name ->> 'source', name ->> 'external_id'
+    FROM customer_versions, jsonb_array_elements(state -> 'external_ids') AS name
+    WHERE customer_id = ANY(:ids)
+    """
+).bindparams(_IDS)
 _LISTED = select(Suppression.digest).where(
     Suppression.digest == func.any(bindparam("digests", type_=ARRAY(LargeBinary))),
     Suppression.lifted_at.is_(None),
