@@ -23,7 +23,6 @@ from crm_profiles.errors import InvalidContactPoint, PersonSuppressed
 from crm_profiles.models.customers import ContactPoint, ExternalId
 from crm_profiles.models.privacy import SuppressedKind, Suppression
 from crm_profiles.schemas.customers import CustomerItem
-from crm_shared.customers import absorbed_into
 from crm_shared.problems import Fault
 
 ExternalKey: TypeAlias = tuple[str, str]
@@ -51,13 +50,13 @@ def _digest(key: bytes, *parts: str) -> bytes:
 
 
 async def suppress(
-    session: AsyncSession, customer_id: UUID, *, erasure_id: UUID, key: bytes, at: datetime
+    session: AsyncSession, customers: Collection[UUID], *, erasure_id: UUID, key: bytes, at: datetime
 ) -> int:
-    """Put all by which the customer is or was reached and named on the list; says how many they are.
+    """Put all by which these, who are one person, are or were reached and named on the list; says how many.
 
     What was lifted before is suppressed again, and why it was lifted is forgotten.
     """
-    ids = {"ids": await absorbed_into(session, customer_id)}
+    ids = {"ids": sorted(customers)}
     points = await session.execute(_EVERY_POINT, ids)
     names = await session.execute(_EVERY_NAME, ids)
     digests = {point_digest(Point(*row), key): SuppressedKind.CONTACT_POINT for row in points}
