@@ -12,6 +12,7 @@ from crm_profiles.routes import (
     privacy_exports,
     purchases,
     refunds,
+    search,
     timeline,
 )
 from crm_profiles.settings import Settings
@@ -22,6 +23,8 @@ from crm_shared.web.app import service_app
 def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     return service_app(
         settings or Settings(),
+        # Before customers, where `search` would be taken for an id.
+        search.router,
         customers.router,
         history.router,
         purchases.router,

@@ -30,8 +30,6 @@ from crm_shared.problems import Problem
 class CustomerFilters:
     """Which customers are listed: all that is given must hold."""
 
-    name: str | None = None
-    """Contained in the name, whatever the case."""
     tag: str | None = None
     phone: str | None = None
     email: str | None = None
@@ -128,8 +126,6 @@ async def list_(
     statement = select(Customer).options(
         selectinload(Customer.contact_points), selectinload(Customer.external_ids)
     )
-    if filters.name is not None:
-        statement = statement.where(Customer.name.icontains(filters.name, autoescape=True))
     if filters.tag is not None:
         statement = statement.where(Customer.tags.contains([filters.tag]))
     for kind in ContactKind:

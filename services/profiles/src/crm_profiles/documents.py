@@ -83,7 +83,7 @@ def _object(members: Mapping[str, str]) -> str:
     return f"json_build_object({pairs})"
 
 
-def _members_of(model: type[ProfileOut]) -> str:
+def members_of(model: type[ProfileOut]) -> str:
     """A member that is told nothing else of is the column of its name."""
     members = {}
     for name, field in model.model_fields.items():
@@ -98,11 +98,11 @@ def _statement(document: str) -> TextClause:
 
 
 _ID = _statement("c.customer_id")
-_CUSTOMER = _statement(_members_of(CustomerOut))
+_CUSTOMER = _statement(members_of(CustomerOut))
 _SUMMARY = _statement(
     _object(
         {
-            "customer": _members_of(ProfileOut),
+            "customer": members_of(ProfileOut),
             "purchases": _PURCHASES,
             "last_contacted": _LAST_CONTACTED,
             "timeline": _TIMELINE,

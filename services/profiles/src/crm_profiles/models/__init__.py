@@ -1,6 +1,16 @@
 """The tables of profiles, a module for each noun."""
 
-from crm_profiles.models import customers, history, interactions, notes, privacy, purchases, tickets, timeline
+from crm_profiles.models import (
+    customers,
+    history,
+    interactions,
+    notes,
+    privacy,
+    purchases,
+    search,
+    tickets,
+    timeline,
+)
 from crm_profiles.models.base import Base
 
 __all__ = [
@@ -11,6 +21,7 @@ __all__ = [
     "notes",
     "privacy",
     "purchases",
+    "search",
     "tickets",
     "timeline",
 ]

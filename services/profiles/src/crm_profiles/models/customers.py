@@ -4,7 +4,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CHAR, CheckConstraint, ForeignKey, Index, Text
+from sqlalchemy import CHAR, CheckConstraint, Computed, ForeignKey, Index, Text
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -44,12 +45,23 @@ class Customer(Base):
     __tablename__ = "customers"
     __table_args__ = (
         CheckConstraint("version >= 1", "version"),
-        Index("ix_customers_tags", "tags", postgresql_using="gin"),
+        Index("ix_customers_name_key", "name_key", sql("customer_id DESC")),
+        Index(
+            "ix_customers_name_parts",
+            "name_key",
+            "tags",
+            postgresql_using="gin",
+            postgresql_ops={"name_key": "gin_trgm_ops"},
+        ),
         {"info": {POLICY: Delete()}},
     )
 
     id: Mapped[UUID] = mapped_column("customer_id", primary_key=True, default=uuid7)
     name: Mapped[str]
+    name_key: Mapped[str] = mapped_column(
+        Text(collation="C"), Computed("search_key(name)", persisted=True), deferred=True
+    )
+    """What is searched instead of the name: folded, a space around each word."""
     language: Mapped[str | None]
     time_zone: Mapped[str | None]
     region: Mapped[str | None] = mapped_column(CHAR(2))
@@ -80,10 +92,13 @@ class ContactPoint(OwnedByCustomer, Base):
     """A normalised way to reach a customer, and nobody else."""
 
     __tablename__ = "contact_points"
-    __table_args__ = ({"info": {POLICY: Delete()}},)
+    __table_args__ = (
+        Index("ix_contact_points_phone_end", sql("reverse(value)"), postgresql_where=sql("kind = 'phone'")),
+        {"info": {POLICY: Delete()}},
+    )
 
     kind: Mapped[ContactKind] = mapped_column(enum_column(ContactKind), primary_key=True)
-    value: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
     customer_id: Mapped[UUID] = mapped_column(_to_customer(), index=True)
 
 
@@ -94,5 +109,5 @@ class ExternalId(OwnedByCustomer, Base):
     __table_args__ = ({"info": {POLICY: Delete()}},)
 
     source: Mapped[str] = mapped_column(primary_key=True)
-    external_id: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True, index=True)
     customer_id: Mapped[UUID] = mapped_column(_to_customer(), index=True)

@@ -80,7 +80,6 @@ async def list_customers(
     session: Session,
     caller: CurrentCaller,
     cursors: CurrentCursors,
-    name: Annotated[str | None, Query(min_length=1, max_length=200, description="contained in it")] = None,
     tag: Annotated[str | None, Query(max_length=64)] = None,
     phone: Annotated[str | None, Query(max_length=50, description="with country code")] = None,
     email: Annotated[str | None, Query(max_length=254)] = None,
@@ -89,7 +88,7 @@ async def list_customers(
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[CustomerOut]:
     """List customers, the newest first; all filters that are given must hold."""
-    filters = CustomerFilters(name=name, tag=tag, phone=phone, email=email, social=social)
+    filters = CustomerFilters(tag=tag, phone=phone, email=email, social=social)
     found = await customers.list_(session, filters, cursors=cursors, cursor=cursor, limit=limit)
     shown = found.map(CustomerOut.model_validate)
     if not sees_personal_data(caller):
