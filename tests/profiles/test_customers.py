@@ -312,12 +312,12 @@ async def test_a_cursor_that_was_tampered_with_or_asked_otherwise_is_refused(
     cursor = (await profiles.get("/v1/customers", params={"limit": 1})).json()["next_cursor"]
 
     tampered = cursor[:-3] + ("AAA" if not cursor.endswith("AAA") else "BBB")
-    for params in ({"cursor": tampered}, {"cursor": "x"}, {"cursor": cursor, "name": "Customer"}):
+    for params in ({"cursor": tampered}, {"cursor": "x"}, {"cursor": cursor, "tag": "new"}):
         answer = await profiles.get("/v1/customers", params=params)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
 
 
-async def test_customers_are_found_by_contact_point_tag_and_part_of_the_name(
+async def test_customers_are_listed_by_contact_point_and_tag(
     profiles: httpx2.AsyncClient,
 ) -> None:
     wang = await create(profiles, **WANG)
@@ -329,10 +329,7 @@ async def test_customers_are_found_by_contact_point_tag_and_part_of_the_name(
         ({"email": "nobody"}, []),
         ({"phone": ""}, []),
         ({"tag": "newsletter"}, [wang["id"]]),
-        ({"name": "小"}, [wang["id"]]),
-        ({"name": "小", "tag": "other"}, []),
-        ({"name": "0% ADA_"}, None),
-        ({"name": "%_%"}, []),
+        ({"tag": "newsletter", "email": "nobody"}, []),
     ):
         items = (await profiles.get("/v1/customers", params=params)).json()["items"]
         if expected is None:

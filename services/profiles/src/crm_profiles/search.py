@@ -159,7 +159,7 @@ _CORRECTIONS = r"""
             parts[1:place - 1] || parts[place + 1:] AS others,
             string_to_table(CASE
                 WHEN word ~ '^ [a-z]{4,24} $' THEN 'abcdefghijklmnopqrstuvwxyz'
-                WHEN word ~ '^ [а-џґ]{4,24} $' THEN 'абвгдежзиклмнопрстуфхцчшщъыьэюяєіјљњћџґ'
+                WHEN word ~ '^ [а-яђ-џґ]{4,24} $' THEN 'абвгдежзиклмнопрстуфхцчшщъыьэюяєіїјѕљњђћџґ'
                 WHEN word ~ '^ [α-ω]{4,24} $' THEN 'αβγδεζηθικλμνξοπρστυφχψω'
             END, NULL) AS letter
         FROM asked CROSS JOIN LATERAL unnest(words) WITH ORDINALITY AS pieces (word, place)

@@ -31,8 +31,8 @@ async def search_customers(
     """Search customers by what is known of them, the likeliest first; all filters that are given must hold.
 
     `q` is a name in any script or parts of it, whatever the case, the width and the accents: `Zoe` finds
-    Zoë, `小明` finds 王小明, `ada lov` and `lovelace ada` find Ada Lovelace. Parts of one or two letters begin
-    words; longer ones may be anywhere. In words of 4 to 24 Latin, Cyrillic or Greek letters one slip is
+    Zoë, `小明` finds 王小明, `ada lov` and `lovelace ada` find Ada Lovelace. Parts of one or two letters
+    begin words; longer ones may be anywhere. In words of 4 to 24 Latin, Cyrillic or Greek letters one slip is
     forgiven. An external id is found whole. Callers with the scope pii:read also find a phone number by its
     last digits (4 or more), and an e-mail address or account by its beginning (3 characters or more); for
     others contact points are masked and not searched.

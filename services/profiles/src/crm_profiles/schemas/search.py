@@ -37,9 +37,9 @@ class MatchOut(BaseModel):
     member: Member
     how: How = Field(
         description="`exact`: all of it; `prefix`, `suffix`: its beginning or end; `word_prefix`: from one "
-        "of its later words on, or Chinese, Japanese or Korean characters; `substring`: each word asked for is "
-        "somewhere in it, in any order; `typo`: one letter of one word is missing, too many, another, or "
-        "swapped with the next"
+        "of its later words on, or Chinese, Japanese or Korean characters; `substring`: each word asked "
+        "for is somewhere in it, in any order; `typo`: one letter of one word is missing, too many, another, "
+        "or swapped with the next"
     )
 
 
