@@ -215,7 +215,7 @@ async def test_a_cursor_opens_only_the_list_that_gave_it(gateway: Api, http: htt
     flipped = ("B" if cursor[0] == "A" else "A") + cursor[1:]
     for tampered in (flipped, cursor[:-4], cursor + "AAAA", cursor[::-1]):
         check(await with_cursor(tampered), 400, "invalid_cursor")
-    check(await with_cursor(cursor, name="x"), 400, "invalid_cursor")
+    check(await with_cursor(cursor, tag="x"), 400, "invalid_cursor")
     check(await with_cursor(cursor, "/v1/tickets"), 400, "invalid_cursor")
 
 

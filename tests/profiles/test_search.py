@@ -41,14 +41,14 @@ async def create(profiles: httpx2.AsyncClient, name: str, **members: object) -> 
     return str(answer.json()["id"])
 
 
-async def find(profiles: httpx2.AsyncClient, q: str, **filters: object) -> Json:
+async def find(profiles: httpx2.AsyncClient, q: str, **filters: str | int) -> Json:
     answer = await profiles.get("/v1/customers/search", params={"q": q} | filters)
     assert answer.status_code == 200, answer.text
     found: Json = answer.json()
     return found
 
 
-async def names_found(profiles: httpx2.AsyncClient, q: str, **filters: object) -> list[str]:
+async def names_found(profiles: httpx2.AsyncClient, q: str, **filters: str) -> list[str]:
     return [item["customer"]["name"] for item in (await find(profiles, q, **filters))["items"]]
 
 
