@@ -157,6 +157,15 @@ async def count(session: AsyncSession) -> int:
     return await session.scalar(select(func.count()).select_from(Customer)) or 0
 
 
+async def list_ids(session: AsyncSession, *, after: UUID, limit: int) -> list[UUID]:
+    """The ids that follow the given one: everybody, piece by piece."""
+    return list(
+        await session.scalars(
+            select(Customer.id).where(Customer.id > after).order_by(Customer.id).limit(limit)
+        )
+    )
+
+
 async def hold(session: AsyncSession, customers: Iterable[UUID]) -> set[UUID]:
     """Those who are on file; until the transaction ends they cannot be erased."""
     return set(await session.scalars(_HOLD, {"customer_id": sorted(set(customers))}))

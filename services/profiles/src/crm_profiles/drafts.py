@@ -28,8 +28,9 @@ from crm_shared.contracts.profiles import (
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 
-FIELDS = tuple(name for name in CustomerMembers.model_fields if name not in ("contact_points", "channel"))
-"""The members of a body that are columns of a customer."""
+_TOLD = tuple(name for name in CustomerMembers.model_fields if name not in ("contact_points", "channel"))
+FIELDS = (*_TOLD, "manager")
+"""The columns of a customer that change: those that bodies tell of, and who looks after them."""
 NOTHING: Json = {name: None for name in FIELDS} | {"tags": []}
 """What is on file of somebody of whom nothing was told."""
 
@@ -90,7 +91,7 @@ class Draft:
     def apply(self, body: CustomerMembers, *, source: str | None) -> None:
         """Take over what the body sets; raises InvalidContactPoint."""
         self.source, self.channel = source, body.channel
-        given = body.model_dump(include=body.model_fields_set & set(FIELDS))
+        given = body.model_dump(include=body.model_fields_set & set(_TOLD))
         self.after = NOTHING | self.before | given
         if "contact_points" in body.model_fields_set:
             self.points = contact_points.normalise_all(body.contact_points or [], self.after["region"])

@@ -65,3 +65,7 @@ class ExportNotFound(NotFound): ...
 
 class ArchiveExpired(Gone):
     """The archive was kept for some days only; ask for a new export."""
+
+
+class PeriodInvalid(InvalidRequest):
+    """A period has at least a day."""

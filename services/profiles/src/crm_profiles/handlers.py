@@ -1,4 +1,4 @@
-"""What profiles does with the events of other services: it tells timelines, fills files and receipts."""
+"""What profiles does when something happens elsewhere, when time passes, and when work takes long."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -6,7 +6,17 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import owners, privacy, privacy_exports, tickets, timeline
+from crm_profiles import (
+    customers,
+    levels,
+    owners,
+    privacy,
+    privacy_exports,
+    stages,
+    staging,
+    tickets,
+    timeline,
+)
 from crm_profiles.contact_points import Owner
 from crm_profiles.models.timeline import EntryType
 from crm_profiles.timeline import Entry
@@ -32,11 +42,16 @@ from crm_shared.contracts.tickets import (
     TicketResponded,
     TicketState,
 )
+from crm_shared.database import Json, Sessions
 from crm_shared.due import Due, DueWork
+from crm_shared.jobs import Jobs, RunningJob
 from crm_shared.subscriptions import Subscriptions
 
 subscriptions = Subscriptions()
 due_work = DueWork()
+jobs = Jobs()
+
+_CHUNK = 5000
 
 TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
     PointsEarned: (EntryType.POINTS_EARNED, "Earned {points} points"),
@@ -101,7 +116,37 @@ TICKETS = (TicketOpened, TicketResponded, TicketResolved, TicketClosed)
 
 for ticket_class in TICKETS:
     subscriptions.on(ticket_class)(put_tickets_on_file)
-for told_class in TITLES.keys() - set(TICKETS):
+
+
+@subscriptions.on(LevelChanged)
+async def keep_levels(session: AsyncSession, events: Sequence[LevelChanged], *, at: datetime) -> None:
+    """Levels stand on timelines, and say who should be looked after."""
+    await levels.keep(session, events)
+    await tell_timelines(session, events, at=at)
+
+
+@due_work.on(stages.STAGE)
+async def find_out_stages(session: AsyncSession, ready: Sequence[Due], *, at: datetime) -> None:
+    """Something happened with these customers, or nothing for too long."""
+    await staging.find_out(session, [each.ref for each in ready], at=at)
+
+
+@jobs.on(stages.RESTAGE)
+async def look_at_everybody(sessions: Sessions, job: RunningJob) -> Json:
+    """Have everybody's stage found out by the policy in force, by id and in chunks."""
+    done = int(job.checkpoint.get("done", 0))
+    after = UUID(job.checkpoint.get("after", str(UUID(int=0))))
+    while True:
+        async with sessions.begin() as session:
+            chunk = await customers.list_ids(session, after=after, limit=_CHUNK)
+            if not chunk:
+                return {"customers": done}
+            await stages.look_again(session, chunk, at=job.clock.now())
+            done, after = done + len(chunk), chunk[-1]
+            await job.progress(session, done=done, checkpoint={"done": done, "after": str(after)})
+
+
+for told_class in TITLES.keys() - {LevelChanged, *TICKETS}:
     subscriptions.on(told_class)(tell_timelines)
 for confirmed_class in (SegmentationErasureConfirmed, TicketsErasureConfirmed, LoyaltyErasureConfirmed):
     subscriptions.on(confirmed_class)(note_confirmations)

@@ -1,6 +1,6 @@
 """The timeline: all that happened with a customer, in one table, whichever service it happened in."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,11 +8,24 @@ from uuid import UUID
 from sqlalchemy import false, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_profiles import stages
 from crm_profiles.bulk import arrays, insert_new
 from crm_profiles.contact_points import Owner
+from crm_profiles.lifecycle import Act
 from crm_profiles.models.timeline import FAMILY, EntryType, TimelineEntry
 from crm_shared.database import Json
 from crm_shared.pages import Cursors, Key, Listing, paginate
+
+ACTS: Mapping[EntryType, Act] = {
+    EntryType.PURCHASE_RECORDED: Act.PURCHASED,
+    EntryType.INTERACTION_RECORDED: Act.INTERACTED,
+    EntryType.TICKET_OPENED: Act.INTERACTED,
+    EntryType.POINTS_SPENT: Act.INTERACTED,
+    EntryType.CUSTOMER_LEFT: Act.LEFT,
+}
+"""The entries that tell of something the customer did: of interactions, those that came from them."""
+_TELLING = {*ACTS, EntryType.PURCHASE_REFUNDED}
+"""By which somebody may be in another stage: what was given back wholly counts as never bought."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ async def record(session: AsyncSession, entries: Sequence[Entry], *, at: datetim
         for entry in sorted(entries, key=lambda entry: entry.id)
     ]
     await session.execute(_INSERT, arrays(rows, *_COLUMNS))
+    await stages.look_again(session, {entry.owner.id for entry in entries if entry.type in _TELLING}, at=at)
 
 
 @dataclass(frozen=True)

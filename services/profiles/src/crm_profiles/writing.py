@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, Text, bindparam, column, func, literal_column, sel
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import contact_points
+from crm_profiles import contact_points, stages
 from crm_profiles.bulk import arrays, unnested
 from crm_profiles.contact_points import Owner, Point
 from crm_profiles.drafts import FIELDS, Draft, Status
@@ -121,6 +121,8 @@ async def _store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) 
             }
         )
     await session.flush()
+    new = [draft.owner.id for draft in drafts if draft.status is Status.CREATED]
+    await stages.look_again(session, new, at=now)
     await session.execute(_STORE, arrays(versions, *versions[0]) | outbox.parameters(session, news, at=now))
 
 

@@ -30,6 +30,7 @@ EVENTS: tuple[type[Event], ...] = (
     profiles.PurchaseRecorded,
     profiles.PurchaseRefunded,
     profiles.InteractionRecorded,
+    profiles.StageChanged,
     segmentation.LevelChanged,
     tickets.TicketOpened,
     tickets.TicketResponded,

@@ -39,6 +39,7 @@ class CustomerState(Event):
     birth_date: date | None = None
     region: str | None = None
     tags: list[str] = []
+    manager: str | None = Field(default=None, description="who looks after them: the subject of a token")
     contact_points: list[ContactPointState] = []
     external_ids: list[ExternalIdState] = []
     source: str | None = Field(default=None, description="where the customer came from")
@@ -195,3 +196,25 @@ class InteractionRecorded(Event):
     duration_seconds: int | None = None
     agent: str | None = Field(default=None, description="who spoke for the company")
     feedback_score: int | None = Field(default=None, description="0 to 10, when the customer gave one")
+
+
+class StageChanged(Event):
+    """The customer is in another stage of the life cycle; the first counts as a change from nothing.
+
+    The version is that of the customer's stage. A fact that is told of late can change the past: then the
+    stages from there on are told anew, with higher versions.
+    """
+
+    type: ClassVar[str] = "profiles.stage.changed.v1"
+    subject_field: ClassVar[str] = "customer_id"
+
+    stage: str = Field(
+        description="awareness, interaction, transaction, maintenance, exit or reactivation; may become more"
+    )
+    previous: str | None = None
+    since: datetime = Field(description="when it began in the business, which may be long ago")
+    reason: str = Field(
+        description="a code: what the customer did, `silence`, or why they say that they left"
+    )
+    explanation: str = Field(description="the reason in words")
+    policy_version: int

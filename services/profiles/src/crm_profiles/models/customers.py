@@ -67,6 +67,8 @@ class Customer(Base):
     region: Mapped[str | None] = mapped_column(CHAR(2))
     birth_date: Mapped[date | None]
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    manager: Mapped[str | None] = mapped_column(index=True)
+    """By whom they are looked after: the subject of a token."""
     source: Mapped[str | None]
     """The system that first told of them."""
     channel: Mapped[Channel] = mapped_column(enum_column(Channel))

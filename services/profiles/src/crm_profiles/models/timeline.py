@@ -29,6 +29,9 @@ class EntryType(StrEnum):
     TICKET_RESPONDED = "ticket.responded"
     TICKET_RESOLVED = "ticket.resolved"
     TICKET_CLOSED = "ticket.closed"
+    CUSTOMER_LEFT = "customer.left"
+    MANAGER_ASSIGNED = "manager.assigned"
+    STAGE_CHANGED = "stage.changed"
 
     @property
     def family(self) -> str:

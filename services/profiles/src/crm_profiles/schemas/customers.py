@@ -138,6 +138,7 @@ class ProfileOut(BaseModel):
     region: str | None = Field(max_length=2)
     birth_date: date | None
     tags: list[str]
+    manager: str | None = Field(max_length=200, description="who looks after them")
     contact_points: list[ContactPointOut]
     external_ids: list[ExternalIdOut]
     version: int

@@ -1,0 +1,134 @@
+"""Account managers over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path, Query, Response
+
+from crm_profiles import documents, managers
+from crm_profiles.models.managers import ManagerAssignment
+from crm_profiles.routes.answers import document
+from crm_profiles.schemas.customers import CustomerOut
+from crm_profiles.schemas.managers import AlertOut, ManagedCustomerOut, ManagerIn, ManagerOut, Subject
+from crm_shared.callers import READERS, STAFF, Role
+from crm_shared.contracts.segmentation import Level
+from crm_shared.customers import CustomerNotFound
+from crm_shared.etags import StaleVersion
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import (
+    CurrentCaller,
+    CurrentClock,
+    CurrentCursors,
+    Cursor,
+    IfMatch,
+    Limit,
+    Session,
+    allow,
+)
+
+SUPERVISORS = (Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
+
+router = Router(tags=["managers"])
+
+
+@router.put(
+    "/v1/customers/{customer_id}/manager",
+    response_model=CustomerOut,
+    dependencies=[allow(*SUPERVISORS)],
+    responses=documented(CustomerNotFound, StaleVersion),
+)
+async def assign_manager(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    customer_id: UUID,
+    body: ManagerIn,
+    if_match: IfMatch = None,
+) -> Response:
+    """Have somebody look after a customer; whoever did so before no longer does."""
+    current = await managers.assign(
+        session, customer_id, body.manager, body.reason, if_match=if_match, clock=clock
+    )
+    return document(await documents.get_customer(session, current), caller)
+
+
+@router.delete(
+    "/v1/customers/{customer_id}/manager",
+    response_model=CustomerOut,
+    dependencies=[allow(*SUPERVISORS)],
+    responses=documented(CustomerNotFound, StaleVersion),
+)
+async def release_manager(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    customer_id: UUID,
+    if_match: IfMatch = None,
+) -> Response:
+    """Have nobody look after a customer any more."""
+    current = await managers.assign(session, customer_id, None, None, if_match=if_match, clock=clock)
+    return document(await documents.get_customer(session, current), caller)
+
+
+@router.get(
+    "/v1/customers/{customer_id}/managers",
+    response_model=Page[ManagerOut],
+    dependencies=[allow(*READERS)],
+    responses=documented(CustomerNotFound, InvalidCursor),
+)
+async def list_manager_assignments(
+    session: Session,
+    cursors: CurrentCursors,
+    customer_id: UUID,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[ManagerAssignment]:
+    """List who looked after a customer, the newest first."""
+    current = await documents.current_id(session, customer_id)
+    return await managers.list_assignments(session, current, cursors=cursors, cursor=cursor, limit=limit)
+
+
+@router.get(
+    "/v1/managers/alerts",
+    response_model=Page[AlertOut],
+    dependencies=[allow(*STAFF)],
+    responses=documented(InvalidCursor),
+)
+async def list_manager_alerts(
+    session: Session,
+    cursors: CurrentCursors,
+    level: Annotated[Level, Query(description="customers of this level")] = Level.VIP,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[AlertOut]:
+    """List customers of a level whom nobody looks after, those first who have had it longest."""
+    found = await managers.list_alerts(session, level, cursors=cursors, cursor=cursor, limit=limit)
+    names = await managers.names_of(session, [row.customer_id for row in found.items])
+    return found.map(
+        lambda row: AlertOut(
+            customer_id=row.customer_id, name=names[row.customer_id], level=row.level, since=row.since
+        )
+    )
+
+
+@router.get(
+    "/v1/managers/{manager}/customers",
+    response_model=Page[ManagedCustomerOut],
+    dependencies=[allow(*STAFF)],
+    responses=documented(InvalidCursor),
+)
+async def list_managed_customers(
+    session: Session,
+    cursors: CurrentCursors,
+    manager: Annotated[Subject, Path()],
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Listing[ManagedCustomerOut]:
+    """List whom somebody looks after, the newest customers first."""
+    found = await managers.list_managed(session, manager, cursors=cursors, cursor=cursor, limit=limit)
+    levels = await managers.levels_of(session, [row.id for row in found.items])
+    return found.map(
+        lambda row: ManagedCustomerOut(customer_id=row.id, name=row.name, level=levels.get(row.id))
+    )
