@@ -13,7 +13,7 @@ from crm_profiles.schemas.stages import (
     ExitReasonOut,
     ExitReasonsOut,
     FunnelOut,
-    StepOut,
+    FunnelStepOut,
 )
 
 FUNNEL = (
@@ -81,7 +81,7 @@ async def funnel(session: AsyncSession, begin: date, end: date) -> FunnelOut:
         end=end,
         cohort=reached[0],
         steps=[
-            StepOut(
+            FunnelStepOut(
                 stage=stage,
                 reached=reached[rank],
                 previous=before[rank],

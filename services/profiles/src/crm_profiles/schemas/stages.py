@@ -101,7 +101,7 @@ class ExitOut(BaseModel):
     entry_id: UUID
 
 
-class StepOut(BaseModel):
+class FunnelStepOut(BaseModel):
     """One step of the funnel."""
 
     stage: Stage
@@ -117,7 +117,7 @@ class FunnelOut(BaseModel):
     begin: date
     end: date
     cohort: int = Field(description="customers on file who became known in the period")
-    steps: list[StepOut]
+    steps: list[FunnelStepOut]
     left: int = Field(description="customers of the cohort who left at least once")
     came_back: int = Field(description="customers of the cohort who were reactivated at least once")
 
