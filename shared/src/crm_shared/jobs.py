@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from crm_shared.clock import Clock
 from crm_shared.database import Json, Sessions, SharedBase, enum_column, unavailable
 from crm_shared.ids import uuid7
-from crm_shared.problems import NotFound, Problem
+from crm_shared.problems import Conflict, NotFound, Problem
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,14 @@ class JobState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class JobNotFound(NotFound): ...
+
+
+class JobEnded(Conflict):
+    """There is nothing left to cancel."""
 
 
 class LeaseLost(Exception):
@@ -111,6 +116,8 @@ class RunningJob:
     params: Json
     checkpoint: Json
     clock: Clock
+    actor: str | None = None
+    """Who started it."""
 
     async def progress(
         self,
@@ -186,6 +193,20 @@ async def get(session: AsyncSession, job_id: UUID, *, kind: str) -> Job:
     return job
 
 
+async def cancel(session: AsyncSession, job_id: UUID, *, at: datetime) -> Job:
+    """End the job where it is; whoever does it loses the lease, and with it what is not yet committed.
+
+    Raises JobNotFound, JobEnded.
+    """
+    job = await session.get(Job, job_id, with_for_update=True, populate_existing=True)
+    if job is None:
+        raise JobNotFound(job_id=str(job_id))
+    if job.state not in (JobState.QUEUED, JobState.RUNNING):
+        raise JobEnded(f"The job has {job.state}.", job_id=str(job_id))
+    job.state, job.lease, job.lease_until, job.finished_at = JobState.CANCELLED, None, None, at
+    return job
+
+
 async def run(sessions: Sessions, jobs: Jobs, clock: Clock) -> bool:
     """Take up the oldest open job, or one whose worker has died, and do it to its end; False: there was none.
 
@@ -240,7 +261,11 @@ async def _claim(sessions: Sessions, kinds: list[str], clock: Clock) -> tuple[st
         row.lease_until, row.heartbeat_at = now + LEASE, now
         row.started_at = row.started_at or now
         row.attempts += 1
-        return row.kind, row.attempts, RunningJob(row.id, row.lease, row.params, row.checkpoint, clock)
+        return (
+            row.kind,
+            row.attempts,
+            RunningJob(row.id, row.lease, row.params, row.checkpoint, clock, row.actor),
+        )
 
 
 async def _settle(

@@ -5,7 +5,9 @@ from fastapi import FastAPI
 from crm_profiles.routes import (
     customer_file,
     customers,
+    exports,
     history,
+    imports,
     interactions,
     managers,
     notes,
@@ -39,4 +41,6 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         stages.router,
         privacy.router,
         privacy_exports.router,
+        imports.router,
+        exports.router,
     )

@@ -1,10 +1,10 @@
 """Customers: who they are, written as sets so that one and a thousand take the same statements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import false, func, select
+from sqlalchemy import Select, false, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -80,32 +80,48 @@ async def lock(session: AsyncSession, customer_id: UUID) -> Draft:
     return locked[current]
 
 
-async def upsert(
-    session: AsyncSession, items: Sequence[CustomerItem], *, clock: Clock, only_new: bool = False
-) -> list[Written | Problem]:
-    """Create or change customers by what another system calls them; a faulty item leaves no trace.
+@dataclass(frozen=True)
+class Revision:
+    """What is told of a customer by our own id."""
 
-    With `only_new`, who is on file already stays as they are.
+    customer_id: UUID
+    body: CustomerPatch
+
+
+async def upsert(
+    session: AsyncSession,
+    items: Sequence[CustomerItem | Revision],
+    *,
+    clock: Clock,
+    only_new: bool = False,
+    kinds_apart: bool = False,
+) -> list[Written | Problem]:
+    """Create or change customers by what another system calls them, or by our id.
+
+    A faulty item leaves no trace. With `only_new`, who is on file already stays as they are; with
+    `kinds_apart`, contact points replace those of their kind only.
 
     The same number of statements however many they are. Everybody takes locks in one order, so that nobody
     waits in a circle: external ids, customers, contact points, each sorted.
     """
     await stop_merges(session)
-    keys = [ExternalKey(item.source, item.external_id) for item in items]
-    found = await drafts.claim_or_lock(session, set(keys))
+    named = {ExternalKey(i.source, i.external_id) for i in items if isinstance(i, CustomerItem)}
+    by_key = await drafts.claim_or_lock(session, named)
+    by_id = await _lock_all(session, [item.customer_id for item in items if isinstance(item, Revision)])
     outcomes: dict[int, Written | Problem] = {}
     ready: dict[int, Draft] = {}
     begun: set[UUID] = set()
-    for index, (key, item) in enumerate(zip(keys, items, strict=True)):
-        draft = found[key]
+    for index, item in enumerate(items):
         try:
+            draft = _draft_for(item, by_key, by_id)
             if draft.owner.id in begun:
                 raise RepeatedItem("An earlier item of this batch is about the same customer.")
             begun.add(draft.owner.id)
             if only_new and draft.version > 0:
                 outcomes[index] = Written(draft.owner.id, Status.UNCHANGED, draft.version)
                 continue
-            draft.apply(item, source=item.source)
+            body = item.body if isinstance(item, Revision) else item
+            draft.apply(body, source=body.source, kinds_apart=kinds_apart)
         except Problem as problem:
             outcomes[index] = problem
         else:
@@ -114,15 +130,48 @@ async def upsert(
     outcomes |= dict(zip(ready, written, strict=True))
     stored = {outcome.customer_id for outcome in written if isinstance(outcome, Written)}
     await external_ids.release(
-        session, [key for key, draft in found.items() if draft.version == 0 and draft.owner.id not in stored]
+        session, [key for key, draft in by_key.items() if draft.version == 0 and draft.owner.id not in stored]
     )
     return [outcomes[index] for index in range(len(items))]
+
+
+def _draft_for(
+    item: CustomerItem | Revision, by_key: Mapping[ExternalKey, Draft], by_id: Mapping[UUID, Draft]
+) -> Draft:
+    """Raises CustomerNotFound."""
+    if isinstance(item, CustomerItem):
+        return by_key[ExternalKey(item.source, item.external_id)]
+    if item.customer_id not in by_id:
+        raise CustomerNotFound(customer_id=str(item.customer_id))
+    return by_id[item.customer_id]
+
+
+async def _lock_all(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Draft]:
+    """A draft of each customer that an id means, by that id; nobody for ids that mean nobody."""
+    if not ids:
+        return {}
+    current = await resolve(session, ids, lock=True)
+    locked = await drafts.lock(session, [Owner(now, id) for id, now in current.items()])
+    return {id: locked[now] for id, now in current.items() if now in locked}
 
 
 async def list_(
     session: AsyncSession, filters: CustomerFilters, *, cursors: Cursors, cursor: str | None, limit: int
 ) -> Listing[Customer]:
     """Customers, the newest first."""
+    return await paginate(
+        session,
+        matching(filters),
+        [Key(Customer.id, descending=True)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+        filters=asdict(filters),
+    )
+
+
+def matching(filters: CustomerFilters) -> Select[Customer]:
+    """Those for whom all filters hold, with what reaches and names them."""
     statement = select(Customer).options(
         selectinload(Customer.contact_points), selectinload(Customer.external_ids)
     )
@@ -141,15 +190,7 @@ async def list_(
                 ContactPoint.kind == point.kind, ContactPoint.value == point.value
             )
             statement = statement.where(Customer.id.in_(holder))
-    return await paginate(
-        session,
-        statement,
-        [Key(Customer.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
-        filters=asdict(filters),
-    )
+    return statement
 
 
 async def count(session: AsyncSession) -> int:

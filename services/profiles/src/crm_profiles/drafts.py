@@ -88,13 +88,18 @@ class Draft:
         held = Belongings(keys=frozenset(keys))
         return cls(Owner(customer_id, customer_id), held=held, keys=held.keys, change=Change.CREATED)
 
-    def apply(self, body: CustomerMembers, *, source: str | None) -> None:
-        """Take over what the body sets; raises InvalidContactPoint."""
+    def apply(self, body: CustomerMembers, *, source: str | None, kinds_apart: bool = False) -> None:
+        """Take over what the body sets; raises InvalidContactPoint.
+
+        `kinds_apart`: contact points replace those of their kind only.
+        """
         self.source, self.channel = source, body.channel
         given = body.model_dump(include=body.model_fields_set & set(_TOLD))
         self.after = NOTHING | self.before | given
         if "contact_points" in body.model_fields_set:
-            self.points = contact_points.normalise_all(body.contact_points or [], self.after["region"])
+            told = contact_points.normalise_all(body.contact_points or [], self.after["region"])
+            kinds = {point.kind for point in told} if kinds_apart else set(ContactKind)
+            self.points = told | {point for point in self.held.points if point.kind not in kinds}
 
     @property
     def status(self) -> Status:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from crm_shared.problems import BadRequest, Conflict, Fault, Gone, InvalidRequest, NotFound
+from crm_shared.problems import BadRequest, Conflict, Fault, Gone, InvalidRequest, NotFound, Unprocessable
 
 
 class ContactPointTaken(Conflict):
@@ -60,6 +60,48 @@ class PersonSuppressed(Conflict):
         super().__init__("This person was erased: they may come back themselves, not in bulk.", errors=errors)
 
 
+class FileGone(Gone):
+    """The file has been deleted: its time was up, or somebody in it was erased."""
+
+
+class EmptyFile(Unprocessable): ...
+
+
+class UnreadableFile(Unprocessable):
+    """It is neither a text with columns nor a workbook."""
+
+
+class UndecodableFile(Unprocessable):
+    """Its bytes are no text in the encoding that it is to be read in."""
+
+
+class OversizedSheet(Unprocessable):
+    """Unpacked, the workbook is too big."""
+
+
+class ImportNotFound(NotFound): ...
+
+
+class ImportBusy(Conflict):
+    """What was started last has not ended yet."""
+
+
+class ImportNotReady(Conflict):
+    """It cannot be started: its file is not inspected, cannot be read, or its columns are not mapped."""
+
+
+class ImportDone(Conflict):
+    """It has been done: upload the file anew to import it again."""
+
+
+class NothingToRevert(Conflict):
+    """Nothing has been imported, or it has been reverted."""
+
+
+class InvalidMapping(InvalidRequest):
+    """The mapping does not fit the file's columns."""
+
+
 class ExportNotFound(NotFound): ...
 
 
@@ -69,3 +111,11 @@ class ArchiveExpired(Gone):
 
 class PeriodInvalid(InvalidRequest):
     """A period has at least a day."""
+
+
+class ExportNotReady(Conflict):
+    """The file is still being made."""
+
+
+class TooManyRows(Unprocessable):
+    """There are more customers than a sheet has rows."""

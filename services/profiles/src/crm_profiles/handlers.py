@@ -1,17 +1,24 @@
 """What profiles does when something happens elsewhere, when time passes, and when work takes long."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import (
     customers,
+    exporting,
+    exports,
+    files,
+    importing,
+    imports,
     levels,
     owners,
     privacy,
     privacy_exports,
+    reverting,
     stages,
     staging,
     tickets,
@@ -19,6 +26,7 @@ from crm_profiles import (
 )
 from crm_profiles.contact_points import Owner
 from crm_profiles.models.timeline import EntryType
+from crm_profiles.settings import Settings
 from crm_profiles.timeline import Entry
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import (
@@ -43,7 +51,7 @@ from crm_shared.contracts.tickets import (
     TicketState,
 )
 from crm_shared.database import Json, Sessions
-from crm_shared.due import Due, DueWork
+from crm_shared.due import Due, DueWork, schedule
 from crm_shared.jobs import Jobs, RunningJob
 from crm_shared.subscriptions import Subscriptions
 
@@ -52,6 +60,8 @@ due_work = DueWork()
 jobs = Jobs()
 
 _CHUNK = 5000
+
+_LATER = timedelta(minutes=1)
 
 TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
     PointsEarned: (EntryType.POINTS_EARNED, "Earned {points} points"),
@@ -98,6 +108,29 @@ async def keep_export_pages(session: AsyncSession, events: Sequence[ExportPrepar
 @due_work.on(privacy_exports.EXPIRE)
 async def let_archives_expire(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await privacy_exports.expire(session, [each.ref for each in due])
+
+
+@due_work.on(files.EXPIRY)
+async def delete_expired_files(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Delete files whose time is up; those that an import is reading or writing a little later."""
+    ids = {each.ref for each in due}
+    busy = await imports.in_use(session, ids) & ids
+    await imports.delete_files(session, ids - busy)
+    await schedule(session, files.EXPIRY, dict.fromkeys(busy, at + _LATER))
+
+
+def jobs_of(settings: Settings) -> Jobs:
+    """All that takes long; importing goes by a secret of the settings."""
+    all_jobs = Jobs()
+    for kind in jobs.kinds:
+        all_jobs.on(kind)(jobs[kind])
+    all_jobs.on(imports.RUN)(partial(importing.run, suppression_key=settings.suppression_key))
+    return all_jobs
+
+
+jobs.on(imports.INSPECT)(importing.inspect)
+jobs.on(imports.REVERT)(reverting.revert)
+jobs.on(exports.MAKE)(exporting.make)
 
 
 async def _tell(

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import suppression
+from crm_profiles import exports, imports, suppression
 from crm_profiles.errors import ErasureNotFound
 from crm_profiles.models.base import Base
 from crm_profiles.models.customers import Customer
@@ -22,7 +22,7 @@ from crm_shared.contracts.profiles import CustomerErased
 from crm_shared.customers import CustomerNotFound, Forgotten, absorbed_into, resolve, stop_writers
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
-from crm_shared.outbox import publish
+from crm_shared.outbox import News, publish, publish_many
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
 SERVICES = ("profiles", "segmentation", "tickets", "loyalty")
@@ -77,9 +77,10 @@ async def _forget(
     row = {"id": who.erasure_id, "customer_id": who.customer_id, "requested_at": who.erased_at}
     new = insert(Erasure).values(row | {"requested_by": by}).on_conflict_do_nothing().returning(Erasure.id)
     first = await session.scalar(new) is not None
+    ids = [who.customer_id, *who.absorbed]
     if key is not None:
-        ids = [who.customer_id, *who.absorbed]
         await suppression.suppress(session, ids, erasure_id=who.erasure_id, key=key, at=at)
+    files = await imports.forget(session, ids, at=at) + await exports.forget(session, at=at)
     receipt = await erasure.erase(
         session,
         Base.metadata,
@@ -89,6 +90,8 @@ async def _forget(
         at=who.erased_at,
         lasting=[CustomerErased],
     )
+    receipt.removed |= {"files": files} if files else {}
+    receipt.kept["files"] = "uploaded ones of which no row is known to be theirs, for some days at most"
     confirmed = _confirmation(who.erasure_id, "profiles", receipt.removed, receipt.kept, at)
     await session.execute(insert(ErasureConfirmation).values(confirmed).on_conflict_do_nothing())
     if first or receipt.removed:
@@ -99,6 +102,33 @@ async def _forget(
             absorbed=list(who.absorbed),
         )
         publish(session, told, at=at)
+
+
+async def remove(session: AsyncSession, customers: Sequence[UUID], *, erasure_id: UUID, at: datetime) -> None:
+    """Forget customers who should never have been on file, and have all services do so.
+
+    No receipt is written, and they may come back at any time: only their ids are not used again.
+    """
+    if not customers:
+        return
+    await stop_writers(session)
+    locked = select(Customer.id, Customer.version).where(Customer.id.in_(customers)).with_for_update()
+    versions = {row.id: row.version for row in await session.execute(locked)}
+    first, *others = sorted(versions)
+    await erasure.erase(
+        session,
+        Base.metadata,
+        first,
+        absorbed=others,
+        erasure_id=erasure_id,
+        at=at,
+        lasting=[CustomerErased],
+    )
+    told = [
+        CustomerErased(customer_id=id, version=version + 1, erasure_id=erasure_id)
+        for id, version in sorted(versions.items())
+    ]
+    await publish_many(session, [News(event) for event in told], at=at)
 
 
 async def get(session: AsyncSession, erasure_id: UUID) -> Erasure:

@@ -8,7 +8,7 @@ from crm_shared.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """What only this service needs is about privacy."""
+    """What only this service needs is about privacy and files."""
 
     service: str = "profiles"
 
@@ -18,6 +18,12 @@ class Settings(ServiceSettings):
     """after which a service that has not confirmed an erasure, or not answered an export, is overdue"""
     privacy_archive_days: int = Field(default=7, ge=1, le=30)
     """how long the archive of a person's data can be fetched"""
+    file_retention_days: int = Field(default=7, ge=1, le=90)
+    """how long uploaded and exported files are kept, if nobody in them is erased before"""
+
+    @property
+    def files_kept(self) -> timedelta:
+        return timedelta(days=self.file_retention_days)
 
     @property
     def suppression_key(self) -> bytes:

@@ -2,7 +2,10 @@
 
 from crm_profiles.models import (
     customers,
+    exports,
+    files,
     history,
+    imports,
     interactions,
     managers,
     notes,
@@ -18,7 +21,10 @@ from crm_profiles.models.base import Base
 __all__ = [
     "Base",
     "customers",
+    "exports",
+    "files",
     "history",
+    "imports",
     "interactions",
     "managers",
     "notes",

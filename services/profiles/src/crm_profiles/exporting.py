@@ -1,0 +1,182 @@
+"""The long work of exports: customers page by page into a file, none of them twice in memory."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, TypeAlias
+from uuid import UUID
+
+import xlsxwriter
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_profiles import contact_points, customers, exports, files
+from crm_profiles.customers import CustomerFilters
+from crm_profiles.errors import TooManyRows
+from crm_profiles.models.customers import ContactKind, Customer
+from crm_profiles.models.files import File, Format
+from crm_profiles.schemas.exports import ExportColumn, ExportIn
+from crm_profiles.spreadsheets import guarded, told_apart
+from crm_shared.database import Json, Sessions
+from crm_shared.jobs import RunningJob
+
+ROWS_AT_ONCE = 1000
+MAX_SHEET_ROWS = 1_048_575
+
+_TYPES = {
+    Format.CSV: "text/csv; charset=utf-8",
+    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+_BYTE_ORDER_MARK = "\ufeff"
+_CUTTING = frozenset(",;|，；、")
+
+Show: TypeAlias = Callable[[Customer], str]
+
+
+async def make(sessions: Sessions, job: RunningJob) -> Json:
+    """Write the file; whoever takes the job over begins anew, and what was written is left to expire."""
+    async with sessions() as session:
+        found = await exports.get(session, UUID(job.params["export_id"]))
+    asked = ExportIn.model_validate(found.asked)
+    async with sessions.begin() as session:
+        until = datetime.fromisoformat(job.params["until"])
+        name = f"customers-{found.created_at:%Y%m%d-%H%M%S}.{asked.format}"
+        file_id = await files.create(session, name, _TYPES[asked.format], at=job.clock.now(), until=until)
+    shows = {column: _show(column, asked.source, found.masked) for column in asked.columns}
+    write = _write_csv if asked.format is Format.CSV else _write_xlsx
+    rows, digest = await write(
+        sessions, job, file_id, _headings(asked, found.masked), _pages(sessions, asked, shows)
+    )
+    async with sessions.begin() as session:
+        await session.execute(update(File).where(File.id == file_id).values(sha256=digest))
+        (await exports.get(session, found.id)).file_id = file_id
+        await job.progress(session, done=rows, total=rows)
+    return {"rows": rows}
+
+
+Page: TypeAlias = list[list[str]]
+
+
+async def _pages(
+    sessions: Sessions, asked: ExportIn, shows: Mapping[ExportColumn, Show]
+) -> AsyncIterator[Page]:
+    """The customers in the order of their ids, each page as it is when it is read."""
+    statement = customers.matching(CustomerFilters(**asked.filters.model_dump()))
+    last: UUID | None = None
+    while True:
+        page = statement.order_by(Customer.id).limit(ROWS_AT_ONCE)
+        async with sessions() as session:
+            found = list(await session.scalars(page.where(Customer.id > last) if last else page))
+        if found:
+            yield [[show(customer) for show in shows.values()] for customer in found]
+        if len(found) < ROWS_AT_ONCE:
+            return
+        last = found[-1].id
+
+
+async def _write_csv(
+    sessions: Sessions, job: RunningJob, file_id: UUID, headings: Sequence[str], pages: AsyncIterator[Page]
+) -> tuple[int, str]:
+    """UTF-8, with the mark by which Excel knows it. Says how many rows, and the file's digest."""
+    digest = sha256()
+    done = 0
+
+    async def keep(session: AsyncSession, rows: Sequence[Sequence[str]], mark: str = "") -> None:
+        text = io.StringIO()
+        text.write(mark)
+        csv.writer(text).writerows([guarded(cell) for cell in row] for row in rows)
+        data = text.getvalue().encode()
+        digest.update(data)
+        await files.append(session, file_id, data)
+
+    async with sessions.begin() as session:
+        await keep(session, [headings], mark=_BYTE_ORDER_MARK)
+    async for page in pages:
+        done += len(page)
+        async with sessions.begin() as session:
+            await keep(session, page)
+            await job.progress(session, done=done)
+    return done, digest.hexdigest()
+
+
+async def _write_xlsx(
+    sessions: Sessions, job: RunningJob, file_id: UUID, headings: Sequence[str], pages: AsyncIterator[Page]
+) -> tuple[int, str]:
+    """All cells are text by their type: none is a formula, no number loses its zeros. Raises TooManyRows."""
+    done = 0
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "export.xlsx"
+        workbook = xlsxwriter.Workbook(str(path), {"constant_memory": True, "tmpdir": folder})
+        sheet = workbook.add_worksheet("customers")
+        sheet.freeze_panes(1, 0)
+        _write_rows(sheet, 0, [headings])
+        async for page in pages:
+            if done + len(page) > MAX_SHEET_ROWS:
+                raise TooManyRows(f"A sheet has room for {MAX_SHEET_ROWS} customers: ask for csv.")
+            await asyncio.to_thread(_write_rows, sheet, done + 1, page)
+            done += len(page)
+            async with sessions.begin() as session:
+                await job.progress(session, done=done)
+        await asyncio.to_thread(workbook.close)
+        with path.open("rb") as file:
+            return done, await _keep(sessions, file_id, file)
+
+
+def _write_rows(sheet: xlsxwriter.worksheet.Worksheet, first: int, rows: Sequence[Sequence[str]]) -> None:
+    for number, row in enumerate(rows, start=first):
+        for column, cell in enumerate(row):
+            if cell:
+                sheet.write_string(number, column, told_apart(cell))
+
+
+async def _keep(sessions: Sessions, file_id: UUID, file: IO[bytes]) -> str:
+    digest = sha256()
+    while data := await asyncio.to_thread(file.read, files.CHUNK):
+        digest.update(data)
+        async with sessions.begin() as session:
+            await files.append(session, file_id, data)
+    return digest.hexdigest()
+
+
+def _headings(asked: ExportIn, masked: bool) -> list[str]:
+    """In words that an import understands; of what is masked it must not."""
+    names = {ExportColumn.ID: "customer id"}
+    words = [names.get(column, column.replace("_", " ")) for column in asked.columns]
+    return [f"{word} (masked)" if masked and word in ("phone", "email", "social") else word for word in words]
+
+
+def _show(column: ExportColumn, source: str | None, masked: bool) -> Show:
+    """How the column's cell is made of a customer."""
+    match column:
+        case ExportColumn.PHONE | ExportColumn.EMAIL | ExportColumn.SOCIAL:
+            return _contact_points(ContactKind(column), masked)
+        case ExportColumn.TAGS:
+            return lambda customer: _listed(customer.tags)
+        case ExportColumn.EXTERNAL_ID:
+            return lambda customer: next(
+                (each.external_id for each in customer.external_ids if source in (None, each.source)), ""
+            )
+        case ExportColumn.CREATED_AT | ExportColumn.UPDATED_AT:
+            return lambda customer: getattr(customer, column).isoformat()
+        case _:
+            return lambda customer: str(getattr(customer, column) or "")
+
+
+def _contact_points(kind: ContactKind, masked: bool) -> Show:
+    def show(customer: Customer) -> str:
+        values = [point.value for point in customer.contact_points if point.kind is kind]
+        return "\n".join(contact_points.mask(kind, value) if masked else value for value in values)
+
+    return show
+
+
+def _listed(tags: Sequence[str]) -> str:
+    """Commas between, unless one of them stands in a tag: then a line for each."""
+    if any(not _CUTTING.isdisjoint(tag) for tag in tags):
+        return "".join(f"{tag}\n" for tag in tags)
+    return ", ".join(tags)

@@ -1,0 +1,326 @@
+"""The long work of imports: inspecting a file, going through its rows, and taking an import back."""
+
+import asyncio
+import csv
+import io
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from uuid import UUID
+
+import orjson
+from pydantic import ValidationError
+from sqlalchemy import ARRAY, Text, bindparam, func, insert, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_profiles import customers, files, headings, imports, sheets, suppression
+from crm_profiles.bulk import arrays, unnested
+from crm_profiles.customers import Revision
+from crm_profiles.drafts import Status
+from crm_profiles.errors import ContactPointTaken, FileGone, PersonSuppressed, RepeatedItem
+from crm_profiles.mapping import Mapped, Mapping
+from crm_profiles.models.files import Encoding
+from crm_profiles.models.imports import ImportRow, RowStatus
+from crm_profiles.schemas.customers import CustomerItem, CustomerPatch
+from crm_profiles.schemas.imports import MappingIn
+from crm_profiles.sheets import Row
+from crm_profiles.spreadsheets import guarded
+from crm_profiles.writing import Written
+from crm_shared.clock import Clock
+from crm_shared.database import Json, Sessions, unavailable
+from crm_shared.jobs import RunningJob
+from crm_shared.problems import Fault, Problem
+
+ROWS_AT_ONCE = 1000
+BYTE_ORDER_MARK = "\ufeff"
+"""By which Excel knows UTF-8."""
+
+_ATTEMPTS = 5
+
+
+@dataclass
+class Prepared:
+    """A row made ready to be written, or the faults for which it cannot be."""
+
+    row: Row
+    mapped: Mapped | None = None
+    item: CustomerItem | Revision | None = None
+    faults: Sequence[Json] = ()
+
+
+@dataclass
+class Verdict:
+    """What became of a row."""
+
+    line: int
+    status: RowStatus
+    customer_id: UUID | None = None
+    version: int | None = None
+    faults: Sequence[Json] = ()
+
+
+class RolledBack(Exception):
+    """Ends a dry run's writing."""
+
+
+async def inspect(sessions: Sessions, job: RunningJob) -> Json:
+    """Find out how to read the file, guess what its columns mean, and go on at once if that was asked for."""
+    import_id = UUID(job.params["import_id"])
+    async with sessions() as session:
+        found = await imports.get(session, import_id)
+        asked, file_id = found.asked, found.file_id
+    encoding = Encoding(asked["encoding"]) if asked["encoding"] else None
+    async with spooled(sessions, file_id) as path:
+        layout = await asyncio.to_thread(
+            sheets.inspect, path, encoding=encoding, delimiter=asked["delimiter"], sheet=asked["sheet"]
+        )
+        total = await asyncio.to_thread(lambda: sum(1 for _ in sheets.rows(path, layout)))
+    columns = headings.guess(layout.header, layout.samples)
+    sure = headings.confident(columns, layout.samples)
+    async with sessions.begin() as session:
+        session.info["actor"] = job.actor
+        found = await imports.get(session, import_id, lock=True)
+        found.layout = layout.stored()
+        if sure:
+            found.mapping = MappingIn(columns=columns).model_dump(mode="json")
+        await job.progress(session, done=total, total=total)
+        if sure and job.params["start"] is not None:
+            await imports.begin(session, found, dry_run=job.params["start"]["dry_run"], at=job.clock.now())
+    guess = [column.model_dump(mode="json", exclude_none=True) for column in columns]
+    return {"rows": total, "guess": guess, "sure": sure}
+
+
+async def run(sessions: Sessions, job: RunningJob, *, suppression_key: bytes) -> Json:
+    """Go through the rows, a thousand in a transaction together with the place where to go on."""
+    import_id = UUID(job.params["import_id"])
+    async with sessions() as session:
+        found = await imports.get(session, import_id)
+    layout = imports.layout_of(found)
+    mapping = Mapping(MappingIn.model_validate(found.mapping), layout.header, found.source)
+    done: int = job.checkpoint.get("rows", 0)
+    counts = Counter[str](job.checkpoint.get("counts", {}))
+    chunk = _Chunk(
+        found.run_id or import_id,
+        found.failures_id,
+        layout.header,
+        mapping,
+        suppression_key,
+        bool(found.dry_run),
+    )
+    async with spooled(sessions, found.file_id) as path:
+        rows = await asyncio.to_thread(_skipped, sheets.rows(path, layout), done)
+        ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, mapping))
+        try:
+            while prepared := await ahead:
+                # While the database writes these, the next ones are read.
+                ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, mapping))
+                counts += await _written(sessions, job, chunk, prepared, done=done, counts=counts)
+                done += len(prepared)
+        finally:
+            ahead.cancel()
+    return {"rows": done, "counts": dict(counts), "dry_run": bool(found.dry_run)}
+
+
+@asynccontextmanager
+async def spooled(sessions: Sessions, file_id: UUID | None) -> AsyncIterator[Path]:
+    """The file on disk, for as long as it is read; raises FileGone."""
+    if file_id is None:
+        raise FileGone
+    with NamedTemporaryFile() as copy:
+        async for part in files.read(sessions, file_id):
+            await asyncio.to_thread(copy.write, part)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def _skipped(rows: Iterator[Row], count: int) -> Iterator[Row]:
+    for _ in islice(rows, count):
+        pass
+    return rows
+
+
+def _prepare(rows: Iterator[Row], mapping: Mapping) -> list[Prepared]:
+    return [_prepared(row, mapping) for row in islice(rows, ROWS_AT_ONCE)]
+
+
+def _prepared(row: Row, mapping: Mapping) -> Prepared:
+    fault = row.fault or mapping.unfit(row.cells)
+    if fault:
+        return Prepared(row, faults=[{"column": None, "code": "unreadable_row", "message": fault}])
+    mapped = mapping.read(row.cells)
+    try:
+        if mapped.customer_id is None:
+            return Prepared(row, mapped, CustomerItem.model_validate(mapped.body))
+        item = Revision(UUID(mapped.customer_id), CustomerPatch.model_validate(mapped.body))
+        return Prepared(row, mapped, item)
+    except ValidationError as error:
+        faults = [_fault_of(dict(each)) for each in error.errors(include_url=False, include_input=False)]
+    except ValueError:
+        faults = [{"pointer": "/id", "code": "uuid_parsing", "message": "This is no id of ours."}]
+    return Prepared(row, mapped, faults=[mapping.blame(mapped, fault) for fault in faults])
+
+
+def _fault_of(error: Json) -> Fault:
+    pointer = "".join(f"/{step}" for step in error["loc"])
+    return {"pointer": pointer, "code": error["type"], "message": error["msg"]}
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """What all chunks of a run have in common."""
+
+    run_id: UUID
+    failures_id: UUID | None
+    header: Sequence[str]
+    mapping: Mapping
+    suppression_key: bytes
+    dry_run: bool
+
+
+async def _written(
+    sessions: Sessions,
+    job: RunningJob,
+    chunk: _Chunk,
+    prepared: Sequence[Prepared],
+    *,
+    done: int,
+    counts: Counter[str],
+) -> Counter[str]:
+    """Write rows, their verdicts and how far that is in one transaction; waits for locks more than once."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with sessions.begin() as session:
+                session.info["actor"] = job.actor
+                verdicts = await _verdicts(session, chunk, prepared, job.clock)
+                await _record(session, chunk, verdicts)
+                await _keep_failures(session, chunk, prepared, verdicts, first=not done)
+                new = Counter[str](verdict.status.value for verdict in verdicts)
+                rows, sums = done + len(prepared), dict(counts + new)
+                await job.progress(session, done=rows, counts=sums, checkpoint={"rows": rows, "counts": sums})
+            return new
+        except Exception as error:
+            if attempt == _ATTEMPTS or not unavailable(error):
+                raise
+            await asyncio.sleep(0.1 * attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _verdicts(
+    session: AsyncSession, chunk: _Chunk, prepared: Sequence[Prepared], clock: Clock
+) -> list[Verdict]:
+    if not chunk.dry_run:
+        return await _write(session, chunk, prepared, clock)
+    try:
+        async with session.begin_nested():
+            verdicts = await _write(session, chunk, prepared, clock)
+            raise RolledBack
+    except RolledBack:
+        return verdicts
+
+
+async def _write(
+    session: AsyncSession, chunk: _Chunk, prepared: Sequence[Prepared], clock: Clock
+) -> list[Verdict]:
+    """The verdict on each row; rows about one customer are written one after the other."""
+    verdicts = {
+        index: Verdict(one.row.line, RowStatus.FAILED, faults=one.faults)
+        for index, one in enumerate(prepared)
+        if one.item is None
+    }
+    left = {index: one.item for index, one in enumerate(prepared) if one.item is not None}
+    named = {index: item for index, item in left.items() if isinstance(item, CustomerItem)}
+    refused = await suppression.refuse(session, named, key=chunk.suppression_key)
+    for index, problem in refused.items():
+        verdicts[index] = _verdict(chunk, prepared[index], problem)
+        del left[index]
+    while left:
+        outcomes = await customers.upsert(session, list(left.values()), clock=clock, kinds_apart=True)
+        again: dict[int, CustomerItem | Revision] = {}
+        for (index, item), outcome in zip(left.items(), outcomes, strict=True):
+            if _waits(outcome):
+                again[index] = item
+            else:
+                verdicts[index] = _verdict(chunk, prepared[index], outcome)
+        left = again
+    return [verdicts[index] for index in range(len(prepared))]
+
+
+def _waits(outcome: Written | Problem) -> bool:
+    """Whether the row only has to be written after others: it is about a customer of an earlier row, or
+    wanted what an earlier row that was refused wanted."""
+    if isinstance(outcome, ContactPointTaken):
+        return outcome.extensions["customer_id"] is None
+    return isinstance(outcome, RepeatedItem)
+
+
+def _verdict(chunk: _Chunk, one: Prepared, outcome: Written | Problem) -> Verdict:
+    if isinstance(outcome, Written):
+        version = outcome.before + (outcome.status is not Status.UNCHANGED)
+        return Verdict(one.row.line, RowStatus(outcome.status), outcome.customer_id, version)
+    mapped = one.mapped or Mapped()
+    faults = outcome.errors or [{"pointer": "", "code": outcome.code(), "message": outcome.detail}]
+    holder = None
+    if isinstance(outcome, ContactPointTaken):
+        faults[0]["pointer"] = mapped.pointer_of(str(outcome.extensions["kind"]))
+        holder = UUID(str(outcome.extensions["customer_id"]))
+    blamed = [chunk.mapping.blame(mapped, fault) for fault in faults]
+    status = RowStatus.SUPPRESSED if isinstance(outcome, PersonSuppressed) else RowStatus.FAILED
+    return Verdict(one.row.line, status, holder, faults=blamed)
+
+
+_VERDICTS = ImportRow.metadata.tables[ImportRow.__tablename__]
+_RECORD = insert(_VERDICTS).from_select(
+    ["run_id", "line", "status", "customer_id", "version", "faults"],
+    select(
+        bindparam("run_id", type_=_VERDICTS.c.run_id.type),
+        *unnested(ImportRow.line, ImportRow.status, ImportRow.customer_id, ImportRow.version),
+        func.unnest(bindparam("faults", type_=ARRAY(Text))).cast(JSONB),
+    ),
+    include_defaults=False,
+)
+
+
+async def _record(session: AsyncSession, chunk: _Chunk, verdicts: Sequence[Verdict]) -> None:
+    rows = [
+        {
+            "line": verdict.line,
+            "status": verdict.status,
+            "customer_id": verdict.customer_id,
+            "version": verdict.version,
+            "faults": orjson.dumps(verdict.faults).decode() if verdict.faults else None,
+        }
+        for verdict in verdicts
+    ]
+    await session.execute(_RECORD, arrays(rows, *rows[0]) | {"run_id": chunk.run_id})
+
+
+async def _keep_failures(
+    session: AsyncSession,
+    chunk: _Chunk,
+    prepared: Sequence[Prepared],
+    verdicts: Sequence[Verdict],
+    *,
+    first: bool,
+) -> None:
+    """The rows that failed as they were, after their reasons: to be put right and imported again."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    if first:
+        text.write(BYTE_ORDER_MARK)
+        writer.writerow(["line", "problems", *map(guarded, chunk.header)])
+    for one, verdict in zip(prepared, verdicts, strict=True):
+        if verdict.status is RowStatus.FAILED:
+            reasons = "; ".join(_in_words(fault) for fault in verdict.faults)
+            writer.writerow([verdict.line, guarded(reasons), *map(guarded, one.row.cells)])
+    if chunk.failures_id is not None:
+        await files.append(session, chunk.failures_id, text.getvalue().encode())
+
+
+def _in_words(fault: Json) -> str:
+    where = f"{fault['column']}: " if fault["column"] else ""
+    return f"{where}{fault['message']} ({fault['code']})"

@@ -1,0 +1,230 @@
+"""From the rows of a file to customers: each column's text goes to the member that the mapping names."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from crm_profiles.errors import InvalidMapping
+from crm_profiles.headings import MANY
+from crm_profiles.models.customers import Channel, ContactKind
+from crm_profiles.schemas.imports import DateOrder, MappingIn
+from crm_profiles.spreadsheets import unguarded
+from crm_shared.database import Json
+from crm_shared.problems import Fault
+
+_SEPARATORS = re.compile(r"[,;|，；、]")
+_BETWEEN = {
+    ContactKind.PHONE: re.compile(r"[,;|，；、\n]"),
+    ContactKind.EMAIL: re.compile(r"[,;，；、\n]"),
+    ContactKind.SOCIAL: re.compile(r"\n"),
+}
+_DAY = re.compile(r"(\d{1,4})\s*[./年-]\s*(\d{1,2})\s*[./月-]\s*(\d{1,4})\s*日?(?:[ T]00:00(?::00)?)?")
+_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
+_PLACES = {
+    DateOrder.YMD: (0, 1, 2),
+    DateOrder.DMY: (2, 1, 0),
+    DateOrder.MDY: (2, 0, 1),
+}
+_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+@dataclass
+class Mapped:
+    """What a row says, as a body would, and the columns that its members come from, by JSON pointer."""
+
+    body: Json = field(default_factory=dict)
+    customer_id: str | None = None
+    given: str = ""
+    family: str = ""
+    columns: dict[str, int] = field(default_factory=dict)
+
+    def pointer_of(self, kind: str) -> str:
+        """Of the first contact point of the kind."""
+        points = self.body.get("contact_points", [])
+        return next((f"/contact_points/{i}" for i, point in enumerate(points) if point["kind"] == kind), "")
+
+
+Put: TypeAlias = Callable[[Mapped, str, int], None]
+"""Puts the text of a cell where it belongs."""
+
+
+class Mapping:
+    """A mapping made ready for many rows; raises InvalidMapping when it does not fit the header."""
+
+    def __init__(self, asked: MappingIn, header: Sequence[str], source: str) -> None:
+        _check(asked, header)
+        self._header = header
+        self._source = source
+        self._region = asked.region
+        self._targets = [(column.column, column.to) for column in asked.columns]
+        self._puts = [(each.column, _put(each.to, each.dates, each.separator)) for each in asked.columns]
+
+    def unfit(self, cells: Sequence[str]) -> str | None:
+        """What is wrong with the row as a whole."""
+        if any(cell.strip() for cell in cells[len(self._header) :]):
+            return f"The row has {len(cells)} cells, the header {len(self._header)}."
+        return "Text cannot hold U+0000." if any("\0" in cell for cell in cells) else None
+
+    def read(self, cells: Sequence[str]) -> Mapped:
+        """What the row says; empty cells say nothing."""
+        mapped = Mapped()
+        for index, put in self._puts:
+            if index < len(cells) and cells[index].strip():
+                put(mapped, unguarded(cells[index]), index)
+        if mapped.given or mapped.family:
+            mapped.body.setdefault("name", _full_name(mapped.given, mapped.family))
+        if self._region is not None:
+            mapped.body.setdefault("region", self._region)
+        mapped.body |= {"source": self._source, "channel": Channel.IMPORT}
+        return mapped
+
+    def blame(self, mapped: Mapped, fault: Fault) -> Json:
+        """The fault as a verdict has it: the heading of the column instead of a pointer into the body."""
+        pointer = fault["pointer"]
+        while pointer and pointer not in mapped.columns:
+            pointer = pointer.rpartition("/")[0]
+        index = mapped.columns.get(pointer)
+        if index is None:
+            index = next((i for i, to in self._targets if f"/{to}" == fault["pointer"]), None)
+        return {
+            "column": self._header[index] if index is not None else None,
+            "code": fault["code"],
+            "message": fault["message"],
+        }
+
+
+def _check(asked: MappingIn, header: Sequence[str]) -> None:
+    """Every column is there, no member is told twice, and a row can be recognised and named."""
+    faults: list[Fault] = []
+    columns: set[int] = set()
+    targets: set[str] = set()
+    for position, column in enumerate(asked.columns):
+        pointer = f"/columns/{position}"
+        if column.column >= len(header):
+            faults.append(_fault(f"{pointer}/column", "no_such_column", f"There are {len(header)} columns."))
+        if column.column in columns:
+            faults.append(_fault(f"{pointer}/column", "repeated_column", "The column is mapped already."))
+        if column.to in targets and column.to not in MANY:
+            faults.append(_fault(f"{pointer}/to", "repeated_target", "Another column is mapped to this."))
+        columns.add(column.column)
+        targets.add(column.to)
+    if not targets & {"name", "given_name", "family_name"}:
+        faults.append(_fault("/columns", "no_name", "No column is the name."))
+    if not targets & {"id", "external_id"}:
+        faults.append(
+            _fault("/columns", "no_id", "No column says who a row is about: `external_id` or `id`.")
+        )
+    if faults:
+        raise InvalidMapping("The mapping does not fit the file; errors says where.", errors=faults)
+
+
+def _fault(pointer: str, code: str, message: str) -> Fault:
+    return {"pointer": pointer, "code": code, "message": message}
+
+
+def _put(to: str, dates: DateOrder | None, separator: str | None) -> Put:
+    if to in ("phone", "email", "social"):
+        return _contact_points(ContactKind(to), separator)
+    if to.startswith("attributes."):
+        return _attribute(to.removeprefix("attributes."))
+    match to:
+        case "tags":
+            return _tags(separator)
+        case "birth_date":
+            return _birth_date(dates or DateOrder.YMD)
+        case "region":
+            return _region
+        case "id":
+            return _id
+        case "given_name":
+            return _given_name
+        case "family_name":
+            return _family_name
+        case _:
+            return _member(to)
+
+
+def _member(name: str) -> Put:
+    def put(mapped: Mapped, text: str, index: int) -> None:
+        mapped.body[name] = text.strip()
+        mapped.columns[f"/{name}"] = index
+
+    return put
+
+
+def _contact_points(kind: ContactKind, separator: str | None) -> Put:
+    between = re.compile(re.escape(separator)) if separator else _BETWEEN[kind]
+
+    def put(mapped: Mapped, text: str, index: int) -> None:
+        points = mapped.body.setdefault("contact_points", [])
+        for part in between.split(text):
+            if value := part.strip():
+                mapped.columns[f"/contact_points/{len(points)}"] = index
+                points.append({"kind": kind, "value": value})
+
+    return put
+
+
+def _attribute(key: str) -> Put:
+    def put(mapped: Mapped, text: str, index: int) -> None:
+        mapped.body.setdefault("attributes", {})[key] = text.strip()
+        mapped.columns[f"/attributes/{key}"] = index
+
+    return put
+
+
+def _tags(separator: str | None) -> Put:
+    def put(mapped: Mapped, text: str, index: int) -> None:
+        # Of a tag in each line, none is cut: that is how tags with commas in them are exported.
+        parts = text.split(separator or "\n") if separator or "\n" in text else _SEPARATORS.split(text)
+        tags = mapped.body.setdefault("tags", [])
+        tags += [part.strip() for part in parts if part.strip()]
+        mapped.columns["/tags"] = index
+
+    return put
+
+
+def _birth_date(order: DateOrder) -> Put:
+    year, month, day = _PLACES[order]
+
+    def put(mapped: Mapped, text: str, index: int) -> None:
+        text = text.strip()
+        if found := _DAY.fullmatch(text):
+            parts = found.groups()
+            # A year first is a year, whatever the order of the others.
+            y, m, d = (0, 1, 2) if len(parts[0]) == 4 else (year, month, day)
+            text = f"{parts[y]:0>4}-{parts[m]:0>2}-{parts[d]:0>2}"
+        elif found := _COMPACT.fullmatch(text):
+            text = "-".join(found.groups())
+        mapped.body["birth_date"] = text
+        mapped.columns["/birth_date"] = index
+
+    return put
+
+
+def _region(mapped: Mapped, text: str, index: int) -> None:
+    mapped.body["region"] = text.strip().upper()
+    mapped.columns["/region"] = index
+
+
+def _id(mapped: Mapped, text: str, index: int) -> None:
+    mapped.customer_id = text.strip()
+    mapped.columns["/id"] = index
+
+
+def _given_name(mapped: Mapped, text: str, index: int) -> None:
+    mapped.given = text.strip()
+    mapped.columns.setdefault("/name", index)
+
+
+def _family_name(mapped: Mapped, text: str, index: int) -> None:
+    mapped.family = text.strip()
+    mapped.columns.setdefault("/name", index)
+
+
+def _full_name(given: str, family: str) -> str:
+    """Family name first where that is the custom, and nothing between."""
+    if _CJK.search(given + family):
+        return family + given
+    return f"{given} {family}".strip()

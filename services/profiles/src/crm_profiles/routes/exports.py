@@ -1,0 +1,116 @@
+"""Exports over HTTP."""
+
+from uuid import UUID
+
+from fastapi import Response
+from fastapi.responses import StreamingResponse
+
+from crm_profiles import exports, files
+from crm_profiles.errors import ExportNotFound, ExportNotReady, FileGone
+from crm_profiles.models.exports import Export
+from crm_profiles.routes.answers import sees_personal_data
+from crm_profiles.routes.files import CSV, TRANSFER_SECONDS, XLSX, download
+from crm_profiles.routes.settings import CurrentSettings
+from crm_profiles.schemas.exports import ExportIn, ExportOut
+from crm_shared.callers import MANAGERS
+from crm_shared.jobs import JobOut
+from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.web.limits import allowance
+from crm_shared.web.media import gives
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import (
+    CurrentCaller,
+    CurrentClock,
+    CurrentCursors,
+    CurrentSessions,
+    Cursor,
+    Limit,
+    Session,
+    allow,
+)
+
+router = Router(tags=["exports"])
+
+
+@router.post("/v1/exports", status_code=202, response_model=ExportOut, dependencies=[allow(*MANAGERS)])
+async def create_export(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    settings: CurrentSettings,
+    response: Response,
+    body: ExportIn,
+) -> ExportOut:
+    """Have a file of customers made, to be opened in a spreadsheet and imported again.
+
+    A cell of a CSV that a spreadsheet would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a
+    carriage return) has an apostrophe before it, which an import takes away; in a workbook all cells are
+    text. Without the scope pii:read contact points are masked. The file is deleted some days later, or as
+    soon as anybody is erased.
+    """
+    made = await exports.create(
+        session,
+        body,
+        masked=not sees_personal_data(caller),
+        until=clock.now() + settings.files_kept,
+        at=clock.now(),
+    )
+    response.headers["Location"] = f"/v1/exports/{made.id}"
+    return await _shown(session, made)
+
+
+@router.get(
+    "/v1/exports",
+    response_model=Page[ExportOut],
+    dependencies=[allow(*MANAGERS)],
+    responses=documented(InvalidCursor),
+)
+async def list_exports(
+    session: Session, cursors: CurrentCursors, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+) -> Listing[ExportOut]:
+    """List exports, the newest first."""
+    found = await exports.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    shown = [await _shown(session, each) for each in found.items]
+    return Listing(shown, found.next_cursor, found.has_more)
+
+
+@router.get(
+    "/v1/exports/{customer_export_id}",
+    response_model=ExportOut,
+    dependencies=[allow(*MANAGERS)],
+    responses=documented(ExportNotFound),
+)
+async def get_export(session: Session, customer_export_id: UUID) -> ExportOut:
+    """Read how far an export is."""
+    return await _shown(session, await exports.get(session, customer_export_id))
+
+
+@router.get(
+    "/v1/exports/{customer_export_id}/file",
+    response_class=StreamingResponse,
+    dependencies=[allow(*MANAGERS), allowance(deadline=TRANSFER_SECONDS), gives(CSV, XLSX)],
+    responses=documented(ExportNotFound, ExportNotReady, FileGone),
+)
+async def download_export(
+    session: Session, sessions: CurrentSessions, caller: CurrentCaller, customer_export_id: UUID
+) -> StreamingResponse:
+    """Fetch the file; one with unmasked contact points only with the scope pii:read."""
+    found = await exports.get(session, customer_export_id)
+    if not found.masked and not sees_personal_data(caller):
+        raise ExportNotFound(export_id=str(customer_export_id))
+    return download(sessions, await exports.file_of(session, found))
+
+
+async def _shown(session: Session, found: Export) -> ExportOut:
+    file = await files.get(session, found.file_id) if found.file_id is not None else None
+    return ExportOut(
+        id=found.id,
+        format=found.asked["format"],
+        masked=found.masked,
+        size=file.size if file else None,
+        file_expires_at=file.expires_at if file else None,
+        job=JobOut.of(await exports.job_of(session, found)),
+        created_at=found.created_at,
+        created_by=found.created_by,
+    )
