@@ -205,6 +205,8 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "source": "shop",
                 "external_id": customer["id"],
                 "key": "base",
+                "purpose": "marketing",
+                "channel": "email",
             },
             email,
             phone,

@@ -9,15 +9,19 @@ from crm_loyalty import accounts, earning_rules, holds, ledger
 from crm_loyalty.earning import Purchase, evaluate
 from crm_loyalty.models import Base
 from crm_loyalty.postings import Earn
-from crm_shared import customers, erasure, exports
+from crm_shared import customers, erasure, exports, permission_copies
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
 from crm_shared.contracts.exports import LoyaltyExportPrepared
 from crm_shared.contracts.profiles import (
+    ConsentChanged,
+    ContactPolicyChanged,
+    CustomerChanged,
     CustomerCreated,
     CustomerErased,
     CustomerMerged,
     CustomerUnmerged,
     ExportRequested,
+    MessageLogged,
     PurchaseRecorded,
 )
 from crm_shared.due import Due, DueWork
@@ -54,6 +58,33 @@ async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded]
 @subscriptions.on(CustomerCreated)
 async def open_accounts(session: AsyncSession, events: Sequence[CustomerCreated], *, at: datetime) -> None:
     await accounts.open_(session, {event.customer_id for event in events}, at=at)
+    await permission_copies.keep_time_zones(session, events)
+
+
+@subscriptions.on(CustomerChanged)
+async def keep_time_zones(session: AsyncSession, events: Sequence[CustomerChanged], *, at: datetime) -> None:
+    """Quiet hours lie in the customer's own time zone."""
+    await permission_copies.keep_time_zones(session, events)
+
+
+@subscriptions.on(ConsentChanged)
+async def keep_permissions(session: AsyncSession, events: Sequence[ConsentChanged], *, at: datetime) -> None:
+    await permission_copies.keep_permissions(session, events)
+
+
+@subscriptions.on(ContactPolicyChanged)
+async def keep_contact_policy(
+    session: AsyncSession, events: Sequence[ContactPolicyChanged], *, at: datetime
+) -> None:
+    await permission_copies.keep_policy(session, events)
+
+
+@subscriptions.on(MessageLogged)
+async def count_messages_of_others(
+    session: AsyncSession, events: Sequence[MessageLogged], *, at: datetime
+) -> None:
+    """Everybody's messages count for the customer's frequency caps."""
+    await permission_copies.keep_messages(session, events, at=at)
 
 
 @subscriptions.on(CustomerMerged)

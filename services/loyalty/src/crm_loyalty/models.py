@@ -13,6 +13,7 @@ from crm_shared.database import TYPES, Json, enum_column, new_metadata
 from crm_shared.erasure import POLICY, Delete, Keep, Redact
 from crm_shared.exports import EXPORT, Shown
 from crm_shared.ids import uuid7
+from crm_shared.permission_copies import ContactPolicyCopy, PermissionCopy, SentMessageCopy
 from crm_shared.schema import APPEND_ONLY
 
 BOOKKEEPING = "points are a liability: the books stay, under an id that no longer leads to anybody"
@@ -245,3 +246,15 @@ class EarningRule(Base):
     valid_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
     created_by: Mapped[str]
+
+
+class Permission(PermissionCopy, Base):
+    """Whom we may write to, as profiles tells it."""
+
+
+class SentMessage(SentMessageCopy, Base):
+    """What customers got lately, from whichever service."""
+
+
+class ContactPolicy(ContactPolicyCopy, Base):
+    """By which rules the company writes, as profiles tells it."""

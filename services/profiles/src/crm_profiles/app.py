@@ -3,6 +3,8 @@
 from fastapi import FastAPI
 
 from crm_profiles.routes import (
+    consents,
+    contact_policy,
     customer_file,
     customers,
     exports,
@@ -39,6 +41,8 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         notes.router,
         customer_file.router,
         stages.router,
+        consents.router,
+        contact_policy.router,
         privacy.router,
         privacy_exports.router,
         imports.router,

@@ -119,3 +119,22 @@ class ExportNotReady(Conflict):
 
 class TooManyRows(Unprocessable):
     """There are more customers than a sheet has rows."""
+
+
+class PurposeNotFound(NotFound):
+    """The contact policy knows no such purpose."""
+
+
+class StatementOutOfTime(InvalidRequest):
+    """A statement is not made in the future, and ends after it begins."""
+
+
+class MessageNotFound(NotFound): ...
+
+
+class MessageDiffers(Conflict):
+    """This external id already stands for another message."""
+
+
+class PeriodEmpty(InvalidRequest):
+    """A period begins before it ends."""

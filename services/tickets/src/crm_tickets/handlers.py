@@ -7,16 +7,19 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_shared import customers as aliases
-from crm_shared import erasure, exports
+from crm_shared import erasure, exports, permission_copies
 from crm_shared.contracts.erasure import TicketsErasureConfirmed
 from crm_shared.contracts.exports import TicketsExportPrepared
 from crm_shared.contracts.profiles import (
+    ConsentChanged,
+    ContactPolicyChanged,
     CustomerChanged,
     CustomerCreated,
     CustomerErased,
     CustomerMerged,
     CustomerUnmerged,
     ExportRequested,
+    MessageLogged,
 )
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.subscriptions import Subscriptions
@@ -29,6 +32,7 @@ subscriptions = Subscriptions()
 @subscriptions.on(CustomerCreated)
 async def keep_new_names(session: AsyncSession, events: Sequence[CustomerCreated], *, at: datetime) -> None:
     await customers.keep_names(session, events)
+    await permission_copies.keep_time_zones(session, events)
 
 
 @subscriptions.on(CustomerChanged)
@@ -36,6 +40,27 @@ async def keep_changed_names(
     session: AsyncSession, events: Sequence[CustomerChanged], *, at: datetime
 ) -> None:
     await customers.keep_names(session, events)
+    await permission_copies.keep_time_zones(session, events)
+
+
+@subscriptions.on(ConsentChanged)
+async def keep_permissions(session: AsyncSession, events: Sequence[ConsentChanged], *, at: datetime) -> None:
+    await permission_copies.keep_permissions(session, events)
+
+
+@subscriptions.on(ContactPolicyChanged)
+async def keep_contact_policy(
+    session: AsyncSession, events: Sequence[ContactPolicyChanged], *, at: datetime
+) -> None:
+    await permission_copies.keep_policy(session, events)
+
+
+@subscriptions.on(MessageLogged)
+async def count_messages_of_others(
+    session: AsyncSession, events: Sequence[MessageLogged], *, at: datetime
+) -> None:
+    """Everybody's messages count for the customer's frequency caps."""
+    await permission_copies.keep_messages(session, events, at=at)
 
 
 @subscriptions.on(LevelChanged)

@@ -12,6 +12,7 @@ from crm_shared.customers import OwnedByCustomer
 from crm_shared.database import TYPES, Json, enum_column, new_metadata
 from crm_shared.erasure import POLICY, Delete
 from crm_shared.ids import uuid7
+from crm_shared.permission_copies import ContactPolicyCopy, PermissionCopy, SentMessageCopy
 from crm_shared.schema import APPEND_ONLY
 from crm_tickets.flow import Status, Step
 
@@ -144,3 +145,15 @@ class ServiceTarget(Base):
     policy_version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     respond_minutes: Mapped[int]
     resolve_minutes: Mapped[int]
+
+
+class Permission(PermissionCopy, Base):
+    """Whom we may write to, as profiles tells it."""
+
+
+class SentMessage(SentMessageCopy, Base):
+    """What customers got lately, from whichever service."""
+
+
+class ContactPolicy(ContactPolicyCopy, Base):
+    """By which rules the company writes, as profiles tells it."""

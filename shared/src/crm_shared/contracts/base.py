@@ -6,8 +6,11 @@ from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from crm_shared.fields import Whole
+
+NOBODY = UUID(int=0)
 
 
 class Envelope(BaseModel):
@@ -86,6 +89,16 @@ class Event(BaseModel):
         # Not a private attribute of pydantic's, which costs a hundred times as much at each look.
         event.__dict__["envelope"] = envelope
         return event
+
+
+class CompanyEvent(Event):
+    """Something that is about no customer: its key is its subject."""
+
+    customer_id: SkipJsonSchema[UUID] = Field(default=NOBODY, exclude=True)
+
+    @property
+    def key(self) -> str:
+        return self.subject
 
 
 class Money(BaseModel):

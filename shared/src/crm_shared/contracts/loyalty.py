@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from crm_shared.contracts.base import Event
+from crm_shared.contracts.messages import MessageState
 
 
 class PointsMoved(Event):
@@ -66,3 +67,27 @@ class PointsReleased(PointsMoved):
 
     hold_id: UUID
     ran_out: bool = Field(description="nobody released it: its time was over")
+
+
+class MessageSent(MessageState):
+    """The customer was written to."""
+
+    type: ClassVar[str] = "loyalty.message.sent.v1"
+
+
+class MessageDelivered(MessageState):
+    """The message reached the customer."""
+
+    type: ClassVar[str] = "loyalty.message.delivered.v1"
+
+
+class MessageFailed(MessageState):
+    """The message did not reach the customer."""
+
+    type: ClassVar[str] = "loyalty.message.failed.v1"
+
+
+class MessageAnswered(MessageState):
+    """The customer has answered the message."""
+
+    type: ClassVar[str] = "loyalty.message.answered.v1"

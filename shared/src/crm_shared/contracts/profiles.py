@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crm_shared.contracts.base import Event, Money
+from crm_shared.contracts.base import CompanyEvent, Event, Money
+from crm_shared.contracts.permissions import ContactPolicy, PermissionState
 
 
 class ContactPointState(BaseModel):
@@ -218,3 +219,38 @@ class StageChanged(Event):
     )
     explanation: str = Field(description="the reason in words")
     policy_version: int
+
+
+class ConsentChanged(Event):
+    """A customer may be written to otherwise than before: all that was said under this id.
+
+    After a merge both ids keep their own; together they are what the person has said.
+    """
+
+    type: ClassVar[str] = "profiles.consent.changed.v1"
+    subject_field: ClassVar[str] = "customer_id"
+
+    permission: PermissionState
+
+
+class ContactPolicyChanged(CompanyEvent):
+    """The company writes to its customers by other rules than before."""
+
+    type: ClassVar[str] = "profiles.contact_policy.changed.v1"
+    subject_field: ClassVar[str] = "policy_key"
+
+    policy_key: str = "contact-policy"
+    policy: ContactPolicy
+
+
+class MessageLogged(Event):
+    """A message that counts for frequency caps went to the customer, whoever sent it."""
+
+    type: ClassVar[str] = "profiles.message.logged.v1"
+    subject_field: ClassVar[str] = "message_id"
+
+    message_id: UUID
+    purpose: str
+    channel: str
+    sent_at: datetime
+    failed: bool = Field(description="it never arrived, and does not count any more")

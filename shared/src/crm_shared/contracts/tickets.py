@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from crm_shared.contracts.base import Event
+from crm_shared.contracts.messages import MessageState
 
 
 class TicketState(Event):
@@ -52,3 +53,27 @@ class TicketClosed(TicketState):
     """Nothing more is to be done."""
 
     type: ClassVar[str] = "tickets.ticket.closed.v1"
+
+
+class MessageSent(MessageState):
+    """The customer was written to."""
+
+    type: ClassVar[str] = "tickets.message.sent.v1"
+
+
+class MessageDelivered(MessageState):
+    """The message reached the customer."""
+
+    type: ClassVar[str] = "tickets.message.delivered.v1"
+
+
+class MessageFailed(MessageState):
+    """The message did not reach the customer."""
+
+    type: ClassVar[str] = "tickets.message.failed.v1"
+
+
+class MessageAnswered(MessageState):
+    """The customer has answered the message."""
+
+    type: ClassVar[str] = "tickets.message.answered.v1"

@@ -1,6 +1,7 @@
 """The tables of profiles, a module for each noun."""
 
 from crm_profiles.models import (
+    consents,
     customers,
     exports,
     files,
@@ -8,6 +9,7 @@ from crm_profiles.models import (
     imports,
     interactions,
     managers,
+    messages,
     notes,
     privacy,
     purchases,
@@ -20,6 +22,7 @@ from crm_profiles.models.base import Base
 
 __all__ = [
     "Base",
+    "consents",
     "customers",
     "exports",
     "files",
@@ -27,6 +30,7 @@ __all__ = [
     "imports",
     "interactions",
     "managers",
+    "messages",
     "notes",
     "privacy",
     "purchases",

@@ -32,6 +32,12 @@ class EntryType(StrEnum):
     CUSTOMER_LEFT = "customer.left"
     MANAGER_ASSIGNED = "manager.assigned"
     STAGE_CHANGED = "stage.changed"
+    CONSENT_CHANGED = "consent.changed"
+    QUIET_HOURS_CHANGED = "quiet_hours.changed"
+    FREQUENCY_CAPS_CHANGED = "frequency_caps.changed"
+    MESSAGE_SENT = "message.sent"
+    MESSAGE_FAILED = "message.failed"
+    MESSAGE_ANSWERED = "message.answered"
 
     @property
     def family(self) -> str:

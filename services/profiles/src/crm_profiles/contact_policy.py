@@ -1,0 +1,68 @@
+"""The contact policy: the company's rules for writing to customers, a new version with each change."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_profiles.models.consents import ContactPolicyVersion
+from crm_shared import etags
+from crm_shared.contracts.permissions import ContactPolicy
+from crm_shared.contracts.profiles import ContactPolicyChanged
+from crm_shared.etags import StaleVersion
+from crm_shared.outbox import publish
+from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.permissions import INITIAL_POLICY, INITIAL_VERSION
+
+
+@dataclass(frozen=True)
+class InForce:
+    """The rules that count now."""
+
+    version: int
+    policy: ContactPolicy
+
+
+async def current(session: AsyncSession) -> InForce:
+    """The newest version; until somebody writes one, the rules that every service has from the start."""
+    newest = select(ContactPolicyVersion).order_by(ContactPolicyVersion.version.desc()).limit(1)
+    row = await session.scalar(newest)
+    if row is None:
+        return InForce(INITIAL_VERSION, INITIAL_POLICY)
+    return InForce(row.version, ContactPolicy.model_validate(row.policy))
+
+
+async def put(
+    session: AsyncSession, policy: ContactPolicy, *, if_match: str | None, at: datetime, by: str
+) -> InForce:
+    """Write the next version over the one that the caller has seen; raises IfMatchMissing, StaleVersion."""
+    known = await current(session)
+    etags.require(if_match, known.version)
+    version = known.version + 1
+    # Of two who replace the same version at once, the second finds the next one taken.
+    written = await session.scalar(
+        insert(ContactPolicyVersion)
+        .values(version=version, policy=policy.model_dump(mode="json"), created_at=at, created_by=by)
+        .on_conflict_do_nothing()
+        .returning(ContactPolicyVersion.version)
+    )
+    if written is None:
+        raise StaleVersion(f"The current version is {version}.", current_version=version)
+    publish(session, ContactPolicyChanged(version=version, policy=policy), at=at)
+    return InForce(version, policy)
+
+
+async def list_versions(
+    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[ContactPolicyVersion]:
+    """Every version that was ever written, the newest first."""
+    return await paginate(
+        session,
+        select(ContactPolicyVersion),
+        [Key(ContactPolicyVersion.version, descending=True)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+    )
