@@ -26,7 +26,7 @@ Settle = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture
-def settle(databases: dict[str, Sessions], clock: FrozenClock) -> Settle:
+def settle(stored: dict[str, Sessions], clock: FrozenClock) -> Settle:
     """Deliver everything to everybody until nothing new comes of it."""
 
     async def until_quiet() -> None:
@@ -37,8 +37,8 @@ def settle(databases: dict[str, Sessions], clock: FrozenClock) -> Settle:
                 for target, subscriptions in LISTENERS.items():
                     if source != target:
                         events = await deliver(
-                            databases[source],
-                            databases[target],
+                            stored[source],
+                            stored[target],
                             subscriptions,
                             consumer=target,
                             at=clock.now(),

@@ -1,8 +1,9 @@
 """Whose row is it: merged customers' aliases, erased customers, and the re-owning of what belongs to them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -74,11 +75,12 @@ class ErasedCustomer(SharedBase):
     erased_at: Mapped[datetime]
 
 
-class Forgotten(NamedTuple):
+@dataclass(frozen=True)
+class Forgotten:
     """That a customer was erased, as every service knows it: ids and an instant, nothing else."""
 
     customer_id: UUID
-    absorbed: Sequence[UUID]
+    absorbed: list[UUID]
     """Who had been merged into them and went with them."""
     erasure_id: UUID
     erased_at: datetime
@@ -331,3 +333,20 @@ async def erased(session: AsyncSession, ids: Collection[UUID]) -> set[UUID]:
         ErasedCustomer.customer_id == func.any(bindparam("ids", type_=ARRAY(Uuid)))
     )
     return set(await session.scalars(known, {"ids": sorted(set(ids))}))
+
+
+async def forgotten(session: AsyncSession) -> list[Forgotten]:
+    """Whom this service was told to forget, the earliest first, each with who had been merged into them."""
+    alias = CustomerAlias
+    whole = func.coalesce(alias.survivor, ErasedCustomer.customer_id)
+    absorbed = func.array_agg(ErasedCustomer.customer_id).filter(alias.survivor.is_not(None))
+    rows = await session.execute(
+        select(whole, absorbed, ErasedCustomer.erasure_id, func.min(ErasedCustomer.erased_at).label("at"))
+        .outerjoin(
+            alias,
+            (alias.absorbed == ErasedCustomer.customer_id) & (alias.merge_id == ErasedCustomer.erasure_id),
+        )
+        .group_by(whole, ErasedCustomer.erasure_id)
+        .order_by("at")
+    )
+    return [Forgotten(who, sorted(others or ()), erasure_id, at) for who, others, erasure_id, at in rows]

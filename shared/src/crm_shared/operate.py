@@ -1,36 +1,46 @@
-"""The operator's commands: dead letters, and refilling topics from current state.
+"""The operator's commands: dead letters, refilling topics from state, erasing anew after a restore.
 
 `python -m crm_shared.operate crm_loyalty dead-letters list|show|redrive|discard [ID]`,
-`python -m crm_shared.operate crm_profiles republish [--since 2026-01-31] [--from-state customers]`
-with the service's own environment.
+`python -m crm_shared.operate crm_profiles republish [--since 2026-01-31] [--from-state customers]`,
+`python -m crm_shared.operate crm_tickets erasures`, which writes a line for each, and
+`python -m crm_shared.operate crm_profiles re-erase`, which reads them; with the service's own environment.
 """
 
 import argparse
 import asyncio
 import getpass
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from importlib.util import find_spec
 from uuid import UUID
 
 import orjson
+from pydantic import TypeAdapter
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_shared import dead_letters
+from crm_shared import customers, dead_letters
 from crm_shared.clock import SystemClock
-from crm_shared.contracts.base import Event
+from crm_shared.contracts.base import Envelope, Event
+from crm_shared.contracts.profiles import CustomerErased
+from crm_shared.customers import Forgotten
 from crm_shared.database import Json, Sessions, create_engine, create_sessions
 from crm_shared.dead_letters import DeadLetter
 from crm_shared.ids import derived
 from crm_shared.outbox import News, Outbox, publish_many
+from crm_shared.settings import ServiceSettings
+from crm_shared.subscriptions import Subscriptions
 
 Republisher = Callable[[AsyncSession], AsyncIterator[Event]]
 """Walks a service's aggregates and gives the event that tells the current state of each."""
 
+Eraser = Callable[[AsyncSession, Forgotten, datetime], Awaitable[None]]
+"""Forgets somebody anew; the instant is now."""
+
 _CHUNK = 500
+_FORGOTTEN = TypeAdapter(Forgotten)
 
 
 def describe(letter: DeadLetter) -> Json:
@@ -112,6 +122,52 @@ async def _publish_again(session: AsyncSession, events: Sequence[Event]) -> None
     await publish_many(session, news, at=SystemClock().now())
 
 
+async def list_erasures(sessions: Sessions) -> None:
+    """Whom this service was told to forget, oldest first, a line of JSON each."""
+    async with sessions() as session:
+        for who in await customers.forgotten(session):
+            _say(_FORGOTTEN.dump_python(who, mode="json"))
+
+
+async def erase_again(sessions: Sessions, lines: Iterable[str], erase: Eraser) -> None:
+    """Forget whom another service was told to forget, each in a transaction of its own.
+
+    For a database that was restored from before. Who is forgotten here already stays so.
+    """
+    count = 0
+    for line in filter(str.strip, lines):
+        async with sessions.begin() as session:
+            await erase(session, _FORGOTTEN.validate_json(line), SystemClock().now())
+        count += 1
+    _say({"erased": count})
+
+
+def _eraser(package: str, settings: ServiceSettings) -> Eraser:
+    """How the service forgets: as when it is told to; who tells the others has a function in `state`."""
+    if find_spec(f"{package}.state") is not None:
+        own: Callable[[ServiceSettings], Eraser] = import_module(f"{package}.state").erase_again
+        return own(settings)
+    subscriptions: Subscriptions = import_module(f"{package}.handlers").subscriptions
+
+    async def erase(session: AsyncSession, who: Forgotten, at: datetime) -> None:
+        data = {"customer_id": who.customer_id, "version": 1} | {
+            "erasure_id": who.erasure_id,
+            "absorbed": who.absorbed,
+        }
+        told = CustomerErased.model_validate(data)
+        envelope = Envelope(
+            id=derived("re-erase", who.erasure_id),
+            source=f"/crm/{told.service()}",
+            type=told.type,
+            subject=told.subject,
+            key=told.key,
+            time=at,
+        )
+        await subscriptions.dispatch(session, [told.received(data, envelope)], at=at)
+
+    return erase
+
+
 def _say(facts: Json) -> None:
     sys.stdout.write(orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE).decode())
 
@@ -137,6 +193,8 @@ def _parser() -> argparse.ArgumentParser:
     source = again.add_mutually_exclusive_group(required=True)
     source.add_argument("--since", type=_instant, help="from the outbox, what happened since this instant")
     source.add_argument("--from-state", metavar="NOUN", help="from the tables, the current state of each")
+    commands.add_parser("erasures", help="whom this service was told to forget, a line each")
+    commands.add_parser("re-erase", help="forget whom these lines name, after a restore; from standard input")
     return parser
 
 
@@ -155,6 +213,10 @@ async def _run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -
                 await list_letters(sessions)
             else:
                 await actions[arguments.action](sessions, arguments.id)
+        elif arguments.command == "erasures":
+            await list_erasures(sessions)
+        elif arguments.command == "re-erase":
+            await erase_again(sessions, sys.stdin, _eraser(arguments.package, settings))
         elif arguments.since:
             await republish_since(sessions, arguments.since)
         else:

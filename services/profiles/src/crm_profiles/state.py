@@ -1,17 +1,19 @@
 """The current state of every aggregate as events, for topics to be filled from the tables."""
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import interactions, refunds
+from crm_profiles import interactions, privacy, refunds
 from crm_profiles.drafts import FIELDS
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.interactions import Interaction
 from crm_profiles.models.purchases import Purchase, Refund
 from crm_profiles.purchases import FIRST_VERSION
+from crm_profiles.settings import Settings
 from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import (
     ContactPointState,
@@ -20,8 +22,8 @@ from crm_shared.contracts.profiles import (
     PurchaseLineState,
     PurchaseRecorded,
 )
-from crm_shared.customers import ErasedCustomer
-from crm_shared.operate import Republisher
+from crm_shared.customers import ErasedCustomer, Forgotten
+from crm_shared.operate import Eraser, Republisher
 
 _AT_ONCE = 500
 
@@ -118,3 +120,12 @@ STATES: Mapping[str, Republisher] = {
     "interactions": interactions_,
 }
 """What `python -m crm_shared.operate crm_profiles republish --from-state` can tell."""
+
+
+def erase_again(settings: Settings) -> Eraser:
+    """How `re-erase` forgets here: as an erasure of our own, with its receipt."""
+
+    async def erase(session: AsyncSession, who: Forgotten, at: datetime) -> None:
+        await privacy.erase_again(session, who, key=settings.suppression_key, at=at)
+
+    return erase

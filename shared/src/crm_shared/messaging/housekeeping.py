@@ -1,8 +1,11 @@
 """Housekeeping: what is past its retention is deleted, a little at a time, and what waits is counted."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from crm_shared.clock import Clock
@@ -19,6 +22,15 @@ IDEMPOTENCY_DAYS = 30
 
 _AT_ONCE = 1000
 _COUNT_AT_MOST = 100_000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of a service's own that Prometheus is shown, read every few seconds."""
+
+    name: str
+    help: str
+    read: Callable[[AsyncSession, datetime], Awaitable[float]]
 
 
 async def delete_old(sessions: Sessions, settings: ServiceSettings, *, at: datetime) -> int:
@@ -77,6 +89,14 @@ async def measure(sessions: Sessions, metrics: Metrics, clock: Clock) -> None:
     now = clock.now()
     metrics.outbox_oldest_unpublished.set(_age(unsent_since, now))
     metrics.due_overdue.set(_age(due_since, now))
+
+
+async def read(sessions: Sessions, figures: Sequence[Figure], *, at: datetime) -> dict[str, float]:
+    """What the service's own figures are now."""
+    if not figures:
+        return {}
+    async with sessions() as session:
+        return {figure.name: await figure.read(session, at) for figure in figures}
 
 
 def _age(since: datetime | None, now: datetime) -> float:

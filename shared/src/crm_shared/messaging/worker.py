@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -22,6 +23,7 @@ from crm_shared.jobs import run as run_job
 from crm_shared.messaging import housekeeping
 from crm_shared.messaging.consumer import Consumer
 from crm_shared.messaging.handling import Handling
+from crm_shared.messaging.housekeeping import Figure
 from crm_shared.messaging.relay import Relay
 from crm_shared.messaging.tasks import Backoff
 from crm_shared.metrics import Metrics
@@ -48,11 +50,14 @@ def run(
     subscriptions: Subscriptions | None = None,
     due: DueWork | None = None,
     jobs: Jobs | None = None,
+    figures: Sequence[Figure] = (),
 ) -> None:
     """Be the worker until SIGTERM or SIGINT; a second signal does not wait for what is running."""
     logs.configure(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_told(serve(settings, subscriptions=subscriptions, due=due, jobs=jobs)))
+        runner.run(
+            _until_told(serve(settings, subscriptions=subscriptions, due=due, jobs=jobs, figures=figures))
+        )
 
 
 async def _until_told(serving: Coroutine[Any, Any, None]) -> None:
@@ -69,6 +74,7 @@ async def serve(
     subscriptions: Subscriptions | None = None,
     due: DueWork | None = None,
     jobs: Jobs | None = None,
+    figures: Sequence[Figure] = (),
     clock: Clock | None = None,
 ) -> None:
     """Be the worker until cancelled; then the running batch is finished and the group left.
@@ -85,7 +91,7 @@ async def serve(
         worker.do_due(due)
     if jobs is not None and jobs.kinds:
         worker.do_jobs(jobs)
-    worker.keep_house()
+    worker.keep_house(figures)
     await worker.run()
 
 
@@ -138,13 +144,18 @@ class _Worker:
 
         self._loops["jobs"] = _repeated(turn, _JOBS_EVERY)
 
-    def keep_house(self) -> None:
+    def keep_house(self, figures: Sequence[Figure]) -> None:
+        values = dict.fromkeys((figure.name for figure in figures), 0.0)
+        for figure in figures:
+            self._metrics.gauge(figure.name, figure.help, partial(values.__getitem__, figure.name))
+
         async def clean() -> bool:
             await housekeeping.delete_old(self._sessions, self._settings, at=self._clock.now())
             return False
 
         async def measure() -> bool:
             await housekeeping.measure(self._sessions, self._metrics, self._clock)
+            values.update(await housekeeping.read(self._sessions, figures, at=self._clock.now()))
             return False
 
         self._loops["housekeeping"] = _repeated(clean, _CLEAN_EVERY)
