@@ -111,7 +111,8 @@ async def test_an_archive_expires_and_leaves_nothing_behind(
     path = (await profiles.post("/v1/privacy/exports", json={"customer_id": str(ada.id)})).headers["Location"]
     await settle()
     clock.advance(timedelta(days=7))
-    await due.run(databases["profiles"], due_work, clock)
+    while await due.run(databases["profiles"], due_work, clock):
+        pass  # other work is due by then, too
 
     gone = await profiles.get(f"{path}/archive")
     assert (gone.status_code, gone.json()["code"]) == (410, "archive_expired")
