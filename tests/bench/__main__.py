@@ -15,10 +15,12 @@ from tests.bench.glance import glance
 from tests.bench.measuring import Options, Result, Suite, interleave
 from tests.bench.messages import messages
 from tests.bench.reading import reading
+from tests.bench.searching import searching
 from tests.bench.spending import spending
 
 SUITES: dict[str, tuple[str, Suite]] = {
     "read": ("Read a customer by id", reading),
+    "search": ("Search customers", searching),
     "post": ("Post a ledger entry", spending),
     "360": ("A customer at a glance", glance),
     "events": ("Outbox to broker to inbox", messages),

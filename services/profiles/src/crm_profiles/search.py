@@ -6,6 +6,7 @@ gone when those before it found enough: "王" costs no more than a rare name.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from unicodedata import normalize
@@ -156,7 +157,7 @@ _NOT_ALL_PARTS = "NOT name_key LIKE ALL ((SELECT parts FROM asked)::text[])"
 _CORRECTIONS = r"""
     mistyped AS (
         SELECT btrim(word) AS word, length(word) - 2 AS size,
-            parts[1:place - 1] || parts[place + 1:] AS others,
+            parts[1 : place - 1] || parts[place + 1 :] AS others,
             string_to_table(CASE
                 WHEN word ~ '^ [a-z]{4,24} $' THEN 'abcdefghijklmnopqrstuvwxyz'
                 WHEN word ~ '^ [а-яђ-џґ]{4,24} $' THEN 'абвгдежзиклмнопрстуфхцчшщъыьэюяєіїјѕљњђћџґ'
@@ -261,15 +262,23 @@ async def search(
     session: AsyncSession, question: str, filters: SearchFilters, *, contact_points: bool, limit: int
 ) -> bytes:
     """FoundOut of those who match best; contact points are searched only for who may see them."""
-    written = normalize("NFKC", question).strip()
     given = {name: value for name, value in asdict(filters).items() if value is not None}
-    parameters: Json = given | {"question": question, "reference": question.strip(), "limit": limit}
-    if contact_points:
-        digits = re.sub(r"\D", "", written).lstrip("0") if _PHONE.fullmatch(written) else ""
-        parameters["digits"] = digits if len(digits) >= _MIN_DIGITS else None
-        parameters["address"] = written.casefold() if len(written) >= _MIN_ADDRESS else None
-    found = await session.scalar(statement(tuple(given), contact_points=contact_points), parameters)
+    found = await session.scalar(
+        statement(tuple(given), contact_points=contact_points),
+        parameters(question, given, contact_points=contact_points, limit=limit),
+    )
     return str(found).encode()
+
+
+def parameters(question: str, filters: Mapping[str, str], *, contact_points: bool, limit: int) -> Json:
+    """What the statement is told: the question as it is, and what it would be as a number or an address."""
+    given: Json = {**filters, "question": question, "reference": question.strip(), "limit": limit}
+    if contact_points:
+        written = normalize("NFKC", question).strip()
+        digits = re.sub(r"\D", "", written).lstrip("0") if _PHONE.fullmatch(written) else ""
+        given["digits"] = digits if len(digits) >= _MIN_DIGITS else None
+        given["address"] = written.casefold() if len(written) >= _MIN_ADDRESS else None
+    return given
 
 
 def masked(found: bytes) -> bytes:
