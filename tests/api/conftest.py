@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from itertools import count
 from typing import Any
@@ -152,11 +153,13 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
 
     numbers = count(12_345_678)
 
-    async def post(path: str, body: dict[str, Any]) -> Any:
+    async def send(method: str, path: str, body: dict[str, Any]) -> Any:
         headers = gateway.bearer() | {"Idempotency-Key": str(uuid7())}
-        response = await http.post(gateway.url + path, json=body, headers=headers)
+        response = await http.request(method, gateway.url + path, json=body, headers=headers)
         assert response.is_success, response.text
         return response.json()
+
+    post, put = partial(send, "POST"), partial(send, "PUT")
 
     async def tell_everybody() -> None:
         for target in ("segmentation", "tickets", "loyalty"):
@@ -171,6 +174,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
     async def make(name: str) -> Person:
         number = next(numbers)
         email, phone = f"{name}-{number}@canary.example", f"+86138{number:08}"
+        await put("/v1/customer-attributes/shirt_size", {"type": "string", "label": "Shirt size"})
         contacts = [{"kind": "email", "value": email}, {"kind": "phone", "value": phone}]
         customer = await post("/v1/customers", {"name": name, "contact_points": contacts})
         total = {"amount": 100_000, "currency": "USD"}
@@ -205,6 +209,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "source": "shop",
                 "external_id": customer["id"],
                 "key": "base",
+                "attribute_key": "shirt_size",
                 "purpose": "marketing",
                 "channel": "email",
             },

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from crm_profiles.schemas.customers import CustomerOut
 from crm_shared.callers import Role
@@ -73,6 +75,7 @@ async def test_the_history_tells_who_changed_what_and_how_it_came_to_be_known(
     assert created["recorded_at"] == "2026-03-02T09:00:00Z"
     assert (created["source"], created["channel"], created["actor"]) == ("shop", "registration", "tester")
     assert created["changes"] == [
+        {"member": "birth_calendar", "before": None, "after": "solar"},
         {"member": "channel", "before": None, "after": "registration"},
         {"member": "contact_points", "before": None, "after": ADA["contact_points"]},
         {"member": "created_at", "before": None, "after": "2026-03-02T09:00:00Z"},
@@ -83,7 +86,7 @@ async def test_the_history_tells_who_changed_what_and_how_it_came_to_be_known(
     assert (changed["change"], changed["version"], changed["channel"]) == ("changed", 2, "interview")
     assert changed["recorded_at"] == "2026-03-03T09:00:00Z"
     assert changed["changes"] == [
-        {"member": "contact_points", "before": ADA["contact_points"], "after": []},
+        {"member": "contact_points", "before": ADA["contact_points"], "after": None},
         {"member": "name", "before": "Ada", "after": "Ada Lovelace"},
     ]
 
@@ -158,7 +161,7 @@ async def test_contact_points_of_the_past_are_masked_too(
     masked = [{"kind": "email", "value": "a***@example.com"}]
     assert then["contact_points"] == masked
     assert [change for row in told for change in row["changes"] if change["member"] == "contact_points"] == [
-        {"member": "contact_points", "before": masked, "after": []},
+        {"member": "contact_points", "before": masked, "after": None},
         {"member": "contact_points", "before": None, "after": masked},
     ]
 
@@ -171,6 +174,27 @@ async def test_an_erased_customer_has_no_past(profiles: httpx2.AsyncClient) -> N
     assert erased.status_code == 202, erased.text
     assert (await as_of(profiles, ada["id"], ada["created_at"])).status_code == 404
     assert (await profiles.get(f"/v1/customers/{ada['id']}/history")).status_code == 404
+
+
+async def test_who_was_on_file_before_histories_were_kept_begins_with_what_was_known(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], clock: FrozenClock
+) -> None:
+    migration = import_module("crm_profiles.migrations.versions.0002_describe_customers")
+    address, points = {"city": "London"}, ADA["contact_points"]
+    body = {"name": "Ada", "address": address, "contact_points": points, "birth_calendar": "lunar"}
+    put = await profiles.put("/v1/customers/by-external-id/shop/1", json=body | {"birth_date": "1985-12-10"})
+    customer = put.json()
+    kept = await history(profiles, customer["id"])
+    async with databases["profiles"].begin() as session:
+        await session.execute(text("DELETE FROM customer_versions"))
+        await session.execute(text(migration.BEGIN_HISTORIES))
+
+    [begun] = await history(profiles, customer["id"])
+    later = [change for change in begun["changes"] if change not in kept[0]["changes"]]
+    assert begun | {"changes": kept[0]["changes"]} == kept[0] | {"actor": None}
+    assert {change["member"] for change in later} <= {"name_key"}, "columns that came with later revisions"
+    then = await as_of(profiles, customer["id"], customer["created_at"])
+    assert shown(then.json()) == shown(customer)
 
 
 NAMES = st.sampled_from(["Ada", "Augusta", "王小明"])
@@ -195,7 +219,7 @@ def replayed(rows: list[Json]) -> Json:
     members: Json = {}
     for row in reversed(rows):
         members |= {change["member"]: change["after"] for change in row["changes"]}
-    return members
+    return {name: value for name, value in members.items() if value is not None}
 
 
 async def assert_history_agrees(profiles: httpx2.AsyncClient, customer: Json) -> None:
@@ -212,7 +236,7 @@ async def assert_history_agrees(profiles: httpx2.AsyncClient, customer: Json) ->
             known = [row for row in rows if datetime.fromisoformat(row["recorded_at"]) <= moment]
             assert then["version"] == known[0]["version"]
             members = replayed(known)
-            empty: Json = {"tags": [], "contact_points": [], "external_ids": []}
+            empty: Json = {"tags": [], "contact_points": [], "external_ids": [], "attributes": {}}
             for name in then.keys() - {"id", "version", "updated_at", "merged_from", "as_of"}:
                 assert then[name] == members.get(name, empty.get(name)), name
     last = (await as_of(profiles, customer["id"], "2999-01-01T00:00:00Z")).json()

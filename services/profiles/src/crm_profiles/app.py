@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from crm_profiles.routes import (
+    attributes,
     consents,
     contact_policy,
     customer_file,
@@ -32,6 +33,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         # Before customers, where `search` would be taken for an id.
         search.router,
         customers.router,
+        attributes.router,
         history.router,
         managers.router,
         purchases.router,

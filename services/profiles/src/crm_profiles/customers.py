@@ -8,13 +8,13 @@ from sqlalchemy import Select, false, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import contact_points, drafts, external_ids, writing
+from crm_profiles import attributes, contact_points, drafts, external_ids, writing
 from crm_profiles.bulk import one_of
 from crm_profiles.contact_points import Owner
 from crm_profiles.drafts import Draft, Status
 from crm_profiles.errors import InvalidContactPoint, RepeatedItem
 from crm_profiles.external_ids import ExternalKey
-from crm_profiles.models.customers import ContactKind, ContactPoint, Customer
+from crm_profiles.models.customers import Channel, ContactKind, ContactPoint, Customer, Gender
 from crm_profiles.schemas.customers import CustomerIn, CustomerItem, CustomerPatch
 from crm_profiles.writing import Written
 from crm_shared import etags
@@ -34,18 +34,27 @@ class CustomerFilters:
     phone: str | None = None
     email: str | None = None
     social: str | None = None
+    gender: Gender | None = None
+    region: str | None = None
+    source: str | None = None
+    """That first told of them."""
+    channel: Channel | None = None
+    """By which they first came to be known."""
+    attribute: Sequence[str] = ()
+    """<key>:<value> each."""
 
 
 async def create(
     session: AsyncSession, body: CustomerIn, *, clock: Clock, cause: Event | None = None
 ) -> UUID:
-    """Somebody new; raises ContactPointTaken, InvalidContactPoint.
+    """Somebody new; raises ContactPointTaken, InvalidContactPoint, InvalidAttributes, NoLunarDate.
 
     `cause` is the event that told of them, whose actor it was; as in `patch`.
     """
+    declared = await attributes.declared(session, body.attributes or ())
     draft = Draft.new(uuid7())
     draft.cause = cause
-    draft.apply(body, source=body.source)
+    draft.apply(body, source=body.source, declared=declared)
     await writing.write_one(session, draft, clock=clock)
     return draft.owner.id
 
@@ -61,12 +70,13 @@ async def patch(
 ) -> UUID:
     """Apply a merge patch; nothing changed, no new version.
 
-    Raises CustomerNotFound, StaleVersion, ContactPointTaken, InvalidContactPoint.
+    Raises CustomerNotFound, StaleVersion, and what `create` raises.
     """
+    declared = await attributes.declared(session, body.attributes or ())
     draft = await lock(session, customer_id)
     etags.check(if_match, draft.version)
     draft.cause = cause
-    draft.apply(body, source=body.source)
+    draft.apply(body, source=body.source, declared=declared)
     await writing.write_one(session, draft, clock=clock)
     return draft.owner.id
 
@@ -102,8 +112,10 @@ async def upsert(
     `kinds_apart`, contact points replace those of their kind only.
 
     The same number of statements however many they are. Everybody takes locks in one order, so that nobody
-    waits in a circle: external ids, customers, contact points, each sorted.
+    waits in a circle: attributes, external ids, customers, contact points, each sorted.
     """
+    bodies = [item.body if isinstance(item, Revision) else item for item in items]
+    declared = await attributes.declared(session, (key for body in bodies for key in body.attributes or ()))
     await stop_merges(session)
     named = {ExternalKey(i.source, i.external_id) for i in items if isinstance(i, CustomerItem)}
     by_key = await drafts.claim_or_lock(session, named)
@@ -121,7 +133,7 @@ async def upsert(
                 outcomes[index] = Written(draft.owner.id, Status.UNCHANGED, draft.version)
                 continue
             body = item.body if isinstance(item, Revision) else item
-            draft.apply(body, source=body.source, kinds_apart=kinds_apart)
+            draft.apply(body, source=body.source, declared=declared, kinds_apart=kinds_apart)
         except Problem as problem:
             outcomes[index] = problem
         else:
@@ -177,6 +189,11 @@ def matching(filters: CustomerFilters) -> Select[Customer]:
     )
     if filters.tag is not None:
         statement = statement.where(Customer.tags.contains([filters.tag]))
+    for column in (Customer.gender, Customer.region, Customer.source, Customer.channel):
+        if (wanted := getattr(filters, column.key)) is not None:
+            statement = statement.where(column == wanted)
+    for key, _, value in (text.partition(":") for text in filters.attribute):
+        statement = statement.where(attributes.condition(key, value))
     for kind in ContactKind:
         value = getattr(filters, kind)
         if value is None:

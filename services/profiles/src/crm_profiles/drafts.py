@@ -10,9 +10,11 @@ from uuid import UUID
 from sqlalchemy import Row, Text, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import contact_points, external_ids
+from crm_profiles import attributes, contact_points, describing, external_ids
+from crm_profiles.attributes import Declared
 from crm_profiles.bulk import arrays, one_of, unnested
 from crm_profiles.contact_points import Owner, Point
+from crm_profiles.describing import FIELDS
 from crm_profiles.external_ids import ExternalKey
 from crm_profiles.models.customers import Channel, ContactKind, ContactPoint, Customer, ExternalId
 from crm_profiles.models.history import Change
@@ -27,12 +29,6 @@ from crm_shared.contracts.profiles import (
 )
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
-
-_TOLD = tuple(name for name in CustomerMembers.model_fields if name not in ("contact_points", "channel"))
-FIELDS = (*_TOLD, "manager")
-"""The columns of a customer that change: those that bodies tell of, and who looks after them."""
-NOTHING: Json = {name: None for name in FIELDS} | {"tags": []}
-"""What is on file of somebody of whom nothing was told."""
 
 
 class Status(StrEnum):
@@ -88,14 +84,17 @@ class Draft:
         held = Belongings(keys=frozenset(keys))
         return cls(Owner(customer_id, customer_id), held=held, keys=held.keys, change=Change.CREATED)
 
-    def apply(self, body: CustomerMembers, *, source: str | None, kinds_apart: bool = False) -> None:
-        """Take over what the body sets; raises InvalidContactPoint.
+    def apply(
+        self, body: CustomerMembers, *, source: str | None, declared: Declared, kinds_apart: bool = False
+    ) -> None:
+        """Take over what the body sets; raises InvalidContactPoint, InvalidAttributes, NoLunarDate.
 
         `kinds_apart`: contact points replace those of their kind only.
         """
         self.source, self.channel = source, body.channel
-        given = body.model_dump(include=body.model_fields_set & set(_TOLD))
-        self.after = NOTHING | self.before | given
+        if body.attributes:
+            body.attributes = attributes.checked(declared, body.attributes)
+        self.after = describing.told(self.before, body)
         if "contact_points" in body.model_fields_set:
             told = contact_points.normalise_all(body.contact_points or [], self.after["region"])
             kinds = {point.kind for point in told} if kinds_apart else set(ContactKind)

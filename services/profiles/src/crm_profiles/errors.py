@@ -13,6 +13,28 @@ class InvalidContactPoint(InvalidRequest):
     """No phone number, e-mail address or account name can be read from it."""
 
 
+class ExternalIdTaken(Conflict):
+    """It names another customer, whom `customer_id` names."""
+
+
+class NoLunarDate(InvalidRequest):
+    """The birthday is kept in the lunar calendar, and that calendar is not known for the year."""
+
+
+class InvalidAttributes(InvalidRequest):
+    """A custom attribute is not declared, or its value does not fit the declaration."""
+
+
+class AttributeNotFound(NotFound): ...
+
+
+class AttributeInUse(Conflict):
+    """Customers have values that would not fit any more; `customers` says how many."""
+
+
+class TooManyAttributes(Conflict): ...
+
+
 class RepeatedItem(BadRequest):
     """One batch can change a customer only once."""
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import DateTime, Uuid, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_profiles.describing import NOTHING
 from crm_profiles.documents import Document
-from crm_profiles.drafts import NOTHING
 from crm_profiles.models.history import Change, CustomerVersion
 from crm_profiles.schemas.customers import CustomerOut
 from crm_profiles.schemas.history import CustomerVersionOut, MemberChange
@@ -35,7 +35,7 @@ _AS_OF = text(
     """
 ).bindparams(bindparam("customer_id", type_=Uuid), bindparam("as_of", type_=DateTime(timezone=True)))
 
-_OF_ITSELF = {"customer_id", "version"}
+_OF_ITSELF = {"customer_id", "version", "attributes"}
 
 
 async def get_as_of(session: AsyncSession, customer_id: UUID, as_of: datetime) -> Document:
@@ -94,17 +94,20 @@ async def list_(
 
 
 def changes(before: Json, after: Json) -> list[MemberChange]:
-    """The members that differ between two states; no value, an empty list and an absent member are one."""
-    olds, news = _members(before), _members(after)
+    """The members that differ between two states."""
+    olds, news = members(before), members(after)
     return [
         MemberChange(member=name, before=olds.get(name), after=news.get(name))
         for name in sorted(olds.keys() | news.keys())
-        if (olds.get(name) or None) != (news.get(name) or None)
+        if olds.get(name) != news.get(name)
     ]
 
 
-def _members(state: Mapping[str, Any]) -> Json:
-    return {name: value for name, value in state.items() if name not in _OF_ITSELF}
+def members(state: Mapping[str, Any]) -> Json:
+    """Those that have a value, which an empty list is not; each custom attribute is one of its own."""
+    own = {name: value for name, value in state.items() if name not in _OF_ITSELF}
+    own |= {f"attributes.{key}": value for key, value in state.get("attributes", {}).items()}
+    return {name: value for name, value in own.items() if value not in (None, [], {})}
 
 
 def _shown(version: CustomerVersion, changed: list[MemberChange]) -> CustomerVersionOut:

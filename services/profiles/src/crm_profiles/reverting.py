@@ -5,13 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from pydantic import JsonValue
 from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import drafts, history, imports, privacy, writing
+from crm_profiles import attributes, drafts, history, imports, privacy, writing
+from crm_profiles.attributes import Declared
 from crm_profiles.bulk import one_of
 from crm_profiles.contact_points import Owner
 from crm_profiles.drafts import Draft
+from crm_profiles.errors import InvalidAttributes
 from crm_profiles.models.customers import Channel
 from crm_profiles.models.history import CustomerVersion
 from crm_profiles.models.imports import ImportRow, RowRevert, RowStatus
@@ -27,7 +30,9 @@ from crm_shared.problems import Problem
 
 CUSTOMERS_AT_ONCE = 200
 
-_MEMBERS = CustomerPatch.model_fields.keys() - {"channel", "source"}
+_MEMBERS = CustomerPatch.model_fields.keys() - {"channel", "source", "lunar_birth_date"}
+"""What a body can give back; the lunar birthday follows from the other."""
+_ATTRIBUTE = "attributes."
 _OF_ITSELF = (EntryType.LEVEL_CHANGED,)
 """What the timeline tells of everybody, whether anything happened with them or not."""
 
@@ -124,6 +129,8 @@ async def _take_back(
     rows = await session.execute(_STATES, {"customer_id": list(locked)})
     states: States = {(row.customer_id, row.version): row.state for row in rows}
     dealt_with = await _dealt_with(session, locked)
+    keys = {key for state in states.values() for key in state.get("attributes", ())}
+    declared = await attributes.declared(session, keys)
     verdicts: dict[UUID, RowRevert] = {}
     restored: list[Draft] = []
     for customer_id, versions in page:
@@ -135,7 +142,7 @@ async def _take_back(
             untouched = draft.version == len(versions) and customer_id not in dealt_with
             verdicts[customer_id] = RowRevert.REMOVED if untouched else RowRevert.CHANGED_SINCE
         else:
-            whole = _restore(draft, versions, states, source)
+            whole = _restore(draft, versions, states, source, declared)
             verdicts[customer_id] = RowRevert.RESTORED if whole else RowRevert.CHANGED_SINCE
             restored.append(draft)
     outcomes = await writing.write(session, restored, clock=clock)
@@ -145,7 +152,7 @@ async def _take_back(
     return verdicts
 
 
-def _restore(draft: Draft, versions: Sequence[int], states: States, source: str) -> bool:
+def _restore(draft: Draft, versions: Sequence[int], states: States, source: str, declared: Declared) -> bool:
     """Give members back what they were before the import; False: some have been changed again and stay."""
     id = draft.owner.id
     before: Json = {}
@@ -153,14 +160,28 @@ def _restore(draft: Draft, versions: Sequence[int], states: States, source: str)
     for version in versions:
         older, newer = states.get((id, version - 1), {}), states.get((id, version), {})
         for change in history.changes(older, newer):
-            if change.member in _MEMBERS:
-                before.setdefault(change.member, older.get(change.member))
-                after[change.member] = newer.get(change.member)
-    now = states.get((id, draft.version), {})
-    same = {name for name in after if (now.get(name) or None) == (after[name] or None)}
-    body = {name: _patch(before[name], after[name]) for name in same}
-    draft.apply(CustomerPatch.model_validate(body | {"channel": Channel.IMPORT}), source=source)
+            if change.member in _MEMBERS or change.member.startswith(_ATTRIBUTE):
+                before.setdefault(change.member, change.before)
+                after[change.member] = change.after
+    now = history.members(states.get((id, draft.version), {}))
+    same = {name for name in after if now.get(name) == after[name] and _fits(name, before[name], declared)}
+    body: Json = {"channel": Channel.IMPORT, "attributes": {}}
+    for name in same:
+        if name.startswith(_ATTRIBUTE):
+            body["attributes"][name.removeprefix(_ATTRIBUTE)] = before[name]
+        else:
+            body[name] = _patch(before[name], after[name])
+    draft.apply(CustomerPatch.model_validate(body), source=source, declared=declared)
     return len(same) == len(after)
+
+
+def _fits(name: str, value: JsonValue, declared: Declared) -> bool:
+    """Whether the value may still be given: attributes may have been declared otherwise since."""
+    try:
+        attributes.checked(declared, {name.removeprefix(_ATTRIBUTE): value} if _ATTRIBUTE in name else {})
+    except InvalidAttributes:
+        return False
+    return True
 
 
 def _patch(before: object, after: object) -> object:

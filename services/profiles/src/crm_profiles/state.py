@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from crm_profiles import interactions, privacy, refunds
-from crm_profiles.drafts import FIELDS
+from crm_profiles.describing import FIELDS
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.interactions import Interaction
 from crm_profiles.models.purchases import Purchase, Refund

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_profiles import contact_points, stages
 from crm_profiles.bulk import arrays, unnested
 from crm_profiles.contact_points import Owner, Point
-from crm_profiles.drafts import FIELDS, Draft, Status
+from crm_profiles.describing import FIELDS
+from crm_profiles.drafts import Draft, Status
 from crm_profiles.errors import ContactPointTaken
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.history import CustomerVersion

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import ClassVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from crm_shared.contracts.base import CompanyEvent, Event, Money
 from crm_shared.contracts.permissions import ContactPolicy, PermissionState
@@ -28,6 +28,30 @@ class ExternalIdState(BaseModel):
     external_id: str
 
 
+class AddressState(BaseModel):
+    """Where somebody lives or gets parcels."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lines: list[str] | None = None
+    district: str | None = None
+    city: str | None = None
+    province: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+
+
+class LunarDateState(BaseModel):
+    """A day of the Chinese lunar calendar."""
+
+    model_config = ConfigDict(frozen=True)
+
+    year: int
+    month: int
+    day: int
+    leap_month: bool = False
+
+
 class CustomerState(Event):
     """Who the customer is after the change."""
 
@@ -37,10 +61,20 @@ class CustomerState(Event):
     name: str
     language: str | None = None
     time_zone: str | None = None
+    gender: str | None = None
+    occupation: str | None = None
+    address: AddressState | None = None
     birth_date: date | None = None
+    birth_calendar: str | None = Field(
+        default=None, description="in which the birthday is kept: solar, lunar"
+    )
+    lunar_birth_date: LunarDateState | None = Field(
+        default=None, description="the same day as birth_date, of who keeps the lunar birthday"
+    )
     region: str | None = None
     tags: list[str] = []
     manager: str | None = Field(default=None, description="who looks after them: the subject of a token")
+    attributes: dict[str, JsonValue] = Field(default={}, description="custom ones, as declared")
     contact_points: list[ContactPointState] = []
     external_ids: list[ExternalIdState] = []
     source: str | None = Field(default=None, description="where the customer came from")

@@ -1,6 +1,7 @@
 """The tables of profiles, a module for each noun."""
 
 from crm_profiles.models import (
+    attributes,
     consents,
     customers,
     exports,
@@ -22,6 +23,7 @@ from crm_profiles.models.base import Base
 
 __all__ = [
     "Base",
+    "attributes",
     "consents",
     "customers",
     "exports",

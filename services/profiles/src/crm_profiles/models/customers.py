@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from crm_profiles.models.base import Base
 from crm_shared.customers import OwnedByCustomer
-from crm_shared.database import enum_column
+from crm_shared.database import Json, enum_column
 from crm_shared.erasure import POLICY, Delete
 from crm_shared.ids import uuid7
 
@@ -22,6 +22,22 @@ class ContactKind(StrEnum):
     PHONE = "phone"
     EMAIL = "email"
     SOCIAL = "social"
+
+
+class Gender(StrEnum):
+    """As somebody says of themselves; more may come."""
+
+    FEMALE = "female"
+    MALE = "male"
+    DIVERSE = "diverse"
+    UNDISCLOSED = "undisclosed"
+
+
+class BirthCalendar(StrEnum):
+    """In which calendar somebody keeps their birthday."""
+
+    SOLAR = "solar"
+    LUNAR = "lunar"
 
 
 class Channel(StrEnum):
@@ -53,6 +69,7 @@ class Customer(Base):
             postgresql_using="gin",
             postgresql_ops={"name_key": "gin_trgm_ops"},
         ),
+        Index("ix_customers_attributes", "attributes", postgresql_using="gin"),
         {"info": {POLICY: Delete()}},
     )
 
@@ -65,10 +82,19 @@ class Customer(Base):
     language: Mapped[str | None]
     time_zone: Mapped[str | None]
     region: Mapped[str | None] = mapped_column(CHAR(2))
+    gender: Mapped[Gender | None] = mapped_column(enum_column(Gender))
+    occupation: Mapped[str | None]
+    address: Mapped[Json | None]
     birth_date: Mapped[date | None]
+    """By the Gregorian calendar, in whichever the birthday is kept."""
+    birth_calendar: Mapped[BirthCalendar] = mapped_column(enum_column(BirthCalendar))
+    lunar_birth_date: Mapped[Json | None]
+    """The same day, of who keeps the lunar one."""
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
     manager: Mapped[str | None] = mapped_column(index=True)
     """By whom they are looked after: the subject of a token."""
+    attributes: Mapped[Json]
+    """Custom ones, as declared."""
     source: Mapped[str | None]
     """The system that first told of them."""
     channel: Mapped[Channel] = mapped_column(enum_column(Channel))

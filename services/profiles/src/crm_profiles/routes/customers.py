@@ -4,12 +4,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
+from pydantic import Field, StringConstraints
 
 from crm_profiles import contact_points, customers, documents, history, suppression
 from crm_profiles.customers import CustomerFilters
 from crm_profiles.drafts import Status
-from crm_profiles.errors import ContactPointTaken, InvalidContactPoint
-from crm_profiles.fields import Reference, Source
+from crm_profiles.errors import ContactPointTaken, InvalidAttributes, InvalidContactPoint, NoLunarDate
+from crm_profiles.fields import Reference, Region, Source
+from crm_profiles.models.customers import Channel, Gender
 from crm_profiles.routes.answers import (
     counted,
     document,
@@ -52,6 +54,15 @@ from crm_shared.web.session import (
 
 router = Router(tags=["customers"])
 
+UNFIT = (ContactPointTaken, InvalidContactPoint, InvalidAttributes, NoLunarDate)
+"""What may be wrong with a customer whom the schema lets pass."""
+
+AttributeFilter = Annotated[
+    str,
+    StringConstraints(max_length=1100, pattern="^[a-z][a-z0-9_]{0,63}:"),
+    Field(examples=["shirt_size:M"]),
+]
+
 OWN = allow(*READERS, Role.CUSTOMER, own="customer_id")
 
 
@@ -60,7 +71,7 @@ OWN = allow(*READERS, Role.CUSTOMER, own="customer_id")
     status_code=201,
     response_model=CustomerOut,
     dependencies=[allow(*STAFF)],
-    responses=documented(ContactPointTaken, InvalidContactPoint),
+    responses=documented(*UNFIT),
 )
 async def create_customer(
     session: Session, clock: CurrentClock, caller: CurrentCaller, body: CustomerIn
@@ -80,15 +91,37 @@ async def list_customers(
     session: Session,
     caller: CurrentCaller,
     cursors: CurrentCursors,
+    attribute: Annotated[
+        list[AttributeFilter],
+        Query(
+            default_factory=list,
+            max_length=10,
+            description="custom attributes as key:value, all of which must hold",
+        ),
+    ],
     tag: Annotated[str | None, Query(max_length=64)] = None,
     phone: Annotated[str | None, Query(max_length=50, description="with country code")] = None,
     email: Annotated[str | None, Query(max_length=254)] = None,
     social: Annotated[str | None, Query(max_length=254)] = None,
+    gender: Gender | None = None,
+    region: Annotated[Region | None, Query(description="ISO 3166-1")] = None,
+    source: Annotated[Source | None, Query(description="the system that first told of them")] = None,
+    channel: Annotated[Channel | None, Query(description="by which they first came to be known")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[CustomerOut]:
     """List customers, the newest first; all filters that are given must hold."""
-    filters = CustomerFilters(tag=tag, phone=phone, email=email, social=social)
+    filters = CustomerFilters(
+        tag=tag,
+        phone=phone,
+        email=email,
+        social=social,
+        gender=gender,
+        region=region,
+        source=source,
+        channel=channel,
+        attribute=attribute,
+    )
     found = await customers.list_(session, filters, cursors=cursors, cursor=cursor, limit=limit)
     shown = found.map(CustomerOut.model_validate)
     if not sees_personal_data(caller):
@@ -137,7 +170,7 @@ async def upsert_customers(
     dependencies=[allow(*STAFF)],
     responses={
         201: {"model": CustomerOut, "description": "The customer was not known before"},
-        **documented(ContactPointTaken, InvalidContactPoint, StaleVersion),
+        **documented(StaleVersion, *UNFIT),
     },
 )
 async def upsert_customer(
@@ -186,7 +219,7 @@ async def get_customer(
     "/v1/customers/{customer_id}",
     response_model=CustomerOut,
     dependencies=[allow(*STAFF)],
-    responses=documented(CustomerNotFound, ContactPointTaken, InvalidContactPoint, StaleVersion),
+    responses=documented(CustomerNotFound, StaleVersion, *UNFIT),
 )
 async def change_customer(
     session: Session,

@@ -4,11 +4,16 @@ from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from crm_profiles.fields import Language, Name, Reference, Region, Source, Tags
-from crm_profiles.models.customers import Channel, ContactKind
+from crm_profiles.fields import Label, Language, Name, Reference, Region, Source, Tags
+from crm_profiles.models.customers import BirthCalendar, Channel, ContactKind, Gender
+from crm_profiles.schemas.attributes import Attributes
 from crm_profiles.schemas.base import MAX_BATCH, Body, Verdict
+from crm_profiles.schemas.members import Address, ExistingLunarDate, LunarDate
+from crm_shared.calendars import lunar
+from crm_shared.calendars.lunar import LunarDay
 from crm_shared.fields import Day, TimeZone
 
 MAX_CONTACT_POINT = 254
@@ -47,12 +52,35 @@ class CustomerMembers(Body):
     region: Region | None = Field(
         default=None, description="ISO 3166-1; phone numbers without country code are read as of here"
     )
-    birth_date: Day | None = None
+    gender: Gender | None = Field(default=None, description="an open list: more may come")
+    occupation: Label | None = None
+    address: Address | None = None
+    birth_date: Day | None = Field(default=None, description="by the Gregorian calendar")
+    birth_calendar: BirthCalendar | None = Field(
+        default=None, description="in which calendar the birthday is kept; solar when nobody says"
+    )
+    lunar_birth_date: ExistingLunarDate | None = Field(
+        default=None, description="instead of `birth_date`, of who keeps the lunar birthday"
+    )
     tags: Tags = None
+    attributes: Attributes | None = Field(
+        default=None, description="custom attributes by key, as /v1/customer-attributes declares them"
+    )
     contact_points: ContactPoints | None = None
     channel: Channel = Field(
         default=Channel.API, description="how this came to be known; by itself it changes nothing"
     )
+
+    @field_validator("lunar_birth_date")
+    @classmethod
+    def agree_with_the_birth_date(cls, given: LunarDate | None, info: ValidationInfo) -> LunarDate | None:
+        """Both may be told, as answers do, but not two birthdays."""
+        if given is not None:
+            day = info.data.get("birth_date") or lunar.to_gregorian(LunarDay(**dict(given)))
+            solar = info.data.get("birth_calendar") is BirthCalendar.SOLAR
+            if solar or lunar.to_gregorian(LunarDay(**dict(given))) != day:
+                raise PydanticCustomError("two_birthdays", "It contradicts birth_date or birth_calendar")
+        return given
 
 
 class CustomerPatch(CustomerMembers):
@@ -136,9 +164,15 @@ class ProfileOut(BaseModel):
     language: str | None = Field(max_length=35)
     time_zone: str | None = Field(max_length=64)
     region: str | None = Field(max_length=2)
-    birth_date: date | None
+    gender: Gender | None
+    occupation: str | None = Field(max_length=200)
+    address: Address | None
+    birth_date: date | None = Field(description="by the Gregorian calendar")
+    birth_calendar: BirthCalendar
+    lunar_birth_date: LunarDate | None = Field(description="the same day, of who keeps the lunar birthday")
     tags: list[str]
     manager: str | None = Field(max_length=200, description="who looks after them")
+    attributes: Attributes
     contact_points: list[ContactPointOut]
     external_ids: list[ExternalIdOut]
     version: int

@@ -43,6 +43,39 @@ def upgrade() -> None:
     channel = sa.Enum(*CHANNELS, name="channel", native_enum=False, length=None)
     op.add_column("customers", sa.Column("channel", channel, nullable=False, server_default="api"))
     op.alter_column("customers", "channel", server_default=None)
+    genders = sa.Enum(
+        "female", "male", "diverse", "undisclosed", name="gender", native_enum=False, length=None
+    )
+    calendars = sa.Enum("solar", "lunar", name="birthcalendar", native_enum=False, length=None)
+    op.add_column("customers", sa.Column("gender", genders, nullable=True))
+    op.add_column("customers", sa.Column("occupation", sa.Text(), nullable=True))
+    op.add_column("customers", sa.Column("address", postgresql.JSONB(), nullable=True))
+    op.add_column("customers", sa.Column("birth_calendar", calendars, nullable=False, server_default="solar"))
+    op.alter_column("customers", "birth_calendar", server_default=None)
+    op.add_column("customers", sa.Column("lunar_birth_date", postgresql.JSONB(), nullable=True))
+    op.add_column(
+        "customers", sa.Column("attributes", postgresql.JSONB(), nullable=False, server_default="{}")
+    )
+    op.alter_column("customers", "attributes", server_default=None)
+    op.create_index("ix_customers_attributes", "customers", ["attributes"], postgresql_using="gin")
+    types = sa.Enum(
+        *("string", "number", "boolean", "date", "choice", "choices"),
+        name="attributetype",
+        native_enum=False,
+        length=None,
+    )
+    op.create_table(
+        "customer_attributes",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("type", types, nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("choices", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_customer_attributes")),
+    )
     op.create_table(
         "customer_versions",
         sa.Column("customer_id", sa.Uuid(), nullable=False),
@@ -60,4 +93,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("customer_versions")
-    op.drop_column("customers", "channel")
+    op.drop_table("customer_attributes")
+    op.drop_index("ix_customers_attributes", "customers")
+    for name in (
+        *("attributes", "lunar_birth_date", "birth_calendar", "address", "occupation", "gender"),
+        "channel",
+    ):
+        op.drop_column("customers", name)
