@@ -72,6 +72,13 @@ class InteractionDiffers(Conflict):
 class NoteNotFound(NotFound): ...
 
 
+class PreferenceNotFound(NotFound): ...
+
+
+class TooManyPreferences(Conflict):
+    """Withdraw one before another is kept."""
+
+
 class ErasureNotFound(NotFound): ...
 
 

@@ -1,4 +1,4 @@
-"""Stages of the life cycle, and who looks after whom.
+"""Stages of the life cycle, who looks after whom, and what customers prefer.
 
 Revision: 0010, after 0009
 """
@@ -124,6 +124,30 @@ def upgrade() -> None:
     op.create_index("ix_stage_spells_since", "stage_spells", ["since", "stage"], unique=False)
     op.add_column("customers", sa.Column("manager", sa.Text(), nullable=True))
     op.create_index(op.f("ix_customers_manager"), "customers", ["manager"], unique=False)
+    op.create_table(
+        "preferences",
+        sa.Column("origin_customer_id", sa.Uuid(), nullable=False),
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Enum("stated", "inferred", name="preferencekind", native_enum=False, length=None),
+            nullable=False,
+        ),
+        sa.Column("customer_id", sa.Uuid(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=True),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("confidence", sa.Double(), nullable=True),
+        sa.Column("evidence", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("known_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(kind = 'inferred') = (confidence IS NOT NULL)",
+            name=op.f("ck_preferences_inferred_with_confidence"),
+        ),
+        sa.CheckConstraint("confidence BETWEEN 0 AND 1", name=op.f("ck_preferences_confidence")),
+        sa.PrimaryKeyConstraint("origin_customer_id", "topic", "kind", name=op.f("pk_preferences")),
+    )
+    op.create_index(op.f("ix_preferences_customer_id"), "preferences", ["customer_id"], unique=False)
 
     op.execute(
         """
@@ -140,6 +164,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("preferences")
     op.drop_index(op.f("ix_customers_manager"), table_name="customers")
     op.drop_column("customers", "manager")
     op.drop_index("ix_stage_spells_since", table_name="stage_spells")

@@ -1,0 +1,66 @@
+"""Preferences over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path, Query
+
+from crm_profiles import documents, preferences
+from crm_profiles.errors import PreferenceNotFound, TooManyPreferences
+from crm_profiles.inference import DEFINITION
+from crm_profiles.models.preferences import PreferenceKind
+from crm_profiles.schemas.preferences import PreferenceIn, PreferenceOut, PreferencesOut, Topic
+from crm_shared.callers import READERS, STAFF, Role
+from crm_shared.customers import CustomerNotFound
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import CurrentClock, Session, allow
+
+router = Router(tags=["preferences"])
+
+
+@router.get(
+    "/v1/customers/{customer_id}/preferences",
+    response_model=PreferencesOut,
+    dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
+    responses=documented(CustomerNotFound),
+)
+async def list_preferences(session: Session, customer_id: UUID) -> PreferencesOut:
+    """Read what a customer prefers: what they said, and what is concluded, each with its source and date."""
+    current = await documents.current_id(session, customer_id)
+    items = await preferences.list_(session, current)
+    return PreferencesOut(customer_id=current, definition=DEFINITION, items=items)
+
+
+@router.put(
+    "/v1/customers/{customer_id}/preferences/{topic}",
+    response_model=PreferenceOut,
+    dependencies=[allow(*STAFF, Role.CUSTOMER, own="customer_id")],
+    responses=documented(CustomerNotFound, TooManyPreferences),
+)
+async def put_preference(
+    session: Session,
+    clock: CurrentClock,
+    customer_id: UUID,
+    topic: Annotated[Topic, Path()],
+    body: PreferenceIn,
+) -> PreferenceOut:
+    """Keep a preference in place of the one of its topic and kind; stated and inferred stand side by side."""
+    return await preferences.put(session, customer_id, topic, body, at=clock.now())
+
+
+@router.delete(
+    "/v1/customers/{customer_id}/preferences/{topic}",
+    status_code=204,
+    dependencies=[allow(*STAFF, Role.CUSTOMER, own="customer_id")],
+    responses=documented(CustomerNotFound, PreferenceNotFound),
+)
+async def withdraw_preference(
+    session: Session,
+    clock: CurrentClock,
+    customer_id: UUID,
+    topic: Annotated[Topic, Path()],
+    kind: Annotated[PreferenceKind, Query()] = PreferenceKind.STATED,
+) -> None:
+    """Let a preference hold no more; what is concluded from purchases stays, for it is computed."""
+    await preferences.withdraw(session, customer_id, topic, kind, at=clock.now())
