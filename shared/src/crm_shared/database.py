@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
+from pydantic import ValidationError
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -193,7 +194,15 @@ def sqlstate(error: DBAPIError) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """What went wrong, without the values that a driver's message quotes: they may be personal."""
+    """What went wrong, without the values that a message quotes: they may be personal."""
     if isinstance(error, DBAPIError):
         return f"{type(error).__name__} {sqlstate(error)}".rstrip()
+    if isinstance(state := getattr(error, "sqlstate", None), str):  # the driver's own, and what wraps it
+        return f"{type(error).__name__} {state}"
+    if isinstance(error, ValidationError):
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        found = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in faults)
+        return f"{type(error).__name__}: {found}"
+    if isinstance(error, UnicodeError):
+        return type(error).__name__
     return f"{type(error).__name__}: {error}"

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_shared.clock import Clock
-from crm_shared.database import Sessions, SharedBase, rows_of, unavailable
+from crm_shared.database import Sessions, SharedBase, in_words, rows_of, unavailable
 
 log = logging.getLogger(__name__)
 
@@ -180,5 +180,5 @@ async def _run_alone(sessions: Sessions, work: DueWork, row: _Claimed, now: date
             await session.execute(
                 update(DueRow)
                 .where(mine)
-                .values(try_at=now + wait, attempts=row.attempts + 1, error=repr(error)[:2000])
+                .values(try_at=now + wait, attempts=row.attempts + 1, error=in_words(error)[:2000])
             )

@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 import orjson
 
 from crm_shared import tracing
+from crm_shared.database import in_words
 from crm_shared.settings import ServiceSettings
 
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {
@@ -55,8 +57,20 @@ class JsonFormatter(logging.Formatter):
             if name not in _STANDARD:
                 line[name] = value
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _traced(record.exc_info[1])
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _traced(error: BaseException | None) -> str:
+    """The traceback, causes first, as Python prints it but for the values that messages quote."""
+    parts: list[str] = []
+    while error is not None:
+        parts.append("".join([*traceback.format_tb(error.__traceback__), in_words(error)]))
+        if isinstance(error, BaseExceptionGroup):
+            parts += [_traced(inner) for inner in error.exceptions]
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        error = cause
+    return "\n\nwhich led to\n\n".join(reversed(parts))
 
 
 def configure(settings: ServiceSettings) -> None:

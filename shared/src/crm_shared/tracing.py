@@ -90,7 +90,15 @@ class Tracer:
             return
         context = otel.set_span_in_context(NonRecordingSpan(_span_context(parent))) if parent else None
         linked = [Link(_span_context(trace)) for trace in map(parse, links) if trace is not None]
-        with self._tracer.start_as_current_span(name, context=context, kind=kind, links=linked) as span:
+        with self._tracer.start_as_current_span(
+            # An exception's message may quote what is personal; the log tells of it in our own words.
+            name,
+            context=context,
+            kind=kind,
+            links=linked,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
             ids = span.get_span_context()
             token = _current.set(
                 Trace(f"{ids.trace_id:032x}", f"{ids.span_id:016x}", f"{ids.trace_flags:02x}")

@@ -34,6 +34,8 @@ _INITDB = (
 _SETTINGS = (
     *("listen_addresses=127.0.0.1", "unix_socket_directories="),
     *("max_connections=200", "shared_buffers=256MB"),
+    # What an error is about in detail are the values of rows, which no log is to hold.
+    "log_error_verbosity=terse",
     # After a crash one call makes all files safe, not one for each of thousands: seconds on a busy disk.
     *(("recovery_init_sync_method=syncfs",) if sys.platform == "linux" else ()),
 )

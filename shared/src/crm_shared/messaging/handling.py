@@ -98,7 +98,7 @@ class Handling:
         except Exception as error:
             if unavailable(error):
                 raise
-            log.warning("poll is handled in parts", extra={"events": len(arrivals), "error": repr(error)})
+            log.warning("poll is handled in parts", extra={"events": len(arrivals), "error": in_words(error)})
             middle = len(arrivals) // 2
             await self._handle(arrivals[:middle])
             await self._handle(arrivals[middle:])
@@ -248,7 +248,7 @@ class Handling:
             if unavailable(error) or letter_id is None:
                 raise
             log.error("redrive failed", extra={"letter_id": str(letter_id)}, exc_info=error)
-            await self._hold_back(letter_id, f"{type(error).__name__}: {error}")
+            await self._hold_back(letter_id, in_words(error))
         return True
 
     async def _apply_letter(self, session: AsyncSession, letter: DeadLetter) -> None:

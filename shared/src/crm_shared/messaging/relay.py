@@ -13,6 +13,7 @@ import asyncpg
 
 from crm_shared.clock import Clock
 from crm_shared.contracts.base import Event
+from crm_shared.database import in_words
 from crm_shared.messaging import kafka, topics
 from crm_shared.messaging.envelope import Message, Stored, encode
 from crm_shared.messaging.kafka import BrokerUnavailable, ClusterChanged
@@ -275,5 +276,5 @@ class Relay:
     async def _wait_out(self, what: str, error: Exception) -> None:
         self.trouble = f"{what}: {error or type(error).__name__}"
         pause = self._backoff.next()
-        log.warning("relay waits", extra={"for": what, "error": repr(error), "seconds": round(pause, 2)})
+        log.warning("relay waits", extra={"for": what, "error": in_words(error), "seconds": round(pause, 2)})
         await asyncio.sleep(pause)

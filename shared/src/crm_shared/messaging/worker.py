@@ -14,7 +14,7 @@ from crm_shared import logs
 from crm_shared.clock import Clock, SystemClock
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.catalogue import published_by
-from crm_shared.database import create_engine, create_sessions, unavailable
+from crm_shared.database import create_engine, create_sessions, in_words, unavailable
 from crm_shared.due import DueWork
 from crm_shared.due import run as run_due
 from crm_shared.health import Check, Health, NotReady, database_answers, migrations_at_head
@@ -201,7 +201,7 @@ async def _for_ever(name: str, loop: Loop) -> None:
             pause = backoff.next()
             waits = {"loop": name, "seconds": round(pause, 2)}
             if unavailable(error):
-                log.warning("loop waits for the database", extra=waits | {"error": repr(error)})
+                log.warning("loop waits for the database", extra=waits | {"error": in_words(error)})
             else:
                 log.error("loop failed and starts again", extra=waits, exc_info=error)
             await asyncio.sleep(pause)

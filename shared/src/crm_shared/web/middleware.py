@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from crm_shared import logs
 from crm_shared.callers import Caller, InvalidToken, Verifier
 from crm_shared.clock import Clock
+from crm_shared.database import in_words
 from crm_shared.ids import uuid7
 from crm_shared.metrics import Metrics
 from crm_shared.problems import GatewayTimeout, InternalError, Problem, UnsupportedMediaType
@@ -107,7 +108,7 @@ class RequestMiddleware:
             if isinstance(problem, InternalError):
                 log.error("request failed", exc_info=error)
             elif problem.status >= 500:
-                log.warning("request failed", extra={"code": problem.code(), "error": repr(error)})
+                log.warning("request failed", extra={"code": problem.code(), "error": in_words(error)})
             if exchange.started:
                 raise  # too late for a problem: the server must break the connection off
             await respond(problem, scope)(scope, exchange.receive, exchange.send)
