@@ -113,6 +113,16 @@ async def claim(session: AsyncSession, wanted: Mapping[Point, Owner]) -> dict[Po
     return holders
 
 
+async def holders(session: AsyncSession, points: Collection[Point]) -> dict[Point, UUID | None]:
+    """Who has each of these points now, None: nobody."""
+    found: dict[Point, UUID | None] = dict.fromkeys(points)
+    if points:
+        wanted = arrays([point._asdict() for point in points], "kind", "value")
+        for row in await session.execute(_HOLDERS, wanted):
+            found[Point(row.kind, row.value)] = row.customer_id
+    return found
+
+
 async def release(session: AsyncSession, points: Collection[Point]) -> None:
     """Nobody has them any more."""
     if points:

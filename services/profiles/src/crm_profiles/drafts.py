@@ -165,6 +165,23 @@ async def lock(session: AsyncSession, owners: Collection[Owner]) -> dict[UUID, D
     return {row.id: _draft_of(row, Owner(row.id, origins[row.id]), belongings[row.id]) for row in rows}
 
 
+async def returning(
+    session: AsyncSession, state: CustomerState, *, version: int, changed_at: datetime
+) -> Draft:
+    """A draft of somebody who comes back on file, in that state and with what belongs to them now."""
+    held = (await _belongings(session, {state.customer_id}))[state.customer_id]
+    return Draft(
+        Owner(state.customer_id, state.customer_id),
+        version=version,
+        origin=Origin(state.source, Channel(state.channel or Channel.API), state.created_at or changed_at),
+        changed_at=changed_at,
+        after={name: getattr(state, name) for name in FIELDS},
+        held=held,
+        points=held.points,
+        keys=held.keys,
+    )
+
+
 async def claim_or_lock(session: AsyncSession, keys: Set[ExternalKey]) -> dict[ExternalKey, Draft]:
     """A draft for each external id: of the customer it names, locked, or of a new one whom it now names.
 

@@ -167,3 +167,25 @@ class MessageDiffers(Conflict):
 
 class PeriodEmpty(InvalidRequest):
     """A period begins before it ends."""
+
+
+class MergeNotFound(NotFound): ...
+
+
+class SameCustomer(Conflict):
+    """Both ids mean one customer already, whom `customer_id` names: there is nothing to merge."""
+
+
+class MergeAlreadyUndone(Conflict):
+    """It was undone before, and is undone once."""
+
+
+class LaterMergeFirst(Conflict):
+    """`merge_id` names the merge that must be undone before this one."""
+
+
+class DuplicateNotFound(NotFound): ...
+
+
+class DuplicateSettled(Conflict):
+    """The two were merged: there is nothing left to dismiss."""

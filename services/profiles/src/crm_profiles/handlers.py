@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import (
     customers,
+    duplicates,
     exporting,
     exports,
     files,
@@ -128,7 +129,17 @@ def jobs_of(settings: Settings) -> Jobs:
     return all_jobs
 
 
+@due_work.on(duplicates.MATCH)
+async def compare_changed_customers(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """From the last look on to now; the instant of the next look says from when on it is."""
+    for each in due:
+        seen_all = await duplicates.match_changed(session, since=each.at, at=at)
+        again = at + duplicates.EVERY if seen_all else each.at + timedelta(microseconds=1)
+        await schedule(session, duplicates.MATCH, {each.ref: again})
+
+
 jobs.on(imports.INSPECT)(importing.inspect)
+jobs.on(duplicates.SCAN)(duplicates.scan)
 jobs.on(imports.REVERT)(reverting.revert)
 jobs.on(exports.MAKE)(exporting.make)
 

@@ -23,7 +23,7 @@ from crm_shared.database import Json
 from crm_shared.outbox import News
 from crm_shared.problems import Problem
 
-_RESOLUTION = timedelta(microseconds=1)
+RESOLUTION = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ async def _store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) 
     versions: list[Json] = []
     news: list[News] = []
     for draft in drafts:
-        at = now if draft.changed_at is None else max(now, draft.changed_at + _RESOLUTION)
+        at = now if draft.changed_at is None else max(now, draft.changed_at + RESOLUTION)
         state = draft.state(at)
         news.append(News(state, draft.cause, at=at))
         versions.append(

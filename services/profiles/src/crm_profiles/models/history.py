@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_profiles.models.base import Base
@@ -33,7 +34,10 @@ class CustomerVersion(Base):
     """
 
     __tablename__ = "customer_versions"
-    __table_args__ = ({"info": {POLICY: Delete()}},)
+    __table_args__ = (
+        Index("ix_customer_versions_recorded_at", "recorded_at", postgresql_using="brin"),
+        {"info": {POLICY: Delete()}},
+    )
 
     customer_id: Mapped[UUID] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
