@@ -275,7 +275,7 @@ async def test_whatever_is_asked_the_books_agree(
     given_back = 0
     for number, wanted in enumerate(asked):
         answer = await give_back(profiles, order, refund(f"{order['id']}-{number}", *wanted))
-        parts = wanted or [(n, *line) for n, line in left.items() if any(line)]
+        parts = wanted or [(n, pieces, amount) for n, (pieces, amount) in left.items() if pieces or amount]
         possible = bool(parts) and all(
             n in left and q + amount > 0 and q <= left[n][0] and amount <= left[n][1]
             for n, q, amount in parts

@@ -21,6 +21,7 @@ from crm_shared.contracts.profiles import (
     CustomerUnmerged,
     ExportRequested,
     PurchaseRecorded,
+    PurchaseRefunded,
 )
 from crm_shared.database import Json, Sessions
 from crm_shared.due import Due, DueWork
@@ -41,6 +42,17 @@ async def value_purchases(session: AsyncSession, events: Sequence[PurchaseRecord
     held = await basis.hold(session, at=at)
     await levelling.introduce(session, owners.values())
     await levelling.record(session, events, owners)
+    causes = {owners[event.customer_id]: event for event in events}
+    await levelling.relevel(session, causes, held, at=at, causes=causes)
+
+
+@subscriptions.on(PurchaseRefunded)
+async def value_refunds(session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime) -> None:
+    """Take off what was given back and level the customers anew."""
+    owners = await customers.resolve(session, {event.customer_id for event in events}, lock=True)
+    held = await basis.hold(session, at=at)
+    await levelling.introduce(session, owners.values())
+    await levelling.give_back(session, events, owners)
     causes = {owners[event.customer_id]: event for event in events}
     await levelling.relevel(session, causes, held, at=at, causes=causes)
 

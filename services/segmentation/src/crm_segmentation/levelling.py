@@ -14,7 +14,7 @@ from crm_segmentation.models import Customer
 from crm_shared import due
 from crm_shared.calendars import day_of
 from crm_shared.contracts.base import Event
-from crm_shared.contracts.profiles import PurchaseRecorded
+from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
 from crm_shared.contracts.segmentation import Level, LevelChanged
 from crm_shared.outbox import News, publish_many
 
@@ -22,6 +22,9 @@ FLIP = "level-flip"
 """Due work: the instant at which time alone may give a customer another level."""
 RELEVEL = "relevel"
 """The job that levels everybody after a change of business day or thresholds."""
+
+_NOTHING_LEFT = "refunded"
+"""The status of a purchase that was given back as a whole."""
 
 _EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 """The contract allows any instant; beyond these the days of some time zones are in no calendar."""
@@ -77,18 +80,39 @@ _WRITE = text(
     WHERE c.customer_id = n.customer_id
     """
 )
+NET = """
+    SELECT p.customer_id, p.occurred_at, p.currency, p.amount - coalesce(r.amount, 0) AS net,
+           CASE WHEN p.amount > 0 THEN coalesce(r.amount, 0) < p.amount
+                ELSE NOT coalesce(r.completed, false) END AS counts,
+           r.next_at AS next_refund_at
+    FROM purchases AS p LEFT JOIN (
+        SELECT purchase_id,
+               sum(amount) FILTER (WHERE occurred_at < :until) AS amount,
+               bool_or(completes) FILTER (WHERE occurred_at < :until) AS completed,
+               min(occurred_at) FILTER (WHERE occurred_at >= :until) AS next_at
+        FROM refunds WHERE customer_id = ANY(CAST(:ids AS uuid[])) GROUP BY purchase_id
+    ) AS r ON r.purchase_id = p.purchase_id
+    WHERE p.customer_id = ANY(CAST(:ids AS uuid[]))
+"""
+"""Each purchase of these customers less what was given back of it before an instant.
+
+It counts until nothing is left: all of its money was given back or, where it cost nothing, its last piece.
+A refund comes under the id of its purchase, so both always have one owner.
+"""
 _FIGURES = text(
-    """
+    f"""
     SELECT c.id,
            EXISTS (SELECT FROM customer_aliases AS a WHERE a.absorbed = c.id) AS absorbed,
-           count(p.occurred_at) FILTER (WHERE p.occurred_at < :until) AS frequency,
+           count(p.occurred_at) FILTER (WHERE p.counts AND p.occurred_at < :until) AS frequency,
            CAST(coalesce(
-               sum(p.amount) FILTER (WHERE p.occurred_at < :until AND p.currency = :currency), 0
+               sum(p.net) FILTER (WHERE p.occurred_at < :until AND p.currency = :currency), 0
            ) AS bigint) AS monetary,
-           min(p.occurred_at) FILTER (WHERE p.occurred_at < :until) AS first_at,
-           max(p.occurred_at) FILTER (WHERE p.occurred_at < :until) AS last_at,
-           min(p.occurred_at) FILTER (WHERE p.occurred_at >= :until) AS next_at
-    FROM unnest(CAST(:ids AS uuid[])) AS c (id) LEFT JOIN purchases AS p ON p.customer_id = c.id
+           min(p.occurred_at) FILTER (WHERE p.counts AND p.occurred_at < :until) AS first_at,
+           max(p.occurred_at) FILTER (WHERE p.counts AND p.occurred_at < :until) AS last_at,
+           least(
+               min(p.occurred_at) FILTER (WHERE p.occurred_at >= :until), min(p.next_refund_at)
+           ) AS next_at
+    FROM unnest(CAST(:ids AS uuid[])) AS c (id) LEFT JOIN ({NET}) AS p ON p.customer_id = c.id
     GROUP BY c.id
     """
 )
@@ -105,6 +129,19 @@ _RECORD = text(
     SELECT * FROM unnest(
         CAST(:purchase_ids AS uuid[]), CAST(:customer_ids AS uuid[]), CAST(:origins AS uuid[]),
         CAST(:instants AS timestamptz[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[])
+    )
+    ON CONFLICT DO NOTHING
+    """
+)
+_GIVE_BACK = text(
+    """
+    INSERT INTO refunds (
+        refund_id, purchase_id, customer_id, origin_customer_id, occurred_at, amount, completes
+    )
+    SELECT * FROM unnest(
+        CAST(:refund_ids AS uuid[]), CAST(:purchase_ids AS uuid[]), CAST(:customer_ids AS uuid[]),
+        CAST(:origins AS uuid[]), CAST(:instants AS timestamptz[]), CAST(:amounts AS bigint[]),
+        CAST(:completes AS boolean[])
     )
     ON CONFLICT DO NOTHING
     """
@@ -131,6 +168,24 @@ async def record(
             "instants": [_within_calendar(purchase.occurred_at) for purchase in purchases],
             "amounts": [purchase.total.amount for purchase in purchases],
             "currencies": [purchase.total.currency for purchase in purchases],
+        },
+    )
+
+
+async def give_back(
+    session: AsyncSession, refunds: Sequence[PurchaseRefunded], owners: Mapping[UUID, UUID]
+) -> None:
+    """Keep the refunds; one whose purchase is not known yet counts as soon as it is."""
+    await session.execute(
+        _GIVE_BACK,
+        {
+            "refund_ids": [refund.refund_id for refund in refunds],
+            "purchase_ids": [refund.purchase_id for refund in refunds],
+            "customer_ids": [owners[refund.customer_id] for refund in refunds],
+            "origins": [refund.customer_id for refund in refunds],
+            "instants": [_within_calendar(refund.occurred_at) for refund in refunds],
+            "amounts": [refund.total.amount for refund in refunds],
+            "completes": [refund.status == _NOTHING_LEFT for refund in refunds],
         },
     )
 
@@ -203,7 +258,7 @@ def _value(
     standing = assign(figures, basis.thresholds, basis.on)
     flips_on: date | None = None
     if basis.follows_clock:
-        # A purchase that is dated later begins to count by time alone, too.
+        # A purchase or a refund that is dated later begins to count by time alone, too.
         candidates = (next_flip(figures, basis.thresholds, basis.on), next_on)
         flips_on = min((day for day in candidates if day is not None), default=None)
     return _Value(

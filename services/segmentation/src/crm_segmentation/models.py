@@ -51,7 +51,7 @@ class Purchase(OwnedByCustomer, Base):
             "ix_purchases_customer_id",
             "customer_id",
             "occurred_at",
-            postgresql_include=["amount", "currency"],
+            postgresql_include=["amount", "currency", "purchase_id"],
         ),
         {"info": {POLICY: Delete()}},
     )
@@ -61,6 +61,23 @@ class Purchase(OwnedByCustomer, Base):
     occurred_at: Mapped[datetime]
     amount: Mapped[int]
     currency: Mapped[str]
+
+
+class Refund(OwnedByCustomer, Base):
+    """The part of a refund that says something about its customer's value.
+
+    It may be known before its purchase is, and then waits for it.
+    """
+
+    __tablename__ = "refunds"
+    __table_args__ = {"info": {POLICY: Delete()}}
+
+    refund_id: Mapped[UUID] = mapped_column(primary_key=True)
+    purchase_id: Mapped[UUID]
+    occurred_at: Mapped[datetime]
+    amount: Mapped[int]
+    completes: Mapped[bool]
+    """Nothing is left of the purchase after it."""
 
 
 class LevelThresholds(Base):

@@ -7,9 +7,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_segmentation import basis
-from crm_segmentation.levelling import RELEVEL
+from crm_segmentation.levelling import NET, RELEVEL
 from crm_segmentation.levels import definitions
-from crm_segmentation.models import Customer, Purchase
+from crm_segmentation.models import Customer
 from crm_segmentation.schemas import LevelCountOut, LevelsOut, RfmOut
 from crm_shared import customers
 from crm_shared.contracts.base import Money
@@ -43,6 +43,13 @@ _SUMMARY = text(
     LEFT JOIN customers AS c ON c.customer_id = (SELECT id FROM chain ORDER BY depth DESC LIMIT 1)
     """
 )
+_OTHER_CURRENCIES = text(
+    f"""
+    SELECT currency, sum(net) FROM ({NET}) AS p
+    WHERE occurred_at < :until AND currency <> :currency
+    GROUP BY currency ORDER BY currency
+    """
+)
 
 
 async def get(session: AsyncSession, customer_id: UUID, *, at: datetime) -> RfmOut:
@@ -51,12 +58,8 @@ async def get(session: AsyncSession, customer_id: UUID, *, at: datetime) -> RfmO
     now = await basis.read(session, at=at)
     known = await session.get(Customer, owner) or Customer(frequency=0, monetary=0)
     currency = known.currency or now.thresholds.currency
-    others = await session.execute(
-        select(Purchase.currency, func.sum(Purchase.amount))
-        .where(Purchase.customer_id == owner, Purchase.occurred_at < now.until, Purchase.currency != currency)
-        .group_by(Purchase.currency)
-        .order_by(Purchase.currency)
-    )
+    parameters = {"ids": [owner], "until": now.until, "currency": currency}
+    others = await session.execute(_OTHER_CURRENCIES, parameters)
     last_on = known.last_purchase_on
     return RfmOut(
         customer_id=customer_id,

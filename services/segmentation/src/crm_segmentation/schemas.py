@@ -140,8 +140,14 @@ class RfmOut(BaseModel):
     recency_days: int | None = Field(
         default=None, description="days from the last purchase to the business day; null: nothing bought"
     )
-    frequency: int = Field(description="number of purchases up to the business day, in any currency")
-    monetary: Money = Field(description="sum of these purchases, in the thresholds' currency")
+    frequency: int = Field(
+        description="number of purchases up to the business day, in any currency; one that was given back"
+        " as a whole by then is none"
+    )
+    monetary: Money = Field(
+        description="sum of these purchases less what was given back of them up to the business day, in the"
+        " thresholds' currency"
+    )
     other_currencies: list[Money] = Field(description="sums in other currencies: not converted, not counted")
     first_purchase_on: date | None = None
     last_purchase_on: date | None = None

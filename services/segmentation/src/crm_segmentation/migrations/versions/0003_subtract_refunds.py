@@ -3,6 +3,9 @@
 Revision: 0003, after 0002
 """
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -10,8 +13,36 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.create_table(
+        "refunds",
+        sa.Column("refund_id", sa.Uuid(), nullable=False),
+        sa.Column("purchase_id", sa.Uuid(), nullable=False),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("completes", sa.Boolean(), nullable=False),
+        sa.Column("customer_id", sa.Uuid(), nullable=False),
+        sa.Column("origin_customer_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("refund_id", name=op.f("pk_refunds")),
+    )
+    op.create_index(op.f("ix_refunds_customer_id"), "refunds", ["customer_id"], unique=False)
+    op.create_index(op.f("ix_refunds_origin_customer_id"), "refunds", ["origin_customer_id"], unique=False)
+    op.drop_index("ix_purchases_customer_id", table_name="purchases")
+    op.create_index(
+        "ix_purchases_customer_id",
+        "purchases",
+        ["customer_id", "occurred_at"],
+        unique=False,
+        postgresql_include=["amount", "currency", "purchase_id"],
+    )
 
 
 def downgrade() -> None:
-    pass
+    op.drop_index("ix_purchases_customer_id", table_name="purchases")
+    op.create_index(
+        "ix_purchases_customer_id",
+        "purchases",
+        ["customer_id", "occurred_at"],
+        unique=False,
+        postgresql_include=["amount", "currency"],
+    )
+    op.drop_table("refunds")
