@@ -243,3 +243,90 @@ async def test_a_customers_purchases_are_listed_the_newest_first(
 
     assert seen == ["o-5", "o-4", "o-3", "o-2", "o-1"]
     assert cursor is None
+
+
+def usd(amount: int) -> dict[str, object]:
+    return {"amount": amount, "currency": "USD"}
+
+
+async def test_a_line_tells_price_and_discount_and_the_purchase_its_channel(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
+    line = {"product": "CD", "quantity": 2, "price": usd(1500), "discount": usd(67), "total": usd(2933)}
+    recorded = await profiles.post("/v1/purchases", json=order(1, ada, lines=[line], channel="web"))
+    assert recorded.status_code == 201, recorded.text
+    assert (recorded.json()["channel"], recorded.json()["net"]) == ("web", usd(2933))
+    shown = recorded.json()["lines"][0]
+    assert (shown["price"], shown["discount"], shown["refunded"]) == (usd(1500), usd(67), usd(0))
+    told = PurchaseRecorded.model_validate_json((await published(databases["profiles"]))[-1].data)
+    assert told.channel == "web"
+    assert told.lines[0].price is not None
+    assert told.lines[0].price.amount == 1500
+
+    for wrong in ({"discount": usd(66)}, {"price": {"amount": 1500, "currency": "EUR"}}, {"price": usd(-1)}):
+        refused = await profiles.post("/v1/purchases", json=order(2, ada, lines=[line | wrong]))
+        assert [fault["pointer"] for fault in refused.json()["errors"]] == ["/lines/0"]
+
+
+def brought(number: int, name: str | None, external_id: str, **members: object) -> dict[str, Any]:
+    """An order that brings its customer along."""
+    customer = {"source": "till", "external_id": external_id, "name": name} | members
+    body = order(number, None, customer={k: v for k, v in customer.items() if v is not None})
+    del body["customer_id"]
+    return body
+
+
+@pytest.mark.capability("P7")
+async def test_a_purchase_brings_its_customer_along(profiles: httpx2.AsyncClient, ada: str) -> None:
+    points = [{"kind": "email", "value": "Zoe@example.com"}]
+    first = await profiles.post("/v1/purchases", json=brought(1, "Zoë", "z-1", contact_points=points))
+    assert first.status_code == 201, first.text
+    zoe = (await profiles.get(f"/v1/customers/{first.json()['customer_id']}")).json()
+    assert (zoe["name"], zoe["source"], zoe["channel"]) == ("Zoë", "till", "purchase")
+    assert zoe["contact_points"][0]["value"] == "zoe@example.com"
+
+    second = await profiles.post("/v1/purchases", json=brought(2, "Another name", "z-1"))
+    assert second.json()["customer_id"] == zoe["id"]
+    assert (await profiles.get(f"/v1/customers/{zoe['id']}")).json() == zoe
+    nobody = await profiles.post("/v1/purchases", json=brought(3, None, "z-2"))
+    assert (nobody.status_code, nobody.json()["code"]) == (404, "customer_not_found")
+
+
+@pytest.mark.capability("P7")
+async def test_in_a_batch_whose_customer_cannot_be_created_fails_alone(profiles: httpx2.AsyncClient) -> None:
+    points = [{"kind": "email", "value": "zoe@example.com"}]
+    unreadable = [{"kind": "phone", "value": "no number"}]
+    items = [
+        brought(1, "Zoë", "z-1", contact_points=points),
+        brought(2, "Zoë", "z-1"),
+        brought(3, "Eve", "e-1", contact_points=points),
+        brought(4, "Bob", "b-1", contact_points=unreadable),
+        brought(5, "Bob", "b-1"),
+        brought(6, None, "z-1"),
+        brought(7, None, "n-1"),
+    ]
+    body = (await profiles.post("/v1/purchases/batch", json={"items": items})).json()
+    assert body["counts"] == {"created": 3, "failed": 4}
+    problems = [verdict["problem"] for verdict in body["items"] if verdict["problem"]]
+    assert [problem["code"] for problem in problems] == [
+        *("contact_point_taken", "invalid_contact_point", "invalid_contact_point", "customer_not_found")
+    ]
+    pointers = [fault["pointer"] for problem in problems for fault in problem.get("errors", ())]
+    assert pointers == [f"/items/{index}/customer/contact_points/0/value" for index in (3, 4)]
+    assert (await profiles.get("/v1/customers/totals")).json()["count"] == 1
+
+
+async def test_customers_brought_by_many_purchases_at_once_are_created_once(
+    committed: dict[str, Sessions], profiles: httpx2.AsyncClient
+) -> None:
+    items = [brought(n, f"Customer {n % 10}", f"c-{n % 10}") for n in range(40)]
+    answers = await asyncio.gather(
+        *(
+            profiles.post("/v1/purchases/batch", json={"items": items[::step]})
+            for step in (1, -1, 1, -1, 1, -1)
+        )
+    )
+    assert sum(answer.json()["counts"].get("created", 0) for answer in answers) == 40
+    assert all("failed" not in answer.json()["counts"] for answer in answers)
+    assert (await profiles.get("/v1/customers/totals")).json()["count"] == 10
+    assert len(await published(committed["profiles"])) == 50

@@ -1,24 +1,32 @@
 """The timeline and the summary: what happened in all services, on the customer's file."""
 
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
+import orjson
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from crm_local.provisioning import Databases
+from crm_profiles import timeline
 from crm_profiles.handlers import subscriptions
 from crm_profiles.models.base import Base
 from crm_profiles.models.timeline import TimelineEntry
 from crm_profiles.schemas.summary import ProfileSummaryOut
+from crm_profiles.timeline import TimelineFilters
 from crm_shared import customers
 from crm_shared.contracts.base import Envelope, Event
 from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsReleased
 from crm_shared.contracts.profiles import CustomerMerged
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import TicketClosed, TicketOpened
-from crm_shared.database import Sessions
+from crm_shared.database import Sessions, async_url
+from crm_shared.pages import Cursors
 from crm_shared.testing import handle
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -174,21 +182,86 @@ async def test_the_timeline_is_walked_by_cursor_and_filtered_by_type(
     assert (await profiles.get(f"/v1/customers/{ada}/timeline", params={"type": "x"})).status_code == 422
 
 
-async def test_a_page_of_the_timeline_is_one_index_scan(
+@pytest.mark.capability("P5")
+async def test_the_timeline_is_filtered_by_family_and_period(
     profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
 ) -> None:
-    async with databases["profiles"].begin() as session:
-        connection = await session.connection()
-        for easier_on_an_empty_table in ("seqscan", "bitmapscan"):
-            await connection.exec_driver_sql(f"SET LOCAL enable_{easier_on_an_empty_table} = off")
-        plan = await connection.exec_driver_sql(
-            f"EXPLAIN SELECT * FROM timeline_entries WHERE customer_id = '{ada}'"
-            " AND occurred_at <= now() ORDER BY occurred_at DESC, id DESC LIMIT 50"
-        )
-        text = "\n".join(row[0] for row in plan)
+    await tell(
+        databases["profiles"],
+        *(each for minute in range(4) for each in (points(ada, minute), ticket(TicketOpened, ada, minute))),
+        ticket(TicketClosed, ada, 9),
+    )
 
-    assert "Index Scan Backward using ix_timeline_entries_of_customer" in text
-    assert "Sort" not in text
+    async def found(**params: Any) -> list[tuple[str, str]]:
+        return [
+            (entry["type"], entry["occurred_at"][14:16]) for entry in await entries(profiles, ada, **params)
+        ]
+
+    assert await found(family="ticket") == [
+        ("ticket.closed", "09"),
+        *(("ticket.opened", f"0{minute}") for minute in (3, 2, 1, 0)),
+    ]
+    period = {"from": "2026-03-01T12:01:00Z", "to": "2026-03-01T12:03:00Z"}
+    assert await found(family="points", **period) == [("points.earned", "02"), ("points.earned", "01")]
+    assert len(await found(**period)) == 4
+    assert await found(family="ticket", type="ticket.closed") == [("ticket.closed", "09")]
+    assert await found(family="points", type="ticket.closed") == []
+    assert (await profiles.get(f"/v1/customers/{ada}/timeline?family=weather")).status_code == 422
+
+
+async def plan(connection: AsyncConnection, statement: str, parameters: Any) -> tuple[list[str], int]:
+    """The nodes of the statement's plan, and how many blocks it read."""
+    explained = await connection.exec_driver_sql(
+        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters
+    )
+    node = explained.scalar_one()[0]["Plan"]
+    read, nodes = node["Shared Hit Blocks"] + node["Shared Read Blocks"], [node["Node Type"]]
+    while "Plans" in node:
+        [node] = node["Plans"]
+        nodes.append(node["Node Type"])
+    return nodes, read
+
+
+@pytest.mark.capability("P5")
+async def test_the_thousandth_page_of_the_timeline_costs_what_the_first_does(
+    committed: dict[str, Sessions], addresses: Mapping[str, Databases]
+) -> None:
+    ada, cursors = uuid4(), Cursors("cursors of the tests, thirty-two bytes and more")
+    owner = create_async_engine(async_url(addresses["profiles"].owner_url))
+    async with owner.begin() as connection:
+        await connection.exec_driver_sql(
+            f"""
+            INSERT INTO timeline_entries
+                (id, customer_id, origin_customer_id, type, occurred_at, recorded_at, title, data)
+            SELECT gen_random_uuid(), '{ada}', '{ada}',
+                   CASE n % 2 WHEN 0 THEN 'points.earned' ELSE 'ticket.opened' END,
+                   timestamptz '2026-01-01' - n * interval '1 minute', now(), 'x', '{{}}'
+            FROM generate_series(1, 100000) AS n
+            """
+        )
+        await connection.exec_driver_sql("ANALYZE timeline_entries")
+    await owner.dispose()
+    statements: list[tuple[str, Any]] = []
+
+    def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
+
+    async with committed["profiles"].begin() as session:
+        connection = await session.connection()
+        event.listen(connection.sync_connection, "before_cursor_execute", remember)
+        deep = [datetime(2026, 1, 1, tzinfo=UTC) - timedelta(minutes=50_000), UUID(int=2**128 - 1)]
+        for filters in (TimelineFilters(), TimelineFilters(family="ticket")):
+            first = await timeline.list_(session, ada, filters, cursors=cursors, cursor=None, limit=50)
+            assert first.next_cursor is not None
+            asked, _ = orjson.loads(urlsafe_b64decode(first.next_cursor + "==")[16:])
+            cursor = cursors.encode(deep, asked)
+            later = await timeline.list_(session, ada, filters, cursors=cursors, cursor=cursor, limit=50)
+            assert len(first.items) == len(later.items) == 50
+        event.remove(connection.sync_connection, "before_cursor_execute", remember)
+        costs = [await plan(connection, *statement) for statement in statements]
+
+    assert [nodes for nodes, _ in costs] == [["Limit", "Index Scan"]] * 4
+    assert max(read for _, read in costs) < 150, "a page of fifty reads little more than fifty rows"
 
 
 async def test_the_summary_holds_profile_purchases_and_the_newest_entries(
