@@ -71,6 +71,15 @@ def admin(sign_in: Sign) -> httpx2.AsyncClient:
     return sign_in(Role.ADMIN)
 
 
+async def insist(client: httpx2.AsyncClient, path: str, body: Any) -> httpx2.Response:
+    """Post it, and again while the service is too busy: what a client does whose writes are safe to repeat."""
+    deadline = time.monotonic() + 60
+    while (answer := await client.post(path, json=body)).status_code == 503:
+        assert time.monotonic() < deadline, answer.text
+        await asyncio.sleep(0.2)
+    return answer
+
+
 @pytest.fixture
 def until() -> Until:
     """Waits for what events bring about: `await until(look)` gives the first true answer of `look`."""

@@ -7,6 +7,8 @@ import pytest
 
 from crm_shared.ids import uuid7
 
+from .conftest import insist
+
 pytestmark = pytest.mark.capability("P7")
 
 
@@ -17,9 +19,10 @@ async def test_fifty_purchases_at_once_make_their_customer_known_once(agent: htt
     line = {"quantity": 1, "total": {"amount": 500, "currency": "USD"}}
     answers = await asyncio.gather(
         *(
-            agent.post(
+            insist(
+                agent,
                 "/v1/purchases",
-                json={
+                {
                     "source": "till",
                     "external_id": f"{external_id}-{number}",
                     "customer": customer | {"contact_points": customer_points},
