@@ -72,7 +72,7 @@ def admin(sign_in: Sign) -> httpx2.AsyncClient:
 
 
 async def insist(client: httpx2.AsyncClient, path: str, body: Any) -> httpx2.Response:
-    """Post it, and again while the service is too busy: what a client does whose writes are safe to repeat."""
+    """Post it, and again while the service is too busy, as one may whose writes are safe to repeat."""
     deadline = time.monotonic() + 60
     while (answer := await client.post(path, json=body)).status_code == 503:
         assert time.monotonic() < deadline, answer.text
