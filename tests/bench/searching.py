@@ -79,9 +79,13 @@ async def _fill(on: Stage, customers: int) -> None:
     try:
         await connection.copy_records_to_table(
             "customers",
-            columns=("customer_id", "name", "tags", "channel", "version", "created_at", "updated_at"),
+            columns=(
+                *("customer_id", "name", "tags", "channel", "birth_calendar", "attributes"),
+                *("version", "created_at", "updated_at"),
+            ),
             records=(
-                (customer_id(n), name, tags, "api", 1, now, now) for n, name in enumerate(names(customers), 1)
+                (customer_id(n), name, tags, "api", "solar", "{}", 1, now, now)
+                for n, name in enumerate(names(customers), 1)
             ),
         )
         await connection.copy_records_to_table(

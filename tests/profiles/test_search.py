@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 from tests.profiles import plain_search
 
-from crm_profiles.models.customers import Channel, Customer
+from crm_profiles.models.customers import BirthCalendar, Channel, Customer
 from crm_profiles.search import SearchFilters, search
 from crm_shared.callers import Role
 from crm_shared.database import Sessions
@@ -171,7 +171,7 @@ async def test_who_may_not_see_contact_points_cannot_find_by_them(
 
 
 async def test_filters_hold_together_with_what_is_searched(profiles: httpx2.AsyncClient) -> None:
-    await create(profiles, "Anna Ek", tags=["vip"], region="SE", source="shop")
+    await create(profiles, "Anna Ek", tags=["vip"], region="SE", source="shop", gender="female")
     await create(profiles, "Anna", tags=["vip"], region="FI", channel="form")
     await create(profiles, "Joanna", tags=["new"], region="SE")
     await create(profiles, "Ana", tags=["vip"], region="SE")
@@ -180,6 +180,7 @@ async def test_filters_hold_together_with_what_is_searched(profiles: httpx2.Asyn
     assert await names_found(profiles, "anna", tag="vip", region="SE") == ["Anna Ek", "Ana"]
     assert await names_found(profiles, "ek", source="shop") == ["Anna Ek"]
     assert await names_found(profiles, "anna", channel="form") == ["Anna"]
+    assert await names_found(profiles, "anna", gender="female") == ["Anna Ek"]
 
 
 @given(names=st.lists(NAMES, min_size=1, max_size=8), data=st.data())
@@ -223,6 +224,8 @@ async def searched(
             "id": uuid7(),
             "name": name,
             "tags": [],
+            "attributes": {},
+            "birth_calendar": BirthCalendar.SOLAR,
             "channel": Channel.API,
             "version": 1,
             "created_at": clock.now(),

@@ -1,6 +1,7 @@
-INSERT INTO customers (customer_id, name, language, time_zone, region, birth_date, tags, source, version, created_at, updated_at)
+INSERT INTO customers (customer_id, name, language, time_zone, region, birth_date, birth_calendar, attributes, tags, source, channel, version,
+    created_at, updated_at)
 SELECT bench_id(n), 'Customer ' || n, 'en-GB', 'Europe/London', 'GB', date '1970-01-01' + n % 10000,
-    ARRAY['newsletter'], 'bench', 1, now(), now()
+    'solar', '{}', ARRAY['newsletter'], 'bench', 'api', 1, now(), now()
 FROM generate_series(1, :customers) AS n;
 
 INSERT INTO external_ids (source, external_id, customer_id, origin_customer_id)

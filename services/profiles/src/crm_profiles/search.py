@@ -16,7 +16,7 @@ from sqlalchemy import Integer, Text, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import documents
-from crm_profiles.models.customers import Channel
+from crm_profiles.models.customers import Channel, Gender
 from crm_profiles.schemas.customers import ProfileOut
 from crm_profiles.schemas.search import MAX_FOUND
 from crm_shared.database import Json
@@ -40,6 +40,7 @@ class SearchFilters:
     region: str | None = None
     source: str | None = None
     channel: Channel | None = None
+    gender: Gender | None = None
 
 
 _CONDITIONS = {
@@ -47,6 +48,7 @@ _CONDITIONS = {
     "region": "c.region = (SELECT region FROM asked)",
     "source": "c.source = (SELECT source FROM asked)",
     "channel": "c.channel = (SELECT channel FROM asked)",
+    "gender": "c.gender = (SELECT gender FROM asked)",
 }
 
 # Words are what stands between white space. A part of three letters or more may be anywhere in a word, a

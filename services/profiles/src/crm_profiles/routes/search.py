@@ -6,7 +6,7 @@ from fastapi import Query, Response
 
 from crm_profiles import search
 from crm_profiles.fields import Region, Source, Tag
-from crm_profiles.models.customers import Channel
+from crm_profiles.models.customers import Channel, Gender
 from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.schemas.search import DEFAULT_FOUND, MAX_FOUND, FoundOut
 from crm_profiles.search import SearchFilters
@@ -26,6 +26,7 @@ async def search_customers(
     region: Annotated[Region | None, Query()] = None,
     source: Annotated[Source | None, Query(description="the system that first told of them")] = None,
     channel: Annotated[Channel | None, Query(description="how they first came to be known")] = None,
+    gender: Annotated[Gender | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_FOUND, description="how many at most")] = DEFAULT_FOUND,
 ) -> Response:
     """Search customers by what is known of them, the likeliest first; all filters that are given must hold.
@@ -41,7 +42,7 @@ async def search_customers(
     later word, by parts, by slip; among equals in the order of what matched, then the newest. Of very many
     who match only by parts or by slip, some are ranked. There is no next page: to find others, ask for more.
     """
-    filters = SearchFilters(tag=tag, region=region, source=source, channel=channel)
+    filters = SearchFilters(tag=tag, region=region, source=source, channel=channel, gender=gender)
     sees = sees_personal_data(caller)
     found = await search.search(session, q, filters, contact_points=sees, limit=limit)
     return Response(found if sees else search.masked(found), media_type="application/json")
