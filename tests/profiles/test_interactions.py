@@ -1,6 +1,7 @@
 """Interactions: each recorded once, told to the world, and the last of them on the file."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,6 +9,7 @@ import httpx2
 import pytest
 
 from crm_profiles.models.base import Base
+from crm_profiles.models.messages import Message
 from crm_profiles.state import STATES
 from crm_shared import customers
 from crm_shared.contracts.profiles import CustomerMerged, CustomerUnmerged, InteractionRecorded
@@ -165,6 +167,35 @@ async def test_who_was_contacted_last_is_known_and_right_after_a_merge(
         undone = CustomerUnmerged.model_validate(merge | {"version": 3, "sequence": 2})
         await customers.unlink(session, Base.metadata, [undone])
     assert await last() == ("2026-02-20T12:00:00Z", "call", "inbound", "maria")
+
+
+@pytest.mark.capability("P18")
+async def test_a_message_that_was_sent_is_a_contact_and_one_that_failed_is_none(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], ada: str
+) -> None:
+    await profiles.post("/v1/interactions", json=call(ada, 1, occurred_at="2026-02-20T12:00:00Z"))
+    async with databases["profiles"].begin() as session:
+        for day, failed_at in ((22, None), (24, datetime(2026, 2, 24, tzinfo=UTC))):
+            sent_at = datetime(2026, 2, day, 12, tzinfo=UTC)
+            session.add(
+                Message(
+                    **{"id": uuid4(), "customer_id": UUID(ada), "origin_customer_id": UUID(ada)},
+                    **{
+                        "source": "loyalty",
+                        "external_id": f"m-{day}",
+                        "purpose": "service",
+                        "channel": "sms",
+                    },
+                    **{"sent_at": sent_at, "failed_at": failed_at, "recorded_at": sent_at},
+                    **{"against_consent": False, "version": 1},
+                )
+            )
+    last = (await profiles.get(f"/v1/customers/{ada}/file")).json()["last_contacted"]
+    assert (last["at"], last["channel"], last["direction"], last["by"]) == (
+        *("2026-02-22T12:00:00Z", "sms", "outbound", "loyalty"),
+    )
+    assert last["message_id"] is not None
+    assert last["interaction_id"] is None
 
 
 async def test_interactions_are_listed_the_newest_first(profiles: httpx2.AsyncClient, ada: str) -> None:

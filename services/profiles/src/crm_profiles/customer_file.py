@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import interactions
+from crm_profiles import last_contacts
 from crm_profiles.models.notes import Note, NoteKind
 from crm_profiles.models.purchases import Refund
 from crm_profiles.models.tickets import Ticket
@@ -31,7 +31,7 @@ async def get(session: AsyncSession, customer_id: UUID) -> CustomerFileOut:
     """The file of a customer who is on file under this id."""
     return CustomerFileOut(
         customer_id=customer_id,
-        last_contacted=await interactions.find_last(session, customer_id),
+        last_contacted=await last_contacts.find(session, customer_id),
         complaints=await _complaints(session, customer_id),
         refunds=await _refunds(session, customer_id),
         needs=await _notes(session, customer_id, NoteKind.NEED),

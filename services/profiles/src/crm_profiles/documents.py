@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import TextClause, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import contact_points
+from crm_profiles import contact_points, last_contacts
 from crm_profiles.schemas.customers import CustomerOut, ProfileOut
 from crm_shared.customers import CustomerNotFound
 
@@ -65,9 +65,9 @@ _PURCHASES = f"""(
           FROM purchases AS p WHERE p.customer_id = c.customer_id GROUP BY currency) AS of_currency)"""
 
 _LAST_CONTACTED = f"""(
-    SELECT json_build_object('at', {_instant("occurred_at")}, 'channel', channel, 'direction', direction,
-                             'by', agent, 'interaction_id', id)
-    FROM interactions AS i WHERE i.customer_id = c.customer_id ORDER BY occurred_at DESC, id DESC LIMIT 1)"""
+    SELECT json_build_object('at', {_instant("at")}, 'channel', channel, 'direction', direction, 'by', by,
+                             'interaction_id', interaction_id, 'message_id', message_id)
+    FROM ({last_contacts.newest("c.customer_id")}) AS newest)"""
 
 _TIMELINE = f"""(
     SELECT coalesce(json_agg(json_build_object(

@@ -20,7 +20,7 @@ from crm_profiles.contact_points import Owner
 from crm_profiles.errors import InteractionDiffers, InteractionNotFound
 from crm_profiles.models.interactions import Interaction
 from crm_profiles.models.timeline import EntryType
-from crm_profiles.schemas.interactions import InteractionIn, InteractionPatch, LastContactOut
+from crm_profiles.schemas.interactions import InteractionIn, InteractionPatch
 from crm_profiles.timeline import Entry
 from crm_shared import etags
 from crm_shared.contracts.profiles import InteractionRecorded
@@ -144,26 +144,6 @@ async def list_(
         cursor=cursor,
         limit=limit,
         filters=str(customer_id),
-    )
-
-
-async def find_last(session: AsyncSession, customer_id: UUID) -> LastContactOut | None:
-    """The customer's newest interaction, by one step into an index: so it is right after every merge."""
-    newest = (
-        select(Interaction)
-        .where(Interaction.customer_id == customer_id)
-        .order_by(Interaction.occurred_at.desc(), Interaction.id.desc())
-        .limit(1)
-    )
-    found = await session.scalar(newest)
-    if found is None:
-        return None
-    return LastContactOut(
-        at=found.occurred_at,
-        channel=found.channel,
-        direction=found.direction,
-        by=found.agent,
-        interaction_id=found.id,
     )
 
 

@@ -136,10 +136,11 @@ class InteractionBatchOut(BaseModel):
 
 
 class LastContactOut(BaseModel):
-    """When the customer and the company last spoke with each other: the newest interaction."""
+    """When the customer and the company last spoke or wrote: the newest interaction or sent message."""
 
     at: datetime
-    channel: InteractionChannel
+    channel: str = Field(max_length=64, description="of the interaction, or by which the message was sent")
     direction: Direction
-    by: str | None = Field(max_length=128, description="who spoke for the company")
-    interaction_id: UUID
+    by: str | None = Field(max_length=128, description="who spoke for the company, or which system wrote")
+    interaction_id: UUID | None
+    message_id: UUID | None
