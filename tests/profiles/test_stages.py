@@ -243,3 +243,29 @@ async def test_reports_count_what_the_stages_say(
 async def test_a_period_without_a_day_is_refused(profiles: httpx2.AsyncClient) -> None:
     answer = await profiles.get("/v1/reports/funnel?from=2026-01-02&to=2026-01-02")
     assert (answer.status_code, answer.json()["code"]) == (422, "period_invalid")
+
+
+async def test_who_is_merged_has_the_stages_of_both_and_gets_the_own_ones_back(
+    profiles: httpx2.AsyncClient, client: ClientFactory, clock: FrozenClock, work: Work
+) -> None:
+    ann, anne = await customer(profiles), await customer(profiles, "Anne")
+    await buys(profiles, ann, clock.now())
+    await buys(profiles, anne, clock.advance(timedelta(days=3)))
+    await work()
+    before = await stages_of(profiles, ann), await stages_of(profiles, anne)
+    supervisor = client("profiles", Role.SUPERVISOR)
+    body = {"survivor_id": ann, "absorbed_id": anne, "reason": "one person"}
+    merged = await supervisor.post("/v1/merges", json=body, headers={"Idempotency-Key": str(uuid7())})
+    assert merged.status_code == 201, merged.text
+    await work()
+    assert (await stages_of(profiles, ann))["stage"] == "maintenance"
+    undone = await supervisor.post(
+        f"/v1/merges/{merged.json()['id']}/undo",
+        json={"reason": "two persons"},
+        headers={"Idempotency-Key": str(uuid7())},
+    )
+    assert undone.is_success, undone.text
+    await work()
+    after = await stages_of(profiles, ann), await stages_of(profiles, anne)
+    assert [ways(stages) for stages in after] == [ways(stages) for stages in before]
+    assert after[0]["version"] > before[0]["version"]

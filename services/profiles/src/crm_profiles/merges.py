@@ -12,7 +12,8 @@ from sqlalchemy.orm import selectinload
 from crm_profiles import contact_points, drafts, duplicates, writing
 from crm_profiles.blending import Blended, blend, revert
 from crm_profiles.contact_points import Owner, Point
-from crm_profiles.drafts import FIELDS, Belongings, Draft
+from crm_profiles.describing import FIELDS
+from crm_profiles.drafts import Belongings, Draft
 from crm_profiles.errors import LaterMergeFirst, MergeAlreadyUndone, MergeNotFound, SameCustomer
 from crm_profiles.models.base import Base
 from crm_profiles.models.customers import Channel, ContactKind, Customer

@@ -16,7 +16,7 @@ from crm_profiles.describing import FIELDS
 from crm_profiles.drafts import Draft, Status
 from crm_profiles.errors import ContactPointTaken
 from crm_profiles.models.customers import Customer
-from crm_profiles.models.history import CustomerVersion
+from crm_profiles.models.history import Change, CustomerVersion
 from crm_shared import outbox
 from crm_shared.clock import Clock
 from crm_shared.database import Json
@@ -122,8 +122,9 @@ async def _store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) 
             }
         )
     await session.flush()
-    new = [draft.owner.id for draft in drafts if draft.status is Status.CREATED]
-    await stages.look_again(session, new, at=now)
+    # Who is new, and who has another past now.
+    unstaged = [draft.owner.id for draft in drafts if draft.change is not Change.CHANGED]
+    await stages.look_again(session, unstaged, at=now)
     await session.execute(_STORE, arrays(versions, *versions[0]) | outbox.parameters(session, news, at=now))
 
 
