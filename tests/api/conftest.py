@@ -197,6 +197,17 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
             "/v1/tickets", {"customer_id": customer["id"], "kind": "enquiry", "title": "Where is it?"}
         )
         hold = await post(f"/v1/accounts/{customer['id']}/holds", {"points": 10, "expires_in": 900})
+        message = await post(
+            "/v1/messages",
+            {
+                "source": "mailer",
+                "external_id": customer["id"],
+                "customer_id": customer["id"],
+                "purpose": "greeting",
+                "channel": "email",
+                "sent_at": "2026-02-27T12:00:00Z",
+            },
+        )
         return Person(
             UUID(customer["id"]),
             {
@@ -212,6 +223,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "attribute_key": "shirt_size",
                 "purpose": "marketing",
                 "channel": "email",
+                "message_id": message["id"],
             },
             email,
             phone,

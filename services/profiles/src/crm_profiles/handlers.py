@@ -16,6 +16,7 @@ from crm_profiles import (
     importing,
     imports,
     levels,
+    messages,
     owners,
     privacy,
     privacy_exports,
@@ -26,9 +27,12 @@ from crm_profiles import (
     timeline,
 )
 from crm_profiles.contact_points import Owner
+from crm_profiles.messages import LogEntry
 from crm_profiles.models.timeline import EntryType
 from crm_profiles.settings import Settings
 from crm_profiles.timeline import Entry
+from crm_shared.contracts import loyalty
+from crm_shared.contracts import tickets as from_tickets
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import (
     ErasureConfirmed,
@@ -43,6 +47,7 @@ from crm_shared.contracts.exports import (
     TicketsExportPrepared,
 )
 from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsHeld, PointsReleased, PointsSpent
+from crm_shared.contracts.messages import MessageState
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import (
     TicketClosed,
@@ -75,6 +80,18 @@ TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
     TicketResponded: (EntryType.TICKET_RESPONDED, "Ticket {number} was answered"),
     TicketResolved: (EntryType.TICKET_RESOLVED, "Ticket {number} was resolved"),
     TicketClosed: (EntryType.TICKET_CLOSED, "Ticket {number} was closed"),
+    **dict.fromkeys(
+        (loyalty.MessageSent, from_tickets.MessageSent),
+        (EntryType.MESSAGE_SENT, "A message went out for {purpose} by {channel}"),
+    ),
+    **dict.fromkeys(
+        (loyalty.MessageFailed, from_tickets.MessageFailed),
+        (EntryType.MESSAGE_FAILED, "A message for {purpose} by {channel} did not arrive"),
+    ),
+    **dict.fromkeys(
+        (loyalty.MessageAnswered, from_tickets.MessageAnswered),
+        (EntryType.MESSAGE_ANSWERED, "A message for {purpose} by {channel} was answered"),
+    ),
 }
 """The events of other services that stand on the timeline: as what, and under which title."""
 
@@ -92,6 +109,22 @@ async def put_tickets_on_file(session: AsyncSession, events: Sequence[TicketStat
     found = await owners.lock_all(session, {event.customer_id for event in events})
     await tickets.keep(session, events, found)
     await _tell(session, events, found, at)
+
+
+async def log_messages(session: AsyncSession, events: Sequence[MessageState], *, at: datetime) -> None:
+    """What went out to customers, and what came of it, is logged; in whatever order it is heard of."""
+    found = await messages.lock_owners(session, {event.customer_id for event in events})
+    entries = [
+        LogEntry(
+            source=event.envelope.source,
+            external_id=str(event.message_id),
+            id=event.message_id,
+            **event.model_dump(exclude={"message_id", "version"}),
+        )
+        for event in events
+    ]
+    await messages.log(session, entries, found, at=at)
+    await _tell(session, [event for event in events if type(event) in TITLES], found, at)
 
 
 async def note_confirmations(
@@ -190,7 +223,15 @@ async def look_at_everybody(sessions: Sessions, job: RunningJob) -> Json:
             await job.progress(session, done=done, checkpoint={"done": done, "after": str(after)})
 
 
-for told_class in TITLES.keys() - {LevelChanged, *TICKETS}:
+MESSAGES = (
+    *(loyalty.MessageSent, loyalty.MessageDelivered, loyalty.MessageFailed, loyalty.MessageAnswered),
+    *(from_tickets.MessageSent, from_tickets.MessageDelivered),
+    *(from_tickets.MessageFailed, from_tickets.MessageAnswered),
+)
+
+for message_class in MESSAGES:
+    subscriptions.on(message_class)(log_messages)
+for told_class in TITLES.keys() - {LevelChanged, *TICKETS, *MESSAGES}:
     subscriptions.on(told_class)(tell_timelines)
 for confirmed_class in (SegmentationErasureConfirmed, TicketsErasureConfirmed, LoyaltyErasureConfirmed):
     subscriptions.on(confirmed_class)(note_confirmations)

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import customers, timeline
+from crm_profiles import conversions, customers, timeline
 from crm_profiles import owners as locks
 from crm_profiles.bulk import arrays, insert_new, unnested
 from crm_profiles.contact_points import Owner
@@ -109,7 +109,9 @@ async def record(
         if isinstance(candidate, Candidate):
             first.setdefault(candidate.key, candidate)
     stored = await _insert(session, [first[key] for key in sorted(first)], at=at)
-    await _tell(session, [c for key, c in first.items() if stored[key].id == c.id], at=at)
+    new = [c for key, c in first.items() if stored[key].id == c.id]
+    await _tell(session, new, at=at)
+    await conversions.credit(session, [purchase.id for purchase in new])
     return [c if isinstance(c, Problem) else _outcome(c, stored) for c in candidates]
 
 
