@@ -9,10 +9,13 @@ import httpx2
 import pytest
 from tests.flows.conftest import LISTENERS, Settle
 
+from crm_profiles.state import STATES
 from crm_shared import permission_copies
 from crm_shared.contracts.profiles import CustomerMerged, MessageLogged
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
+from crm_shared.operate import republish_state
+from crm_shared.outbox import Outbox
 from crm_shared.permission_copies import Message
 from crm_shared.permissions import Decision, Reason
 from crm_shared.testing import FrozenClock, arrived, handle
@@ -173,3 +176,22 @@ async def test_everybodys_messages_count_for_a_cap_and_failed_ones_do_not(
     async with sessions.begin() as session:
         await permission_copies.keep_messages(session, [logged(ids[0], 2, failed=True)], at=NOON)
     assert await reasons(sessions, who, purpose="survey") == []
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+async def test_who_is_new_learns_from_the_tables_whom_they_may_write_to(
+    customer: Customer,
+    settle: Settle,
+    databases: dict[str, Sessions],
+    profiles: httpx2.AsyncClient,
+    sender: str,
+) -> None:
+    who = await customer()
+    await state(profiles, who, "granted")
+    async with databases["profiles"].begin() as session:
+        await session.execute(Outbox.metadata.tables["outbox"].delete())
+    await settle()
+    assert await reasons(databases[sender], who) == [Reason.CONSENT_MISSING]
+    await republish_state(databases["profiles"], STATES["permissions"])
+    await settle()
+    assert await reasons(databases[sender], who) == []

@@ -1,7 +1,7 @@
 """Permissions: all that customers have said about being written to, and what follows of it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -98,15 +98,14 @@ async def tell(session: AsyncSession, locked: Locked, kind: EntryType, title: st
     locked.record.version += 1
     locked.record.updated_at = locked.at
     await session.flush()
-    mine = ConsentStatement.origin_customer_id == locked.owner.origin
-    statements = await session.scalars(_newest(mine))
+    said = await said_under(session, [locked.owner.origin])
     event_id = uuid7()
     entry = Entry(event_id, locked.owner, kind, locked.at, title, data)
     await timeline.record(session, [entry], at=locked.at)
     event = ConsentChanged(
         customer_id=locked.owner.origin,
         version=locked.record.version,
-        permission=state_of(locked.record, statements),
+        permission=state_of(locked.record, said[locked.owner.origin]),
     )
     publish(session, event, at=locked.at, id=event_id)
 
@@ -161,6 +160,14 @@ async def explain(
         decision=decide(question, at),
         statement=next((s for s in now.statements if (s.purpose, s.channel) == (purpose, channel)), None),
     )
+
+
+async def said_under(session: AsyncSession, origins: Collection[UUID]) -> dict[UUID, list[ConsentStatement]]:
+    """The newest statements under each of these ids, whoever owns them today."""
+    said: dict[UUID, list[ConsentStatement]] = {origin: [] for origin in origins}
+    for row in await session.scalars(_newest(ConsentStatement.origin_customer_id.in_(said))):
+        said[row.origin_customer_id].append(row)
+    return said
 
 
 def state_of(record: Permission, statements: Iterable[ConsentStatement]) -> PermissionState:

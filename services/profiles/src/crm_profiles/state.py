@@ -9,6 +9,7 @@ from sqlalchemy.orm import selectinload
 
 from crm_profiles import interactions, privacy, refunds
 from crm_profiles.describing import FIELDS
+from crm_profiles.models.consents import Permission
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.interactions import Interaction
 from crm_profiles.models.purchases import Purchase, Refund
@@ -16,7 +17,9 @@ from crm_profiles.purchases import FIRST_VERSION
 from crm_profiles.settings import Settings
 from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import (
+    ConsentChanged,
     ContactPointState,
+    ContactPolicyChanged,
     CustomerChanged,
     ExternalIdState,
     PurchaseLineState,
@@ -113,11 +116,34 @@ async def interactions_(session: AsyncSession) -> AsyncIterator[Event]:
         yield interactions.state(row)
 
 
+async def permissions_(session: AsyncSession) -> AsyncIterator[Event]:
+    """All that was said under each customer id."""
+    everything = select(Permission).order_by(Permission.origin_customer_id)
+    rows = await session.stream_scalars(everything, execution_options={"yield_per": _AT_ONCE})
+    async for chunk in rows.partitions():
+        said = await permissions.said_under(session, [row.origin_customer_id for row in chunk])
+        for row in chunk:
+            yield ConsentChanged(
+                customer_id=row.origin_customer_id,
+                version=row.version,
+                permission=permissions.state_of(row, said[row.origin_customer_id]),
+            )
+
+
+async def contact_policy_(session: AsyncSession) -> AsyncIterator[Event]:
+    """The company's rules, if they are not the initial ones, which everybody has."""
+    rules = await contact_policy.current(session)
+    if rules.version > INITIAL_VERSION:
+        yield ContactPolicyChanged(version=rules.version, policy=rules.policy)
+
+
 STATES: Mapping[str, Republisher] = {
     "customers": customers,
     "purchases": purchases,
     "refunds": refunds_,
     "interactions": interactions_,
+    "permissions": permissions_,
+    "contact-policy": contact_policy_,
 }
 """What `python -m crm_shared.operate crm_profiles republish --from-state` can tell."""
 
