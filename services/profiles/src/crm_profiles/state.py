@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import interactions, privacy, refunds
+from crm_profiles import contact_policy, interactions, permissions, privacy, refunds
 from crm_profiles.describing import FIELDS
 from crm_profiles.models.consents import Permission
 from crm_profiles.models.customers import Customer
@@ -27,6 +27,7 @@ from crm_shared.contracts.profiles import (
 )
 from crm_shared.customers import ErasedCustomer, Forgotten
 from crm_shared.operate import Eraser, Republisher
+from crm_shared.permissions import INITIAL_VERSION
 
 _AT_ONCE = 500
 
