@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from crm_profiles import privacy
-from crm_profiles.handlers import subscriptions
+from crm_profiles.handlers import due_work, subscriptions
+from crm_shared import due
 from crm_shared.callers import Role
 from crm_shared.contracts.erasure import (
     ErasureConfirmed,
@@ -20,6 +21,7 @@ from crm_shared.contracts.erasure import (
 )
 from crm_shared.contracts.profiles import CustomerErased
 from crm_shared.database import Sessions
+from crm_shared.outbox import Outbox
 from crm_shared.testing import FrozenClock, arrived, handle, published
 
 ClientFactory = Callable[..., httpx2.AsyncClient]
@@ -245,3 +247,26 @@ async def tables_with(sessions: Sessions, canary: str) -> list[str]:
                 text(f"SELECT count(*) FROM {table} AS t WHERE t::text ILIKE :sign"), {"sign": f"%{canary}%"}
             )
         ]
+
+
+async def test_the_tombstone_is_sent_a_second_time_when_the_topics_segment_is_over(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], clock: FrozenClock, ada: str
+) -> None:
+    await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})
+    async with databases["profiles"].begin() as session:
+        await session.execute(text("UPDATE outbox SET sent_at = time"))
+    [before] = await erasures_told(databases["profiles"])
+
+    clock.advance(timedelta(hours=24))
+    while await due.run(databases["profiles"], due_work, clock):
+        pass
+    assert (await erasures_told(databases["profiles"]))[0].sent_at is not None
+    clock.advance(timedelta(hours=2))
+    while await due.run(databases["profiles"], due_work, clock):
+        pass
+    [again] = await erasures_told(databases["profiles"])
+    assert (again.id, again.sent_at) == (before.id, None)
+
+
+async def erasures_told(sessions: Sessions) -> list[Outbox]:
+    return [row for row in await published(sessions) if row.type == CustomerErased.type]

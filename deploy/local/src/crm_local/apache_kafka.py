@@ -41,6 +41,9 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=16777216
+# What topics of a short memory forget is to be gone while a test waits.
+log.cleaner.backoff.ms=1000
+log.retention.check.interval.ms=1000
 # A killed broker may register again only when its old session is over: be quick to forget it.
 broker.heartbeat.interval.ms=250
 broker.session.timeout.ms=1500

@@ -139,6 +139,12 @@ async def keep_export_pages(session: AsyncSession, events: Sequence[ExportPrepar
     await privacy_exports.keep(session, events, at=at)
 
 
+@due_work.on(privacy.TELL_AGAIN)
+async def tell_of_erasures_again(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Let brokers clear quiet partitions of the state topic, too."""
+    await privacy.tell_again(session, [each.ref for each in due])
+
+
 @due_work.on(privacy_exports.EXPIRE)
 async def let_archives_expire(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await privacy_exports.expire(session, [each.ref for each in due])

@@ -1,12 +1,12 @@
 """Privacy: forgetting a customer everywhere, with a receipt of what each service removed and kept."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Text, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
@@ -16,14 +16,20 @@ from crm_profiles.errors import ErasureNotFound
 from crm_profiles.models.base import Base
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.privacy import Erasure, ErasureConfirmation
-from crm_shared import erasure
+from crm_shared import due, erasure
 from crm_shared.contracts.erasure import ErasureConfirmed
 from crm_shared.contracts.profiles import CustomerErased
 from crm_shared.customers import CustomerNotFound, Forgotten, absorbed_into, resolve, stop_writers
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
-from crm_shared.outbox import News, publish, publish_many
+from crm_shared.outbox import News, Outbox, publish, publish_many
 from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.settings import TOPIC_SEGMENT
+
+TELL_AGAIN = "privacy.tell_again"
+"""The kind of due work that sends tombstones a second time."""
+
+_LATER = timedelta(hours=1)
 
 SERVICES = ("profiles", "segmentation", "tickets", "loyalty")
 """Who must confirm before an erasure is complete, and answer before an export is."""
@@ -102,6 +108,20 @@ async def _forget(
             absorbed=list(who.absorbed),
         )
         publish(session, told, at=at)
+        await due.schedule(session, TELL_AGAIN, {who.erasure_id: at + TOPIC_SEGMENT + _LATER})
+
+
+async def tell_again(session: AsyncSession, erasure_ids: Collection[UUID]) -> None:
+    """Have the erasures' events sent once more, under the ids they have: who had them drops them.
+
+    A broker compacts closed segments only, and closes one when something is written after its day: on a quiet
+    partition that is the second tombstone.
+    """
+    names = select(cast(Erasure.customer_id, Text)).where(Erasure.id.in_(erasure_ids))
+    told = (Outbox.type == CustomerErased.type, Outbox.key.in_(names), Outbox.sent_at.is_not(None))
+    await session.execute(
+        update(Outbox).where(*told).values(sent_at=None).execution_options(synchronize_session=False)
+    )
 
 
 async def remove(session: AsyncSession, customers: Sequence[UUID], *, erasure_id: UUID, at: datetime) -> None:
