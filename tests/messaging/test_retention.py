@@ -23,7 +23,7 @@ SECOND = timedelta(seconds=1)
 async def test_an_erased_customers_records_leave_their_topics_when_the_receipt_says(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a second for a day: events by their age, states by the second tombstone, which closes a segment."""
+    """With a second for a day: events go by age, states by the second tombstone, which closes a segment."""
     monkeypatch.setattr(topics, "TOPIC_SEGMENT", SECOND)
     settings = (await service()).settings
     short = settings.model_copy(update={"topic_retention_days": SECOND / timedelta(days=1)})
