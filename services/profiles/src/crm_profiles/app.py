@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from crm_profiles.routes import (
     attributes,
+    belongings,
     consents,
     contact_policy,
     customer_file,
@@ -38,6 +39,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         search.router,
         customers.router,
         attributes.router,
+        belongings.router,
         history.router,
         managers.router,
         purchases.router,

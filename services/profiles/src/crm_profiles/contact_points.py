@@ -52,11 +52,19 @@ def _normal(kind: ContactKind, value: str, region: str | None) -> str:
                     raise InvalidContactPoint("This is no possible phone number.")
                 return phonenumbers.format_number(number, PhoneNumberFormat.E164)
             case ContactKind.EMAIL:
-                return validate_email(value, check_deliverability=False).normalized.casefold()
+                name, at, domain = value.rpartition("@")
+                return validate_email(f"{name.casefold()}{at}{domain}", check_deliverability=False).normalized
             case ContactKind.SOCIAL:
-                return normalize("NFKC", value).strip().casefold()
+                return _folded(value)
     except (NumberParseException, EmailNotValidError) as error:
         raise InvalidContactPoint(str(error)) from error
+
+
+def _folded(value: str) -> str:
+    """Without differences of case and width; folding may undo the composing, so until nothing changes."""
+    while (folded := normalize("NFKC", value).casefold().strip()) != value:
+        value = folded
+    return value
 
 
 def normalise_all(points: Sequence[ContactPointIn], region: str | None) -> frozenset[Point]:

@@ -35,6 +35,10 @@ class AttributeInUse(Conflict):
 class TooManyAttributes(Conflict): ...
 
 
+class LimitReached(Conflict):
+    """The customer has as many of these as can be; `limit` says how many."""
+
+
 class RepeatedItem(BadRequest):
     """One batch can change a customer only once."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,6 +37,16 @@ async def claim(session: AsyncSession, wanted: Mapping[ExternalKey, Owner]) -> s
     ]
     claimed = await session.execute(_CLAIM, arrays(rows, *rows[0]))
     return {ExternalKey(row.source, row.external_id) for row in claimed}
+
+
+async def find(session: AsyncSession, key: ExternalKey) -> UUID | None:
+    """Whom it names."""
+    found: UUID | None = await session.scalar(
+        select(ExternalId.customer_id).where(
+            ExternalId.source == key.source, ExternalId.external_id == key.external_id
+        )
+    )
+    return found
 
 
 async def release(session: AsyncSession, keys: Collection[ExternalKey]) -> None:

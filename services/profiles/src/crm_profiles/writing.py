@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, Text, bindparam, column, func, literal_column, sel
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import contact_points, stages
+from crm_profiles import contact_points, external_ids, stages
 from crm_profiles.bulk import arrays, unnested
 from crm_profiles.contact_points import Owner, Point
 from crm_profiles.describing import FIELDS
@@ -66,6 +66,7 @@ async def write(session: AsyncSession, drafts: Sequence[Draft], *, clock: Clock)
             released |= draft.held.points - draft.points
     await contact_points.release(session, released)
     good = [d for d, outcome in zip(drafts, outcomes, strict=True) if isinstance(outcome, Written)]
+    await external_ids.release(session, {key for draft in good for key in draft.held.keys - draft.keys})
     await _store(session, [draft for draft in good if draft.status is not Status.UNCHANGED], clock.now())
     return outcomes
 

@@ -17,6 +17,7 @@ from crm_shared.calendars.lunar import LunarDay
 from crm_shared.fields import Day, TimeZone
 
 MAX_CONTACT_POINT = 254
+MAX_CONTACT_POINTS = 20
 
 _WANG: dict[str, JsonValue] = {
     "name": "王小明",
@@ -35,11 +36,15 @@ _WANG: dict[str, JsonValue] = {
 class ContactPointIn(Body):
     """A way to reach somebody; it is normalised before it is compared and kept."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"kind": "phone", "value": "+86 138 1234 5678"}]}
+    )
+
     kind: ContactKind
     value: str = Field(min_length=1, max_length=MAX_CONTACT_POINT, examples=["+86 138 1234 5678"])
 
 
-ContactPoints = Annotated[list[ContactPointIn], Field(max_length=20)]
+ContactPoints = Annotated[list[ContactPointIn], Field(max_length=MAX_CONTACT_POINTS)]
 
 
 class CustomerMembers(Body):
