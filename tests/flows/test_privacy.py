@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import httpx2
 import pytest
 from sqlalchemy import text
-from tests.flows.canaries import EMAIL, NAME, PHONE, WORDS, Person, Purchase, erase, planted, traces
+from tests.flows.canaries import EMAIL, NAME, PHONE, WORDS, Person, Purchase, erase, key, planted, traces
 from tests.flows.conftest import LISTENERS, Settle
 
 from crm_profiles.handlers import due_work
@@ -253,3 +253,24 @@ async def test_nobody_is_suppressed_when_the_erasure_says_so(
     item = {"source": "shop", "external_id": WORDS, "name": "A"}
     taken = await profiles.post("/v1/customers/batch", json={"items": [item]})
     assert taken.json()["items"][0]["status"] == "created"
+
+
+async def test_who_was_merged_into_an_erased_person_is_forgotten_with_them(
+    ada: Person, profiles: httpx2.AsyncClient, settle: Settle, databases: dict[str, Sessions]
+) -> None:
+    other = {"name": NAME, "tags": [WORDS], "contact_points": [{"kind": "social", "value": WORDS}]}
+    absorbed = (await profiles.post("/v1/customers", json=other)).json()["id"]
+    await settle()
+    both = {"survivor_id": str(ada.id), "absorbed_id": absorbed}
+    merged = await profiles.post("/v1/merges", json=both | {"reason": WORDS}, headers=key())
+    assert merged.status_code == 201, merged.text
+    await settle()
+
+    await erase(profiles, ada.id)
+    await settle()
+
+    assert await traces(databases) == {}
+    assert (await profiles.get(f"/v1/customers/{absorbed}")).status_code == 404
+    asked = {"contact_points": other["contact_points"]}
+    check = (await profiles.post("/v1/privacy/suppressions/check", json=asked)).json()["items"]
+    assert [item["suppressed"] for item in check] == [True]
