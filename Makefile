@@ -2,6 +2,8 @@
 
 PYTHON ?=
 SEEDS ?= 11 12 13
+# Processes that share the tests; each has a database server of its own.
+BESIDE := --numprocesses=auto --maxprocesses=4 --dist=loadgroup
 MAKEFLAGS += --no-print-directory
 export PYTHON
 
@@ -25,7 +27,7 @@ reset: run-env ## forget all local data
 	@$(PY) -m crm_local reset
 
 test: test-env ## units, HTTP, flows, messaging on the embedded broker
-	@$(PY) -m pytest tests --ignore=tests/system --ignore=tests/bench $(ARGS)
+	@$(PY) -m pytest tests --ignore=tests/system --ignore=tests/bench $(BESIDE) $(ARGS)
 
 test-system: test-env ## real processes, kills and faults, once per seed: make test-system SEEDS="1 2 3"
 	@CRM_TEST_SEEDS="$(SEEDS)" $(PY) -m pytest tests/system $(ARGS)

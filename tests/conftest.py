@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 from contextlib import AsyncExitStack
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from uuid import UUID
 
 import httpx2
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_local.postgres import temporary_postgres
@@ -19,12 +20,23 @@ from crm_shared import migrations
 from crm_shared.callers import STAFF, Role, Scope
 from crm_shared.database import Sessions, create_engine, create_sessions
 from crm_shared.settings import ServiceSettings
-from crm_shared.testing import FrozenClock, Signer, rolled_back, truncate
+from crm_shared.testing import FrozenClock, Signer, reading, rolled_back, truncate
 from crm_shared.web.session import get_sessions
 
+GROUPED = {"api", "capabilities", "local", "messaging"}
+"""Folders whose tests share something that is dear to start or busy by itself: one process has all of it."""
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
 ClientFactory = Callable[..., httpx2.AsyncClient]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell the processes that share the tests what belongs together."""
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(here).parts[0]
+        if folder in GROUPED:
+            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 class InternalToken(httpx2.Auth):
@@ -158,7 +170,12 @@ async def client(
         ) -> httpx2.AsyncClient:
             app = apps(service)
             app.state.clock = clock
-            app.dependency_overrides[get_sessions] = lambda: stored[service]
+            by_method = {"GET": reading(stored[service])}
+
+            async def sessions(request: Request) -> Sessions:
+                return by_method.get(request.method, stored[service])
+
+            app.dependency_overrides[get_sessions] = sessions
             opened = httpx2.AsyncClient(
                 transport=httpx2.ASGITransport(app, raise_app_exceptions=False),
                 base_url=f"http://{service}",

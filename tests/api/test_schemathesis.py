@@ -4,11 +4,12 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from shutil import copy
 
 import pytest
+import pytest_asyncio
 
 from .conftest import Api, Populate
 
@@ -18,34 +19,65 @@ EXAMPLES = os.environ.get("CRM_TEST_EXAMPLES", "3")
 OF_THE_GATEWAY = "^/v1/(api-keys|admin/gateway|customers/[^/]+/360)"
 
 
+RUNS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "profiles": ("profiles", ()),
+    "segmentation": ("segmentation", ()),
+    "tickets": ("tickets", ()),
+    "loyalty": ("loyalty", ()),
+    "gateway": ("gateway", ("--include-path-regex", OF_THE_GATEWAY)),
+}
+THROUGH = ("gateway", ("--exclude-path-regex", OF_THE_GATEWAY, "--phases", "examples,fuzzing"))
+
+Result = tuple[int | None, str]
+
+
+@pytest_asyncio.fixture(scope="session")
+async def results(
+    system: Mapping[str, Api], populate: Populate, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Mapping[str, asyncio.Task[Result]]]:
+    """All documents side by side, as each is mostly waiting: what one changes is nothing to the others."""
+
+    async def run(name: str) -> Result:
+        service, options = RUNS[name]
+        return await tried(system[service], options, populate, tmp_path_factory.mktemp(name))
+
+    async with asyncio.TaskGroup() as group:
+        yield {name: group.create_task(run(name)) for name in RUNS}
+
+
 @pytest.mark.timeout(4 * 3600)
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("profiles", ()),
-        ("segmentation", ()),
-        ("tickets", ()),
-        ("loyalty", ()),
-        ("gateway", ("--include-path-regex", OF_THE_GATEWAY)),
-        # What belongs to the services was covered there; here it goes through the gateway at random.
-        ("gateway", ("--exclude-path-regex", OF_THE_GATEWAY, "--phases", "examples,fuzzing")),
-    ],
-)
-async def test_a_document_keeps_its_promises(
-    name: str, options: Sequence[str], system: Mapping[str, Api], populate: Populate, tmp_path: Path
+@pytest.mark.parametrize("name", RUNS)
+async def test_a_document_keeps_its_promises(name: str, results: Mapping[str, asyncio.Task[Result]]) -> None:
+    status, output = await results[name]
+    assert status == 0, output
+
+
+@pytest.mark.timeout(4 * 3600)
+async def test_what_belongs_to_the_services_goes_through_the_gateway_at_random(
+    results: Mapping[str, asyncio.Task[Result]],
+    system: Mapping[str, Api],
+    populate: Populate,
+    tmp_path: Path,
 ) -> None:
-    api = system[name]
-    copy(HERE / "schemathesis.toml", tmp_path)
-    (tmp_path / "openapi.json").write_text(json.dumps(api.document))
-    (tmp_path / "customers.txt").write_text(f'"{(await populate("ann")).id}"')
+    await asyncio.wait(results.values())
+    service, options = THROUGH
+    status, output = await tried(system[service], options, populate, tmp_path)
+    assert status == 0, output
+
+
+async def tried(api: Api, options: Sequence[str], populate: Populate, folder: Path) -> Result:
+    """How schemathesis ends, and what it says."""
+    copy(HERE / "schemathesis.toml", folder)
+    (folder / "openapi.json").write_text(json.dumps(api.document))
+    (folder / "customers.txt").write_text(f'"{(await populate("ann")).id}"')
     [(header, token)] = api.bearer().items()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", "--url", api.url),
         *("--header", f"{header}: {token}", "--max-examples", EXAMPLES, "--no-color", *options),
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ | {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py")},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
+    return process.returncode, output.decode()

@@ -1,6 +1,8 @@
 """Ports: chosen by name or as a block, and a refusal says what to do."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -44,3 +46,11 @@ def test_a_block_of_ports_is_free() -> None:
     base = free_block(5)
 
     assert taken({str(port): port for port in range(base, base + 5)}) == {}
+
+
+def test_what_one_process_was_given_no_other_one_is() -> None:
+    base = free_block()
+    other = f"from crm_local import ports; print(ports._claim({base}))"
+    answer = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=True)
+
+    assert answer.stdout == "False\n"

@@ -21,11 +21,13 @@ from sqlalchemy import (
     TableValuedAlias,
     Text,
     Uuid,
+    event,
     func,
     literal,
 )
 from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -59,6 +61,7 @@ TYPES: Mapping[Any, Any] = {
 # because it is being replaced. A statement that takes too long (57014) is not among them: it would again.
 _TROUBLE = ("08", "53", "57P", "58", "40", "55P03", "25006", "XX000")
 _TOO_SLOW = "57014"
+_READ_ONLY = "25006"
 
 
 class SharedBase(DeclarativeBase):
@@ -132,9 +135,16 @@ class FairPool(AsyncAdaptedQueuePool):
     _queue_class = _FairQueue
 
 
-def create_engine(settings: ServiceSettings) -> AsyncEngine:
-    """The pool of a process: no statement and no forgotten transaction may hold on for ever."""
-    return create_async_engine(
+class WriteWhileReading(Exception):
+    """Something wrote with a session that is for reading: a fault of ours, not of the database."""
+
+
+def create_engine(settings: ServiceSettings, *, reading: bool = False) -> AsyncEngine:
+    """The pool of a process: no statement and no forgotten transaction may hold on for ever.
+
+    A reading one has no transactions, and its connections can change nothing.
+    """
+    engine = create_async_engine(
         async_url(settings.database_url),
         poolclass=FairPool,
         pool_size=settings.pool_size,
@@ -153,12 +163,23 @@ def create_engine(settings: ServiceSettings) -> AsyncEngine:
                 "statement_timeout": str(int(settings.statement_timeout * 1000)),
                 # Sooner, so that waiting for a lock is known from being slow.
                 "lock_timeout": str(int(settings.statement_timeout * 800)),
+                "default_transaction_read_only": "on" if reading else "off",
                 "idle_in_transaction_session_timeout": "60000",
                 "jit": "off",
                 "timezone": "UTC",
             },
         },
     )
+    if not reading:
+        return engine
+    event.listen(engine.sync_engine, "handle_error", _blame_the_writer)
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _blame_the_writer(context: ExceptionContext) -> None:
+    error = context.sqlalchemy_exception
+    if isinstance(error, DBAPIError) and sqlstate(error) == _READ_ONLY:
+        raise WriteWhileReading("a session for reading was told to write") from error
 
 
 def create_sessions(engine: AsyncEngine) -> Sessions:

@@ -100,12 +100,13 @@ class Metrics:
             "due_work_overdue_seconds", "How late the oldest due work is; 0 when none is."
         )
 
-    def watch_pool(self, engine: AsyncEngine) -> None:
-        """Show the connection pool; read when Prometheus asks, so that it costs requests nothing."""
-        pool = engine.pool
-        if isinstance(pool, QueuePool):
-            self._gauge("db_pool_size", "Connections the pool may hold.").set(pool.size())
-            self._gauge("db_pool_checked_out", "Connections in use.").set_function(pool.checkedout)
+    def watch_pools(self, *engines: AsyncEngine) -> None:
+        """Show the connection pools as one; read when Prometheus asks, so that it costs requests nothing."""
+        pools = [engine.pool for engine in engines if isinstance(engine.pool, QueuePool)]
+        size = self._gauge("db_pool_size", "Connections the pools may hold.")
+        size.set(sum(pool.size() for pool in pools))
+        used = self._gauge("db_pool_checked_out", "Connections in use.")
+        used.set_function(lambda: sum(pool.checkedout() for pool in pools))
 
     def gauge(self, name: str, help: str, read: Callable[[], float]) -> None:
         """A figure of a service's own, read when Prometheus asks."""

@@ -33,7 +33,7 @@ class ServiceSettings(BaseSettings):
     database_url: PostgresDsn
     """the service's own database, as the role that serves (migrations: as its owner)"""
     pool_size: int = Field(default=10, ge=1, le=100)
-    """database connections of a process"""
+    """database connections of a process, and of an API as many again that only read"""
     pool_timeout: float = 2.0
     """how long a request waits for a connection before it is answered 503"""
     statement_timeout: float = 5.0

@@ -8,8 +8,9 @@ from typing import TypeVar
 from uuid import UUID
 
 from joserfc.jwk import OKPKey
-from sqlalchemy import select, text
+from sqlalchemy import Connection, event, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction
 
 from crm_shared import erasure, inbox
 from crm_shared.callers import STAFF, Caller, Role, Scope, mint
@@ -66,6 +67,20 @@ async def rolled_back(engine: AsyncEngine) -> AsyncIterator[Sessions]:
         outer = await connection.begin()
         yield async_sessionmaker(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
         await outer.rollback()
+
+
+class _Reading(Session):
+    """A session of which each transaction may only read."""
+
+
+@event.listens_for(_Reading, "after_begin")
+def _only_read(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+
+def reading(sessions: Sessions) -> Sessions:
+    """The same sessions for a GET, which can change nothing."""
+    return async_sessionmaker(**sessions.kw | {"sync_session_class": _Reading})
 
 
 async def truncate(engine: AsyncEngine) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import httpx2
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI, Path, Query, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ForeignKey, func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,7 +22,7 @@ from crm_shared.database import TYPES, Sessions, SharedBase, create_engine, crea
 from crm_shared.ids import uuid7
 from crm_shared.problems import Conflict, NotFound
 from crm_shared.settings import ServiceSettings
-from crm_shared.testing import FrozenClock, Signer
+from crm_shared.testing import FrozenClock, Signer, reading
 from crm_shared.web.app import service_app
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
@@ -178,6 +178,13 @@ async def count_stuck(session: Session) -> CountOut:
     return CountOut(notes=0)
 
 
+@router.get("/v1/writing", response_model=CountOut, dependencies=STAFF)
+async def count_and_write(session: Session) -> CountOut:
+    session.add(Note(text="written while reading", author="a GET"))
+    await session.flush()
+    return CountOut(notes=1)
+
+
 @router.get("/v1/overflow", response_model=CountOut, dependencies=STAFF)
 async def count_overflow(session: Session, by: int) -> CountOut:
     return CountOut(notes=await session.scalar(select(func.count()).where(Note.version == by)) or 0)
@@ -232,8 +239,10 @@ def notes_clock() -> FrozenClock:
 def app(web_settings: ServiceSettings, notes_clock: FrozenClock, sessions: Sessions) -> FastAPI:
     made = service_app(web_settings, router, clock=notes_clock)
 
-    async def ours() -> Sessions:
-        return sessions
+    by_method = {"GET": reading(sessions)}
+
+    async def ours(request: Request) -> Sessions:
+        return by_method.get(request.method, sessions)
 
     made.dependency_overrides[get_sessions] = ours
     return made

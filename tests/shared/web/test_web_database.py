@@ -109,3 +109,17 @@ async def test_a_number_no_column_holds_is_no_trouble_of_the_database(
 ) -> None:
     answer = await agent.get(f"/v1/overflow?by={number}")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+
+
+async def test_a_get_that_writes_is_a_fault_of_ours(
+    app: FastAPI, agent: httpx2.AsyncClient, web_settings: ServiceSettings
+) -> None:
+    in_process = await agent.get("/v1/writing")
+    engine = create_engine(web_settings, reading=True)
+    serve_from(app, engine)
+    answer = await agent.get("/v1/writing")
+
+    assert in_process.status_code >= 500
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert (await agent.get(NOTES)).json() == {"notes": 0}
+    await engine.dispose()

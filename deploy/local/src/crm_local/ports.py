@@ -1,10 +1,14 @@
 """Which port each process listens on, and what to say when somebody else is there."""
 
+import fcntl
 import os
 import random
 import socket
+import tempfile
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
+from typing import IO
 
 HOST = "127.0.0.1"
 
@@ -30,6 +34,11 @@ DEFAULTS: Mapping[str, int] = {
     "kafka": 19092,
 }
 BASE = "CRM_PORT_BASE"
+
+_STRIDE = 32
+"""Ports are claimed by so many at once."""
+_claims: list[IO[str]] = []
+"""Locks of this process on the blocks that it was given; they end with it, however it ends."""
 
 
 class PortRefused(Exception):
@@ -89,12 +98,31 @@ def free_port() -> int:
 
 
 def free_block(size: int = len(DEFAULTS)) -> int:
-    """The first of `size` free ports in a row, for `CRM_PORT_BASE`."""
+    """The first of `size` free ports in a row, for `CRM_PORT_BASE`.
+
+    Nobody else is given them as long as this process lives: between looking and listening there is time for
+    another process to look as well.
+    """
+    assert size <= _STRIDE
     dice = random.SystemRandom()
     while True:
-        base = dice.randrange(20_000, 32_000 - size)
-        if all(is_free(base + offset) for offset in range(size)):
+        base = dice.randrange(20_000, 32_000, _STRIDE)
+        if all(is_free(base + offset) for offset in range(size)) and _claim(base):
             return base
+
+
+def _claim(base: int) -> bool:
+    """Whether the block is ours now and was nobody's."""
+    folder = Path(tempfile.gettempdir()) / f"crm-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = (folder / str(base)).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return False
+    _claims.append(lock)
+    return True
 
 
 def _number(name: str, text: str) -> int:

@@ -162,7 +162,7 @@ class _Worker:
         self._loops["figures"] = _repeated(measure, _MEASURE_EVERY)
 
     async def run(self) -> None:
-        self._metrics.watch_pool(self._engine)
+        self._metrics.watch_pools(self._engine)
         health = Health(self._settings, self._metrics, ready=self._ready, alive=self._alive)
         async with AsyncExitStack() as stack:
             stack.callback(self._tracer.close)

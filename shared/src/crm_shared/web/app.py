@@ -92,8 +92,9 @@ def _lifespan(
         pool is not a database that is gone. Nothing here waits for Kafka, which an API does not need.
         """
         engine = create_engine(settings)
+        reading = create_engine(settings, reading=True)
         probe = create_engine(settings.model_copy(update={"pool_size": 1}))
-        metrics.watch_pool(engine)
+        metrics.watch_pools(engine, reading)
         health = Health(
             settings,
             metrics,
@@ -105,9 +106,10 @@ def _lifespan(
         async with AsyncExitStack() as stack:
             stack.callback(tracer.close)
             stack.push_async_callback(engine.dispose)
+            stack.push_async_callback(reading.dispose)
             stack.push_async_callback(probe.dispose)
             app.state.sessions = create_sessions(engine)
-            app.state.reading = create_sessions(engine.execution_options(isolation_level="AUTOCOMMIT"))
+            app.state.reading = create_sessions(reading)
             if extra is not None:
                 await stack.enter_async_context(extra(app))
             await stack.enter_async_context(health.serving())

@@ -37,7 +37,7 @@ async def get_sessions(request: Request) -> Sessions:
     """Where sessions come from; the one dependency that tests replace.
 
     A GET gets by without a transaction: each of its statements would see the same rows in one, and to begin
-    and to end it are two round trips beside the one that reading mostly takes.
+    and to end it are two round trips beside the one that reading mostly takes. It can change nothing.
     """
     state = request.app.state
     sessions: Sessions = state.reading if request.method == "GET" else state.sessions
