@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 HOST = "127.0.0.1"
 
@@ -37,8 +36,6 @@ BASE = "CRM_PORT_BASE"
 
 _STRIDE = 32
 """Ports are claimed by so many at once."""
-_claims: list[IO[str]] = []
-"""Locks of this process on the blocks that it was given; they end with it, however it ends."""
 
 
 class PortRefused(Exception):
@@ -115,13 +112,13 @@ def _claim(base: int) -> bool:
     """Whether the block is ours now and was nobody's."""
     folder = Path(tempfile.gettempdir()) / f"crm-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    lock = (folder / str(base)).open("w")
+    # Held until this process ends, however it ends: nobody closes it.
+    lock = os.open(folder / str(base), os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.close()
+        os.close(lock)
         return False
-    _claims.append(lock)
     return True
 
 
