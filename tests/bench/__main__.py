@@ -11,6 +11,7 @@ import uvloop
 from rich.console import Console
 from rich.status import Status
 from tests.bench import report
+from tests.bench.creating import creating
 from tests.bench.glance import glance
 from tests.bench.measuring import Options, Result, Suite, interleave
 from tests.bench.messages import messages
@@ -20,6 +21,7 @@ from tests.bench.spending import spending
 
 SUITES: dict[str, tuple[str, Suite]] = {
     "read": ("Read a customer by id", reading),
+    "create": ("Make a customer known", creating),
     "search": ("Search customers", searching),
     "post": ("Post a ledger entry", spending),
     "360": ("A customer at a glance", glance),
