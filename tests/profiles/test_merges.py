@@ -146,6 +146,25 @@ async def test_merge_and_undo_leave_both_as_they_were(profiles: httpx2.AsyncClie
     assert await purchases(profiles, ann) == await purchases(profiles, bea) == 1
 
 
+async def test_a_birthday_is_taken_and_given_back_with_its_calendar(
+    profiles: httpx2.AsyncClient, make: Make
+) -> None:
+    ann = await make("Ann", birth_date="1990-05-05", address={"city": "Oslo"})
+    bea = await make(
+        "Bea",
+        lunar_birth_date={"year": 1988, "month": 2, "day": 26},
+        address={"city": "Wuhan", "district": "Hankou"},
+    )
+    before = [await read(profiles, one) for one in (ann, bea)]
+    merge_id = await merged(profiles, ann, bea, prefer={"birth_date": "absorbed"})
+    one = await read(profiles, ann)
+    birthday = ("birth_date", "birth_calendar", "lunar_birth_date")
+    assert [one[name] for name in birthday] == [before[1][name] for name in birthday]
+    assert one["address"] == before[0]["address"]
+    await undone(profiles, merge_id)
+    assert [await read(profiles, one) for one in (ann, bea)] == before
+
+
 async def test_what_was_written_through_the_old_id_goes_back_and_changed_members_stay(
     profiles: httpx2.AsyncClient, make: Make
 ) -> None:

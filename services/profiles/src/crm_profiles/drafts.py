@@ -175,7 +175,7 @@ async def returning(
         version=version,
         origin=Origin(state.source, Channel(state.channel or Channel.API), state.created_at or changed_at),
         changed_at=changed_at,
-        after={name: getattr(state, name) for name in FIELDS},
+        after=state.model_dump(include=set(FIELDS)),
         held=held,
         points=held.points,
         keys=held.keys,

@@ -9,7 +9,7 @@ from sqlalchemy import Uuid, delete, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import contact_points, drafts, duplicates, writing
+from crm_profiles import contact_points, drafts, duplicates, stages, writing
 from crm_profiles.blending import Blended, blend, revert
 from crm_profiles.contact_points import Owner, Point
 from crm_profiles.describing import FIELDS
@@ -105,6 +105,7 @@ async def merge(session: AsyncSession, body: MergeIn, *, by: str, clock: Clock) 
     survivor.change, survivor.channel = Change.MERGED, Channel.MERGE
     await writing.write_one(session, survivor, clock=clock)
     await duplicates.note_merge(session, made)
+    await stages.look_again(session, [survivor.owner.id], at=at)
     return made.id
 
 
@@ -144,6 +145,7 @@ async def undo(session: AsyncSession, merge_id: UUID, body: UndoIn, *, by: str, 
     await _rebase(session, made, image)
     made.undone_at, made.undone_by, made.undo_reason, made.kept = at, by, body.reason, reverted.kept
     await duplicates.note_undoing(session, made, by=by, at=at)
+    await stages.look_again(session, [made.survivor_id, made.absorbed_id], at=at)
 
 
 async def get(session: AsyncSession, merge_id: UUID) -> Merge:
@@ -321,5 +323,4 @@ def _state(customer_id: UUID, image: Json) -> CustomerState:
 
 def _members(image: Json) -> Json:
     """The values of the columns, typed as the columns are."""
-    state = _state(UUID(int=0), image)
-    return {name: getattr(state, name) for name in FIELDS}
+    return _state(UUID(int=0), image).model_dump(include=set(FIELDS))

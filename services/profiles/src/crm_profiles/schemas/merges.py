@@ -18,7 +18,9 @@ from crm_profiles.schemas.customers import (
 )
 from crm_shared.fields import Whole
 
-MEMBERS = tuple(name for name in CustomerMembers.model_fields if name not in ("contact_points", "channel"))
+_NOT_CHOSEN = ("contact_points", "channel", "birth_calendar", "lunar_birth_date")
+MEMBERS = (*(name for name in CustomerMembers.model_fields if name not in _NOT_CHOSEN), "manager")
+"""Of these somebody may say whose value is to be taken; a birthday's calendar goes with `birth_date`."""
 
 
 def _known(name: str) -> str:
@@ -49,8 +51,8 @@ class MergePreviewIn(Body):
     prefer: dict[Member, Side] = Field(
         default={},
         max_length=len(MEMBERS),
-        description="by member, whose value is taken if they have one; else lists and objects are united, and"
-        " of everything else the survivor's value is taken if they have one",
+        description="by member, whose value is taken if they have one; else tags and custom attributes are"
+        " united, and of everything else the survivor's value is taken if they have one",
     )
 
 
