@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from crm_profiles.fields import Reference, Region, Source
 from crm_profiles.models.privacy import AnswerState, Erasure
@@ -141,12 +141,6 @@ class SuppressionsIn(Body):
     region: Region | None = None
     contact_points: list[ContactPointIn] = Field(default=[], max_length=50)
     external_ids: list[ExternalIdIn] = Field(default=[], max_length=50)
-
-    @model_validator(mode="after")
-    def _asks_something(self) -> Self:
-        if not self.contact_points and not self.external_ids:
-            raise ValueError("name a contact point or an external id")
-        return self
 
 
 class SuppressionLiftIn(SuppressionsIn):
