@@ -17,6 +17,7 @@ from crm_shared.testing import published
 
 Work = Callable[[], Awaitable[None]]
 CSV = {"content-type": "text/csv"}
+CUSTOMER = "profiles.customer."
 
 GOOD = "客户编号,姓名,手机,邮箱,生日,标签\nc-1,王小明,138 1234 5678,Wang@Example.com,1988-04-12,vip;news\n"
 
@@ -144,7 +145,8 @@ async def test_rows_about_one_customer_are_written_one_after_the_other(
     done = await imported(profiles, work, content, region=None)
     found = [(row["line"], row["status"], row["version"]) for row in await rows(profiles, done["id"])]
     assert found == [(2, "created", 1), (3, "updated", 2), (4, "created", 1), (5, "unchanged", 2)]
-    assert [row.version for row in await published(databases["profiles"])] == [1, 1, 2]
+    told = [row for row in await published(databases["profiles"]) if row.type.startswith(CUSTOMER)]
+    assert [row.version for row in told] == [1, 1, 2]
 
 
 async def test_contact_points_replace_those_of_their_kind_only(
