@@ -13,6 +13,7 @@ from rich.status import Status
 from tests.bench import report
 from tests.bench.creating import creating
 from tests.bench.glance import glance
+from tests.bench.importing import importing
 from tests.bench.measuring import Options, Result, Suite, interleave
 from tests.bench.messages import messages
 from tests.bench.reading import reading
@@ -25,6 +26,7 @@ SUITES: dict[str, tuple[str, Suite]] = {
     "search": ("Search customers", searching),
     "post": ("Post a ledger entry", spending),
     "360": ("A customer at a glance", glance),
+    "import": ("Import a file of customers", importing),
     "events": ("Outbox to broker to inbox", messages),
 }
 
