@@ -16,11 +16,8 @@ async def main() -> None:
     settings = Settings()
     engine = create_engine(settings)
     jobs = jobs_of(settings)
-    import cProfile,pstats,os
-    pr=cProfile.Profile(); pr.enable() if os.environ.get("PROF") else None
     while await run(create_sessions(engine), jobs, SystemClock()):
         pass
-    pr.disable(); os.environ.get("PROF") and pstats.Stats(pr,stream=open("/tmp/imports_prof","w")).sort_stats("tottime").print_stats(45)
     await engine.dispose()
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss / 1024}))

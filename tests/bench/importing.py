@@ -26,8 +26,8 @@ PER_CUSTOMER = 2
 _HEADER = ("customer number", "name", "phone", "email", "country", "birthday", "tags")
 _SQL = """
     INSERT INTO customers (customer_id, name, region, birth_date, tags, source, channel, version, created_at,
-                           updated_at)
-    SELECT id, name, region, birth_date::date, string_to_array(tags, ';'), 'bench', 'import', 1, now(), now()
+                           updated_at, birth_calendar, attributes)
+    SELECT id, name, region, birth_date::date, string_to_array(tags, ';'), 'bench', 'import', 1, now(), now(), 'solar', '{}'
     FROM staged ORDER BY id;
     INSERT INTO external_ids (source, external_id, customer_id, origin_customer_id)
     SELECT $source$, external_id, id, id FROM staged ORDER BY external_id;

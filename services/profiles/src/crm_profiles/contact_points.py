@@ -11,6 +11,7 @@ from phonenumbers import NumberParseException, PhoneNumberFormat
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_profiles import normal_forms
 from crm_profiles.bulk import arrays, insert_new, unnested
 from crm_profiles.errors import InvalidContactPoint
 from crm_profiles.models.customers import ContactKind, ContactPoint
@@ -47,6 +48,8 @@ def _normal(kind: ContactKind, value: str, region: str | None) -> str:
     try:
         match kind:
             case ContactKind.PHONE:
+                if known := normal_forms.phone(value):
+                    return known
                 number = phonenumbers.parse(value, region)
                 if not phonenumbers.is_possible_number(number):
                     raise InvalidContactPoint("This is no possible phone number.")
@@ -54,6 +57,9 @@ def _normal(kind: ContactKind, value: str, region: str | None) -> str:
             case ContactKind.EMAIL:
                 name, at, domain = value.rpartition("@")
                 return validate_email(f"{name.casefold()}{at}{domain}", check_deliverability=False).normalized
+                if known := normal_forms.email(value):
+                    return known
+                return validate_email(value, check_deliverability=False).normalized.casefold()
             case ContactKind.SOCIAL:
                 return _folded(value)
     except (NumberParseException, EmailNotValidError) as error:
