@@ -27,7 +27,8 @@ _HEADER = ("customer number", "name", "phone", "email", "country", "birthday", "
 _SQL = """
     INSERT INTO customers (customer_id, name, region, birth_date, tags, source, channel, version, created_at,
                            updated_at, birth_calendar, attributes)
-    SELECT id, name, region, birth_date::date, string_to_array(tags, ';'), 'bench', 'import', 1, now(), now(), 'solar', '{}'
+    SELECT id, name, region, birth_date::date, string_to_array(tags, ';'), 'bench', 'import', 1, now(), now(),
+           'solar', '{}'
     FROM staged ORDER BY id;
     INSERT INTO external_ids (source, external_id, customer_id, origin_customer_id)
     SELECT $source$, external_id, id, id FROM staged ORDER BY external_id;
@@ -75,7 +76,7 @@ def row(number: int) -> tuple[str, ...]:
 async def importing(options: Options) -> AsyncIterator[Sequence[Row]]:
     """Each round brings customers who were not there before; the database grows alike for both."""
     async with stage() as on:
-        settings = Settings(**_environment(on))
+        settings = Settings.model_validate(_environment(on))
         engine = create_engine(settings)
         try:
             line = Line(on, create_sessions(engine), options.customers * PER_CUSTOMER, count(1))

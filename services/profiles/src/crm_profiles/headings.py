@@ -34,6 +34,14 @@ _WORDS: Mapping[str, str] = {
     "language": "language, locale, preferredlanguage, lang, 语言, 首选语言, idioma, lengua",
     "time_zone": "timezone, tz, 时区, zonahoraria, husohorario",
     "region": "region, country, countrycode, 国家, 国家地区, 地区, 国家代码, pais, codigodepais",
+    "gender": "gender, sex, 性别, genero, sexo",
+    "occupation": "occupation, profession, job, jobtitle, 职业, 职务, ocupacion, profesion",
+    "address.lines": "address, street, streetaddress, 地址, 详细地址, 街道, direccion, calle, domicilio",
+    "address.district": "district, 区, 区县, distrito",
+    "address.city": "city, town, 城市, 市, ciudad, localidad",
+    "address.province": "province, state, county, 省, 省份, provincia, estado",
+    "address.postal_code": "postalcode, postcode, zip, zipcode, 邮编, 邮政编码, codigopostal, cp",
+    "address.country": "addresscountry",
     "birth_date": (
         "birthdate, dateofbirth, birthday, dob, born, 生日, 出生日期, 出生年月日, 出生年月,"
         " fechadenacimiento, nacimiento, cumpleanos"

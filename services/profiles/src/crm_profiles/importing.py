@@ -23,7 +23,8 @@ from crm_profiles.bulk import arrays, unnested
 from crm_profiles.customers import Revision
 from crm_profiles.drafts import Status
 from crm_profiles.errors import ContactPointTaken, FileGone, PersonSuppressed, RepeatedItem
-from crm_profiles.mapping import Mapped, Mapping
+from crm_profiles.mapping import Mapped, Reader
+from crm_profiles.models.attributes import CustomerAttribute
 from crm_profiles.models.files import Encoding
 from crm_profiles.models.imports import ImportRow, RowStatus
 from crm_profiles.schemas.customers import CustomerItem, CustomerPatch
@@ -74,18 +75,19 @@ async def inspect(sessions: Sessions, job: RunningJob) -> Json:
     async with sessions() as session:
         found = await imports.get(session, import_id)
         asked, file_id = found.asked, found.file_id
+        kept = list(await session.scalars(select(CustomerAttribute.key)))
     encoding = Encoding(asked["encoding"]) if asked["encoding"] else None
     async with spooled(sessions, file_id) as path:
         layout = await asyncio.to_thread(
             sheets.inspect, path, encoding=encoding, delimiter=asked["delimiter"], sheet=asked["sheet"]
         )
         total = await asyncio.to_thread(lambda: sum(1 for _ in sheets.rows(path, layout)))
-    columns = headings.guess(layout.header, layout.samples)
+    columns = headings.guess(layout.header, layout.samples, kept)
     sure = headings.confident(columns, layout.samples)
     async with sessions.begin() as session:
         session.info["actor"] = job.actor
         found = await imports.get(session, import_id, lock=True)
-        found.layout = layout.stored()
+        found.layout = layout.stored() | {"rows": total}
         if sure:
             found.mapping = MappingIn(columns=columns).model_dump(mode="json")
         await job.progress(session, done=total, total=total)
@@ -100,25 +102,25 @@ async def run(sessions: Sessions, job: RunningJob, *, suppression_key: bytes) ->
     import_id = UUID(job.params["import_id"])
     async with sessions() as session:
         found = await imports.get(session, import_id)
+        reader = await imports.reader_of(session, MappingIn.model_validate(found.mapping), found)
     layout = imports.layout_of(found)
-    mapping = Mapping(MappingIn.model_validate(found.mapping), layout.header, found.source)
     done: int = job.checkpoint.get("rows", 0)
     counts = Counter[str](job.checkpoint.get("counts", {}))
     chunk = _Chunk(
         found.run_id or import_id,
         found.failures_id,
         layout.header,
-        mapping,
+        reader,
         suppression_key,
         bool(found.dry_run),
     )
     async with spooled(sessions, found.file_id) as path:
         rows = await asyncio.to_thread(_skipped, sheets.rows(path, layout), done)
-        ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, mapping))
+        ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, reader))
         try:
             while prepared := await ahead:
                 # While the database writes these, the next ones are read.
-                ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, mapping))
+                ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, reader))
                 counts += await _written(sessions, job, chunk, prepared, done=done, counts=counts)
                 done += len(prepared)
         finally:
@@ -144,25 +146,26 @@ def _skipped(rows: Iterator[Row], count: int) -> Iterator[Row]:
     return rows
 
 
-def _prepare(rows: Iterator[Row], mapping: Mapping) -> list[Prepared]:
-    return [_prepared(row, mapping) for row in islice(rows, ROWS_AT_ONCE)]
+def _prepare(rows: Iterator[Row], reader: Reader) -> list[Prepared]:
+    return [_prepared(row, reader) for row in islice(rows, ROWS_AT_ONCE)]
 
 
-def _prepared(row: Row, mapping: Mapping) -> Prepared:
-    fault = row.fault or mapping.unfit(row.cells)
+def _prepared(row: Row, reader: Reader) -> Prepared:
+    fault = row.fault or reader.unfit(row.cells)
     if fault:
         return Prepared(row, faults=[{"column": None, "code": "unreadable_row", "message": fault}])
-    mapped = mapping.read(row.cells)
+    mapped = reader.read(row.cells)
     try:
         if mapped.customer_id is None:
             return Prepared(row, mapped, CustomerItem.model_validate(mapped.body))
+        mapped.body.pop("external_id", None)  # ours goes before theirs
         item = Revision(UUID(mapped.customer_id), CustomerPatch.model_validate(mapped.body))
         return Prepared(row, mapped, item)
     except ValidationError as error:
         faults = [_fault_of(dict(each)) for each in error.errors(include_url=False, include_input=False)]
     except ValueError:
         faults = [{"pointer": "/id", "code": "uuid_parsing", "message": "This is no id of ours."}]
-    return Prepared(row, mapped, faults=[mapping.blame(mapped, fault) for fault in faults])
+    return Prepared(row, mapped, faults=[reader.blame(mapped, fault) for fault in faults])
 
 
 def _fault_of(error: Json) -> Fault:
@@ -177,7 +180,7 @@ class _Chunk:
     run_id: UUID
     failures_id: UUID | None
     header: Sequence[str]
-    mapping: Mapping
+    reader: Reader
     suppression_key: bytes
     dry_run: bool
 
@@ -268,7 +271,7 @@ def _verdict(chunk: _Chunk, one: Prepared, outcome: Written | Problem) -> Verdic
     if isinstance(outcome, ContactPointTaken):
         faults[0]["pointer"] = mapped.pointer_of(str(outcome.extensions["kind"]))
         holder = UUID(str(outcome.extensions["customer_id"]))
-    blamed = [chunk.mapping.blame(mapped, fault) for fault in faults]
+    blamed = [chunk.reader.blame(mapped, fault) for fault in faults]
     status = RowStatus.SUPPRESSED if isinstance(outcome, PersonSuppressed) else RowStatus.FAILED
     return Verdict(one.row.line, status, holder, faults=blamed)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import files
+from crm_profiles import attributes, files
 from crm_profiles.errors import (
     FileGone,
     ImportBusy,
@@ -16,7 +16,7 @@ from crm_profiles.errors import (
     ImportNotReady,
     NothingToRevert,
 )
-from crm_profiles.mapping import Mapping
+from crm_profiles.mapping import Reader
 from crm_profiles.models.files import Encoding
 from crm_profiles.models.imports import Import, ImportRow, RowStatus
 from crm_profiles.schemas.imports import ImportState, MappingIn
@@ -129,7 +129,7 @@ async def map_columns(session: AsyncSession, import_id: UUID, mapping: MappingIn
         raise ImportNotReady
     if state not in (ImportState.READY, ImportState.MAPPING_NEEDED):
         raise ImportDone
-    Mapping(mapping, found.layout["header"], found.source)
+    await reader_of(session, mapping, found)
     found.mapping = mapping.model_dump(mode="json")
     return found
 
@@ -165,6 +165,7 @@ async def begin(
         )
         found.failures_id = failures
     job = jobs.start(session, RUN, {"import_id": str(found.id)}, at=at)
+    job.total = layout_of(found).rows
     if after is not None:
         job.done, job.total, job.counts, job.checkpoint = (
             after.done,
@@ -248,6 +249,13 @@ async def delete_files(session: AsyncSession, ids: Collection[UUID]) -> None:
             found.layout = found.layout | {"samples": []}
     await session.flush()
     await files.remove(session, ids)
+
+
+async def reader_of(session: AsyncSession, mapping: MappingIn, found: Import) -> Reader:
+    """What makes customers of rows; raises ImportNotReady, InvalidMapping."""
+    keys = [column.to.removeprefix("attributes.") for column in mapping.columns]
+    types = {key: each.type for key, each in (await attributes.declared(session, keys)).items()}
+    return Reader(mapping, layout_of(found).header, found.source, types)
 
 
 async def _settled_job(session: AsyncSession, found: Import) -> Job:

@@ -1,12 +1,15 @@
 """From the rows of a file to customers: each column's text goes to the member that the mapping names."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from pydantic import JsonValue
+
 from crm_profiles.errors import InvalidMapping
 from crm_profiles.headings import MANY
+from crm_profiles.models.attributes import AttributeType
 from crm_profiles.models.customers import Channel, ContactKind
 from crm_profiles.schemas.imports import DateOrder, MappingIn
 from crm_profiles.spreadsheets import unguarded
@@ -21,6 +24,15 @@ _BETWEEN = {
 }
 _DAY = re.compile(r"(\d{1,4})\s*[./年-]\s*(\d{1,2})\s*[./月-]\s*(\d{1,4})\s*日?(?:[ T]00:00(?::00)?)?")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+_TRUTH: Mapping[str, bool] = {
+    **dict.fromkeys(("true", "yes", "y", "1", "是", "有", "sí", "si"), True),
+    **dict.fromkeys(("false", "no", "n", "0", "否", "无"), False),
+}
+_GENDERS = {
+    **dict.fromkeys(("f", "woman", "女", "女性", "mujer", "femenino"), "female"),
+    **dict.fromkeys(("m", "man", "男", "男性", "hombre", "varón", "masculino"), "male"),
+}
 _PLACES = {
     DateOrder.YMD: (0, 1, 2),
     DateOrder.DMY: (2, 1, 0),
@@ -49,16 +61,24 @@ Put: TypeAlias = Callable[[Mapped, str, int], None]
 """Puts the text of a cell where it belongs."""
 
 
-class Mapping:
+class Reader:
     """A mapping made ready for many rows; raises InvalidMapping when it does not fit the header."""
 
-    def __init__(self, asked: MappingIn, header: Sequence[str], source: str) -> None:
+    def __init__(
+        self,
+        asked: MappingIn,
+        header: Sequence[str],
+        source: str,
+        types: Mapping[str, AttributeType],
+    ) -> None:
         _check(asked, header)
         self._header = header
         self._source = source
         self._region = asked.region
         self._targets = [(column.column, column.to) for column in asked.columns]
-        self._puts = [(each.column, _put(each.to, each.dates, each.separator)) for each in asked.columns]
+        self._puts = [
+            (each.column, _put(each.to, each.dates, each.separator, types)) for each in asked.columns
+        ]
 
     def unfit(self, cells: Sequence[str]) -> str | None:
         """What is wrong with the row as a whole."""
@@ -123,26 +143,19 @@ def _fault(pointer: str, code: str, message: str) -> Fault:
     return {"pointer": pointer, "code": code, "message": message}
 
 
-def _put(to: str, dates: DateOrder | None, separator: str | None) -> Put:
+def _put(to: str, dates: DateOrder | None, separator: str | None, types: Mapping[str, AttributeType]) -> Put:
     if to in ("phone", "email", "social"):
         return _contact_points(ContactKind(to), separator)
     if to.startswith("attributes."):
-        return _attribute(to.removeprefix("attributes."))
-    match to:
-        case "tags":
-            return _tags(separator)
-        case "birth_date":
-            return _birth_date(dates or DateOrder.YMD)
-        case "region":
-            return _region
-        case "id":
-            return _id
-        case "given_name":
-            return _given_name
-        case "family_name":
-            return _family_name
-        case _:
-            return _member(to)
+        key = to.removeprefix("attributes.")
+        return _attribute(key, types.get(key, AttributeType.STRING), separator)
+    if to.startswith("address."):
+        return _address(to.removeprefix("address."))
+    if to == "tags":
+        return _tags(separator)
+    if to == "birth_date":
+        return _birth_date(dates or DateOrder.YMD)
+    return _OWN_WAYS.get(to) or _member(to)
 
 
 def _member(name: str) -> Put:
@@ -166,12 +179,35 @@ def _contact_points(kind: ContactKind, separator: str | None) -> Put:
     return put
 
 
-def _attribute(key: str) -> Put:
+def _address(part: str) -> Put:
     def put(mapped: Mapped, text: str, index: int) -> None:
-        mapped.body.setdefault("attributes", {})[key] = text.strip()
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        mapped.body.setdefault("address", {})[part] = lines if part == "lines" else text.strip()
+        mapped.columns[f"/address/{part}"] = index
+
+    return put
+
+
+def _attribute(key: str, type: AttributeType, separator: str | None) -> Put:
+    def put(mapped: Mapped, text: str, index: int) -> None:
+        mapped.body.setdefault("attributes", {})[key] = _value(text.strip(), type, separator)
         mapped.columns[f"/attributes/{key}"] = index
 
     return put
+
+
+def _value(text: str, type: AttributeType, separator: str | None) -> JsonValue:
+    """The text as a value of the type; what cannot be read so is refused as it is."""
+    match type:
+        case AttributeType.NUMBER if _NUMBER.fullmatch(text):
+            return int(text) if text.lstrip("-").isdecimal() else float(text)
+        case AttributeType.BOOLEAN:
+            return _TRUTH.get(text.casefold(), text)
+        case AttributeType.CHOICES:
+            parts = text.split(separator) if separator else _SEPARATORS.split(text)
+            return [part.strip() for part in parts if part.strip()]
+        case _:
+            return text
 
 
 def _tags(separator: str | None) -> Put:
@@ -203,6 +239,12 @@ def _birth_date(order: DateOrder) -> Put:
     return put
 
 
+def _gender(mapped: Mapped, text: str, index: int) -> None:
+    word = text.strip().casefold()
+    mapped.body["gender"] = _GENDERS.get(word, word)
+    mapped.columns["/gender"] = index
+
+
 def _region(mapped: Mapped, text: str, index: int) -> None:
     mapped.body["region"] = text.strip().upper()
     mapped.columns["/region"] = index
@@ -228,3 +270,12 @@ def _full_name(given: str, family: str) -> str:
     if _CJK.search(given + family):
         return family + given
     return f"{given} {family}".strip()
+
+
+_OWN_WAYS: Mapping[str, Put] = {
+    "id": _id,
+    "given_name": _given_name,
+    "family_name": _family_name,
+    "gender": _gender,
+    "region": _region,
+}

@@ -36,6 +36,7 @@ class Layout:
     """Why that encoding."""
     delimiter: str | None = None
     sheet: str | None = None
+    rows: int | None = None
 
     @classmethod
     def of(cls, stored: Json) -> "Layout":

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crm_profiles.fields import Source
+from crm_profiles.fields import Region, Source
+from crm_profiles.models.customers import Channel, Gender
 from crm_profiles.models.files import Format
 from crm_profiles.schemas.base import Body
 from crm_shared.jobs import JobOut
@@ -26,6 +27,8 @@ class ExportColumn(StrEnum):
     TIME_ZONE = "time_zone"
     REGION = "region"
     BIRTH_DATE = "birth_date"
+    GENDER = "gender"
+    OCCUPATION = "occupation"
     TAGS = "tags"
     SOURCE = "source"
     CHANNEL = "channel"
@@ -39,11 +42,15 @@ Text = Annotated[str, Field(min_length=1, max_length=254)]
 class ExportFilters(Body):
     """All that are given must hold, as for the list of customers."""
 
-    name: Text | None = Field(default=None, description="contained in the name")
     tag: Text | None = None
     phone: Text | None = Field(default=None, description="with country code")
     email: Text | None = None
     social: Text | None = None
+    gender: Gender | None = None
+    region: Region | None = None
+    source: Source | None = Field(default=None, description="that first told of them")
+    channel: Channel | None = Field(default=None, description="by which they first came to be known")
+    attribute: list[Text] = Field(default=[], max_length=10, description="<key>:<value> each")
 
 
 class ExportIn(Body):

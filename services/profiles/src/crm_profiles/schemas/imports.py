@@ -21,7 +21,8 @@ Target = Annotated[
         max_length=80,
         pattern=(
             "^(id|external_id|name|given_name|family_name|phone|email|social|language|time_zone|region"
-            r"|birth_date|tags|attributes\.[a-z][a-z0-9_]{0,63})$"
+            r"|gender|occupation|birth_date|tags"
+            r"|address\.(lines|district|city|province|postal_code|country)|attributes\.[a-z][a-z0-9_]{0,63})$"
         ),
     ),
 ]
