@@ -48,12 +48,16 @@ async def test_who_is_new_catches_up(
     purchase: Purchase,
     settle: Settle,
     databases: dict[str, Sessions],
+    profiles: httpx2.AsyncClient,
     loyalty: httpx2.AsyncClient,
     segmentation: httpx2.AsyncClient,
     clock: FrozenClock,
 ) -> None:
-    who = await customer()
-    await purchase(who, 30_000, clock.now())
+    who, other = await customer(), await customer()
+    await purchase(other, 30_000, clock.now())
+    wish = {"survivor_id": str(who), "absorbed_id": str(other)}
+    merge = await profiles.post("/v1/merges", json=wish, headers={"Idempotency-Key": "merge"})
+    assert merge.status_code == 201, merge.text
     async with databases["profiles"].begin() as session:
         await session.execute(Outbox.metadata.tables["outbox"].delete())
 

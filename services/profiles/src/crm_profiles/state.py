@@ -12,6 +12,7 @@ from crm_profiles.describing import FIELDS
 from crm_profiles.models.consents import Permission
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.interactions import Interaction
+from crm_profiles.models.merges import Merge
 from crm_profiles.models.purchases import Purchase, Refund
 from crm_profiles.purchases import FIRST_VERSION
 from crm_profiles.settings import Settings
@@ -21,6 +22,7 @@ from crm_shared.contracts.profiles import (
     ContactPointState,
     ContactPolicyChanged,
     CustomerChanged,
+    CustomerMerged,
     ExternalIdState,
     PurchaseLineState,
     PurchaseRecorded,
@@ -52,6 +54,23 @@ async def customers(session: AsyncSession) -> AsyncIterator[Event]:
                 ExternalIdState(source=e.source, external_id=e.external_id) for e in row.external_ids
             ],
             **{name: getattr(row, name) for name in FIELDS},
+        )
+
+
+async def merges(session: AsyncSession) -> AsyncIterator[Event]:
+    """Every merge that is in force, but of those who were erased."""
+    erased = select(ErasedCustomer.customer_id)
+    in_force = select(Merge).where(Merge.undone_at.is_(None), Merge.absorbed_id.not_in(erased))
+    rows = await session.stream_scalars(
+        in_force.order_by(Merge.sequence), execution_options={"yield_per": _AT_ONCE}
+    )
+    async for row in rows:
+        yield CustomerMerged(
+            customer_id=row.absorbed_id,
+            version=row.absorbed_version + 1,
+            survivor_id=row.survivor_id,
+            merge_id=row.id,
+            sequence=row.sequence,
         )
 
 
@@ -140,6 +159,7 @@ async def contact_policy_(session: AsyncSession) -> AsyncIterator[Event]:
 
 STATES: Mapping[str, Republisher] = {
     "customers": customers,
+    "merges": merges,
     "purchases": purchases,
     "refunds": refunds_,
     "interactions": interactions_,
