@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from crm_profiles.routes import (
     attributes,
     belongings,
+    card,
     consents,
     contact_policy,
     customer_file,
@@ -49,6 +50,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         notes.router,
         preferences.router,
         customer_file.router,
+        card.router,
         stages.router,
         consents.router,
         contact_policy.router,

@@ -40,6 +40,8 @@ class CustomerFilters:
     """That first told of them."""
     channel: Channel | None = None
     """By which they first came to be known."""
+    manager: str | None = None
+    """Who looks after them."""
     attribute: Sequence[str] = ()
     """<key>:<value> each."""
 
@@ -189,7 +191,7 @@ def matching(filters: CustomerFilters) -> Select[Customer]:
     )
     if filters.tag is not None:
         statement = statement.where(Customer.tags.contains([filters.tag]))
-    for column in (Customer.gender, Customer.region, Customer.source, Customer.channel):
+    for column in (Customer.gender, Customer.region, Customer.source, Customer.channel, Customer.manager):
         if (wanted := getattr(filters, column.key)) is not None:
             statement = statement.where(column == wanted)
     for key, _, value in (text.partition(":") for text in filters.attribute):

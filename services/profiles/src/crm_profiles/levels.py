@@ -42,3 +42,8 @@ async def keep(session: AsyncSession, events: Sequence[LevelChanged]) -> None:
             where=CustomerLevel.version < statement.excluded.version,
         )
     )
+
+
+async def find(session: AsyncSession, customer_id: UUID) -> CustomerLevel | None:
+    """None: segmentation has told us of no level yet."""
+    return await session.get(CustomerLevel, customer_id)

@@ -66,22 +66,6 @@ async def list_assignments(
     )
 
 
-async def list_managed(
-    session: AsyncSession, manager: str, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Customer]:
-    """Whom somebody looks after, the newest customers first."""
-    theirs = select(Customer).where(Customer.manager == manager)
-    return await paginate(
-        session,
-        theirs,
-        [Key(Customer.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
-        filters=manager,
-    )
-
-
 async def list_alerts(
     session: AsyncSession, level: Level, *, cursors: Cursors, cursor: str | None, limit: int
 ) -> Listing[CustomerLevel]:
@@ -101,9 +85,3 @@ async def names_of(session: AsyncSession, ids: list[UUID]) -> dict[UUID, str]:
     """The names of these customers."""
     rows = await session.execute(select(Customer.id, Customer.name).where(Customer.id.in_(ids)))
     return {row.id: row.name for row in rows}
-
-
-async def levels_of(session: AsyncSession, ids: list[UUID]) -> dict[UUID, Level]:
-    """The levels of those who have one."""
-    known = select(CustomerLevel.customer_id, CustomerLevel.level).where(CustomerLevel.customer_id.in_(ids))
-    return {row.customer_id: row.level for row in await session.execute(known)}

@@ -107,6 +107,7 @@ async def list_customers(
     region: Annotated[Region | None, Query(description="ISO 3166-1")] = None,
     source: Annotated[Source | None, Query(description="the system that first told of them")] = None,
     channel: Annotated[Channel | None, Query(description="by which they first came to be known")] = None,
+    manager: Annotated[str | None, Query(max_length=200, description="who looks after them")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[CustomerOut]:
@@ -120,6 +121,7 @@ async def list_customers(
         region=region,
         source=source,
         channel=channel,
+        manager=manager,
         attribute=attribute,
     )
     found = await customers.list_(session, filters, cursors=cursors, cursor=cursor, limit=limit)

@@ -3,13 +3,13 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Path, Query, Response
+from fastapi import Query, Response
 
 from crm_profiles import documents, managers
 from crm_profiles.models.managers import ManagerAssignment
 from crm_profiles.routes.answers import document
 from crm_profiles.schemas.customers import CustomerOut
-from crm_profiles.schemas.managers import AlertOut, ManagedCustomerOut, ManagerIn, ManagerOut, Subject
+from crm_profiles.schemas.managers import AlertOut, ManagerIn, ManagerOut
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.contracts.segmentation import Level
 from crm_shared.customers import CustomerNotFound
@@ -110,25 +110,4 @@ async def list_manager_alerts(
         lambda row: AlertOut(
             customer_id=row.customer_id, name=names[row.customer_id], level=row.level, since=row.since
         )
-    )
-
-
-@router.get(
-    "/v1/managers/{manager}/customers",
-    response_model=Page[ManagedCustomerOut],
-    dependencies=[allow(*STAFF)],
-    responses=documented(InvalidCursor),
-)
-async def list_managed_customers(
-    session: Session,
-    cursors: CurrentCursors,
-    manager: Annotated[Subject, Path()],
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
-) -> Listing[ManagedCustomerOut]:
-    """List whom somebody looks after, the newest customers first."""
-    found = await managers.list_managed(session, manager, cursors=cursors, cursor=cursor, limit=limit)
-    levels = await managers.levels_of(session, [row.id for row in found.items])
-    return found.map(
-        lambda row: ManagedCustomerOut(customer_id=row.id, name=row.name, level=levels.get(row.id))
     )

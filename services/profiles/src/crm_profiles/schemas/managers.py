@@ -35,14 +35,6 @@ class ManagerOut(BaseModel):
     assigned_by: str | None = Field(max_length=255)
 
 
-class ManagedCustomerOut(BaseModel):
-    """A customer whom somebody looks after."""
-
-    customer_id: UUID
-    name: str = Field(max_length=200)
-    level: Level | None
-
-
 class AlertOut(BaseModel):
     """An important customer whom nobody looks after."""
 
