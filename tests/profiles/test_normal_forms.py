@@ -25,7 +25,8 @@ def read_phone(value: str, region: str | None) -> str | None:
 
 def read_email(value: str) -> str | None:
     try:
-        return validate_email(value, check_deliverability=False).normalized.casefold()
+        name, at, domain = value.rpartition("@")
+        return validate_email(f"{name.casefold()}{at}{domain}", check_deliverability=False).normalized
     except EmailNotValidError:
         return None
 

@@ -55,11 +55,10 @@ def _normal(kind: ContactKind, value: str, region: str | None) -> str:
                     raise InvalidContactPoint("This is no possible phone number.")
                 return phonenumbers.format_number(number, PhoneNumberFormat.E164)
             case ContactKind.EMAIL:
-                name, at, domain = value.rpartition("@")
-                return validate_email(f"{name.casefold()}{at}{domain}", check_deliverability=False).normalized
                 if known := normal_forms.email(value):
                     return known
-                return validate_email(value, check_deliverability=False).normalized.casefold()
+                name, at, domain = value.rpartition("@")
+                return validate_email(f"{name.casefold()}{at}{domain}", check_deliverability=False).normalized
             case ContactKind.SOCIAL:
                 return _folded(value)
     except (NumberParseException, EmailNotValidError) as error:
