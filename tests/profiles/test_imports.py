@@ -295,3 +295,20 @@ async def test_what_is_under_way_can_be_watched_and_cancelled(
     assert "event: end" in watched.text
     again = await profiles.post(f"/v1/imports/{made['id']}/cancel")
     assert (again.status_code, again.json()["code"]) == (409, "job_ended")
+
+
+async def test_an_erasure_takes_the_files_that_name_the_person_and_they_do_not_come_back(
+    profiles: httpx2.AsyncClient, work: Work
+) -> None:
+    done = await imported(profiles, work, GOOD)
+    [row] = await rows(profiles, done["id"])
+    erased = await profiles.post("/v1/privacy/erasures", json={"customer_id": row["customer_id"]})
+    assert erased.status_code == 202, erased.text
+    await work()
+
+    found = await read(profiles, done["id"])
+    assert (found["file_expires_at"], found["layout"]["samples"]) == (None, [])
+    [row] = await rows(profiles, done["id"])
+    assert row["customer_id"] is None
+    again = await imported(profiles, work, GOOD)
+    assert again["job"]["counts"] == {"suppressed": 1}
