@@ -4,13 +4,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
-from crm_shared.fields import Whole
+from crm_shared.fields import Whole, whole
 
 Purpose = Annotated[str, StringConstraints(pattern="^[a-z][a-z_]{0,31}$")]
 ChannelName = Annotated[str, StringConstraints(pattern="^[a-z][a-z_]{0,31}$")]
 """A text in what is published, so that a new channel breaks nobody."""
+DayOfWeek = Annotated[int, Field(strict=True, ge=1, le=7), whole]
 ClockTime = Annotated[str, StringConstraints(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
 
 MAX_PERIOD_HOURS = 90 * 24
@@ -53,7 +54,7 @@ class Consent(_Part):
 class QuietWindow(_Part):
     """From one time on the customer's clock to another; to one that is not later: of the next day."""
 
-    days: list[Annotated[Whole, Field(ge=1, le=7)]] = Field(
+    days: list[DayOfWeek] = Field(
         min_length=1, max_length=7, description="on which it begins: 1 is Monday", examples=[[1, 2, 3, 4, 5]]
     )
     start: ClockTime = Field(examples=["21:00"])
@@ -73,9 +74,9 @@ class PurposeRule(_Part):
     """What writing for a purpose has to respect."""
 
     consent: ConsentNeeded
-    quiet_hours: bool = Field(description="not in the customer's quiet hours")
-    capped: bool = Field(description="not beyond the frequency caps; its messages count for them")
-    attributed: bool = Field(description="a purchase soon after such a message is credited to it")
+    quiet_hours: StrictBool = Field(description="not in the customer's quiet hours")
+    capped: StrictBool = Field(description="not beyond the frequency caps; its messages count for them")
+    attributed: StrictBool = Field(description="a purchase soon after such a message is credited to it")
 
 
 class ContactPolicy(_Part):

@@ -11,9 +11,10 @@ from crm_profiles.fields import Language, Reference, Source
 from crm_profiles.models.messages import Message
 from crm_profiles.schemas.base import Body
 from crm_shared.contracts.permissions import Purpose
-from crm_shared.fields import Instant, Whole
+from crm_shared.fields import Instant, whole
 from crm_shared.permissions import ContactChannel
 
+TextVersion = Annotated[int, Field(strict=True, ge=1, le=1_000_000), whole]
 KeyWord = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -42,7 +43,7 @@ class MessageIn(Body):
     channel: ContactChannel
     sent_at: Instant
     template: KeyWord | None = None
-    template_version: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = None
+    template_version: TextVersion | None = None
     language: Language | None = None
     campaign: KeyWord | None = None
     delivered_at: Instant | None = None
