@@ -220,6 +220,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "source": "shop",
                 "external_id": customer["id"],
                 "key": "base",
+                "topic": "music",
                 "attribute_key": "shirt_size",
                 "kind": "email",
                 "value": "nobody@canary.example",

@@ -76,9 +76,6 @@ class InteractionDiffers(Conflict):
 class NoteNotFound(NotFound): ...
 
 
-class PreferenceNotFound(NotFound): ...
-
-
 class TooManyPreferences(Conflict):
     """Withdraw one before another is kept."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from crm_profiles import owners
 from crm_profiles.contact_points import Owner
-from crm_profiles.errors import PreferenceNotFound, TooManyPreferences
+from crm_profiles.errors import TooManyPreferences
 from crm_profiles.inference import favourite
 from crm_profiles.models.preferences import Preference, PreferenceKind
 from crm_profiles.models.purchases import Purchase, PurchaseLine
@@ -48,14 +48,12 @@ async def put(
 async def withdraw(
     session: AsyncSession, customer_id: UUID, topic: str, kind: PreferenceKind, *, at: datetime
 ) -> None:
-    """It does not hold any more; raises CustomerNotFound, PreferenceNotFound."""
+    """It does not hold any more, if it ever did; raises CustomerNotFound."""
     owner = await owners.lock_one(session, customer_id)
     held = [row for row in await _held(session, owner.id) if (row.topic, row.kind) == (topic, kind)]
-    if not held:
-        raise PreferenceNotFound(topic=topic, kind=kind)
-    [row] = held
-    gone: Json = {"topic": topic, "kind": kind, "source": row.source, "confidence": row.confidence}
-    await _write(session, owner, gone | {"value": None, "evidence": None, "known_at": at}, at=at)
+    for row in held:
+        gone: Json = {"topic": topic, "kind": kind, "source": row.source, "confidence": row.confidence}
+        await _write(session, owner, gone | {"value": None, "evidence": None, "known_at": at}, at=at)
 
 
 async def list_(session: AsyncSession, customer_id: UUID) -> list[PreferenceOut]:

@@ -33,7 +33,7 @@ CUSTOMERS_AT_ONCE = 200
 _MEMBERS = CustomerPatch.model_fields.keys() - {"channel", "source", "lunar_birth_date"}
 """What a body can give back; the lunar birthday follows from the other."""
 _ATTRIBUTE = "attributes."
-_OF_ITSELF = (EntryType.LEVEL_CHANGED,)
+_OF_ITSELF = (EntryType.LEVEL_CHANGED, EntryType.STAGE_CHANGED)
 """What the timeline tells of everybody, whether anything happened with them or not."""
 
 States = Mapping[tuple[UUID, int], Json]

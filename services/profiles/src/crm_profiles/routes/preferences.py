@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Path, Query
 
 from crm_profiles import documents, preferences
-from crm_profiles.errors import PreferenceNotFound, TooManyPreferences
+from crm_profiles.errors import TooManyPreferences
 from crm_profiles.inference import DEFINITION
 from crm_profiles.models.preferences import PreferenceKind
 from crm_profiles.schemas.preferences import PreferenceIn, PreferenceOut, PreferencesOut, Topic
@@ -27,9 +27,7 @@ router = Router(tags=["preferences"])
 )
 async def list_preferences(session: Session, customer_id: UUID) -> PreferencesOut:
     """Read what a customer prefers: what they said, and what is concluded, each with its source and date."""
-    current = await documents.current_id(session, customer_id)
-    items = await preferences.list_(session, current)
-    return PreferencesOut(customer_id=current, definition=DEFINITION, items=items)
+    return await _shown(session, customer_id)
 
 
 @router.put(
@@ -51,9 +49,9 @@ async def put_preference(
 
 @router.delete(
     "/v1/customers/{customer_id}/preferences/{topic}",
-    status_code=204,
+    response_model=PreferencesOut,
     dependencies=[allow(*STAFF, Role.CUSTOMER, own="customer_id")],
-    responses=documented(CustomerNotFound, PreferenceNotFound),
+    responses=documented(CustomerNotFound),
 )
 async def withdraw_preference(
     session: Session,
@@ -61,6 +59,13 @@ async def withdraw_preference(
     customer_id: UUID,
     topic: Annotated[Topic, Path()],
     kind: Annotated[PreferenceKind, Query()] = PreferenceKind.STATED,
-) -> None:
-    """Let a preference hold no more; what is concluded from purchases stays, for it is computed."""
+) -> PreferencesOut:
+    """Let a preference hold no more, and see which do; what is concluded from purchases always does."""
     await preferences.withdraw(session, customer_id, topic, kind, at=clock.now())
+    return await _shown(session, customer_id)
+
+
+async def _shown(session: Session, customer_id: UUID) -> PreferencesOut:
+    current = await documents.current_id(session, customer_id)
+    items = await preferences.list_(session, current)
+    return PreferencesOut(customer_id=current, definition=DEFINITION, items=items)
