@@ -174,7 +174,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
     async def make(name: str) -> Person:
         number = next(numbers)
         email, phone = f"{name}-{number}@canary.example", f"+86138{number:08}"
-        await put("/v1/customer-attributes/shirt_size", {"type": "string", "label": "Shirt size"})
+        await put(f"/v1/customer-attributes/size_{number}", {"type": "string", "label": "Shirt size"})
         contacts = [{"kind": "email", "value": email}, {"kind": "phone", "value": phone}]
         customer = await post("/v1/customers", {"name": name, "contact_points": contacts})
         total = {"amount": 100_000, "currency": "USD"}
@@ -221,7 +221,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "external_id": customer["id"],
                 "key": "base",
                 "topic": "music",
-                "attribute_key": "shirt_size",
+                "attribute_key": f"size_{number}",
                 "kind": "email",
                 "value": "nobody@canary.example",
                 "tag": "newsletter",
