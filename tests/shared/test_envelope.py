@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crm_shared.contracts.profiles import CustomerErased
+from crm_shared.ids import uuid7
 from crm_shared.messaging.envelope import (
     Header,
     NotACloudEvent,
@@ -21,7 +23,7 @@ from crm_shared.messaging.envelope import (
     encode,
 )
 from crm_shared.messaging.kafka import partition_of
-from crm_shared.messaging.relay import Route, messages
+from crm_shared.messaging.relay import Route, Routes, messages
 
 ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 AT = datetime(2026, 3, 2, 12, 0, 0, 5, tzinfo=timezone(timedelta(hours=8)))
@@ -165,6 +167,19 @@ def test_a_state_topic_gets_the_same_event_and_a_tombstone_in_the_end() -> None:
     ]
     gone = messages(ROW, Route("profiles.events", "profiles.customers.state", tombstone=True))
     assert [m.value for m in gone] == [b'{"n":1}', None]
+
+
+def test_an_erasure_ends_the_states_of_all_who_were_merged_into_the_customer_too() -> None:
+    gone, *absorbed = (uuid7() for _ in range(3))
+    told = CustomerErased(customer_id=gone, version=2, erasure_id=ID, absorbed=absorbed)
+    row = ROW._replace(type=told.type, key=told.key, subject=told.subject, data=told.data)
+
+    event, *tombstones = messages(row, Routes([CustomerErased])[told.type])
+
+    assert (event.topic, event.value) == ("profiles.events", told.data.encode())
+    assert [(each.topic, each.key.decode(), each.value) for each in tombstones] == [
+        ("profiles.customers.state", str(id), None) for id in (gone, *absorbed)
+    ]
 
 
 def test_a_key_goes_to_the_partition_that_other_clients_give_it() -> None:

@@ -61,7 +61,7 @@ async def plant(session: AsyncSession, customer_id: UUID) -> None:
             parked_at=NOW,
         )
         dead_letters.park(session, letter)
-    jobs.start(session, "import", {"customer_id": str(customer_id), "name": SECRET}, at=NOW)
+    jobs.start(session, "import", {"name": SECRET}, about=[customer_id], at=NOW)
     reply = StoredReply(201, {}, f'{{"id": "{customer_id}", "name": "{SECRET}"}}'.encode())
     await idempotency.remember(session, claim_of(customer_id), reply, at=NOW)
     await session.flush()
@@ -178,6 +178,14 @@ async def test_stored_replies_are_found_by_their_index(sessions: Sessions) -> No
         statement = "EXPLAIN SELECT key FROM idempotency_keys WHERE customer_ids && CAST(:ids AS uuid[])"
         plan = "\n".join(await session.scalars(text(statement), {"ids": [uuid7()]}))
         assert "ix_idempotency_keys_customer_ids" in plan
+
+
+async def test_jobs_are_found_by_their_index(sessions: Sessions) -> None:
+    async with sessions() as session:
+        await session.execute(text("SET LOCAL enable_seqscan = off"))
+        statement = "EXPLAIN DELETE FROM jobs WHERE customer_ids && CAST(:ids AS uuid[])"
+        plan = "\n".join(await session.scalars(text(statement), {"ids": [uuid7()]}))
+        assert "ix_jobs_customer_ids" in plan
 
 
 async def test_a_table_that_names_customers_must_say_what_becomes_of_them(sessions: Sessions) -> None:

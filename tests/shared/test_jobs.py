@@ -116,3 +116,33 @@ async def test_a_job_of_another_kind_is_not_found(sessions: Sessions, clock: Fro
     async with sessions() as session:
         with pytest.raises(JobNotFound):
             await jobs.get(session, job.id, kind="import")
+
+
+async def test_who_does_a_job_that_is_to_start_over_can_keep_nothing(
+    sessions: Sessions, clock: FrozenClock
+) -> None:
+    kept: list[str] = []
+    work = Jobs()
+
+    @work.on("count")
+    async def count(sessions: Sessions, job: RunningJob) -> Json:
+        kept.append(str(job.checkpoint.get("step", "from the beginning")))
+        async with sessions.begin() as session:
+            await job.progress(session, done=1, counts={"done": 1}, checkpoint={"step": 1})
+        if len(kept) == 1:
+            async with sessions.begin() as session:
+                await jobs.start_over(session, [job.id])
+        async with sessions.begin() as session:
+            await job.progress(session, done=2)
+        return {"done": 2}
+
+    job = await queued(sessions, clock)
+    assert await jobs.run(sessions, work, clock)
+    over = await current(sessions, job)
+    assert (over.state, over.progress.done, over.counts) == (JobState.QUEUED, 0, {})
+    assert await jobs.run(sessions, work, clock)
+    assert kept == ["from the beginning"] * 2
+    assert (await current(sessions, job)).state is JobState.SUCCEEDED
+    async with sessions.begin() as session:
+        await jobs.start_over(session, [job.id])
+    assert (await current(sessions, job)).state is JobState.SUCCEEDED

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Delete as DeleteStatement
-from sqlalchemy import MetaData, String, Table, Update, delete, null, or_, update
+from sqlalchemy import MetaData, Table, Update, delete, null, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_shared.contracts.base import Event
@@ -153,7 +153,7 @@ async def admit(session: AsyncSession, events: Sequence[Event]) -> list[Event]:
 async def _erase_shared(
     session: AsyncSession, receipt: Receipt, ids: Collection[UUID], lasting: Collection[str]
 ) -> None:
-    """The tables that all services have, where a customer is found by key or by name in a text."""
+    """The tables that all services have, where a customer is found by key."""
     names = [str(id) for id in ids]
     sent = delete(Outbox).where(Outbox.key.in_(names), Outbox.type.not_in(lasting))
     await _count(session, receipt, "outbox", sent)
@@ -162,9 +162,7 @@ async def _erase_shared(
     named_in_reply = IdempotencyKey.customer_ids.overlap(ids)
     replies = update(IdempotencyKey).where(named_in_reply).values(body=None, headers={}, customer_ids=[])
     await _count(session, receipt, "idempotency_keys", replies)
-    job_texts = (Job.params.cast(String), Job.result.cast(String))
-    named_in_job = or_(*(text.contains(name) for text in job_texts for name in names))
-    await _count(session, receipt, "jobs", delete(Job).where(named_in_job))
+    await _count(session, receipt, "jobs", delete(Job).where(Job.customer_ids.overlap(ids)))
 
 
 async def _count(

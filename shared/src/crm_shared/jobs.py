@@ -1,14 +1,15 @@
 """Jobs: long work with a lease, a heartbeat and progress, taken over where a dead worker left it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from sqlalchemy import Index, or_, select, text, update
+from sqlalchemy import Index, Uuid, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,6 +34,10 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+OPEN = (JobState.QUEUED, JobState.RUNNING)
+"""The states of a job that has not ended."""
+
+
 class JobNotFound(NotFound): ...
 
 
@@ -50,6 +55,7 @@ class Job(SharedBase):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_open", "created_at", postgresql_where=text("state IN ('queued', 'running')")),
+        Index("ix_jobs_customer_ids", "customer_ids", postgresql_using="gin"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -71,6 +77,8 @@ class Job(SharedBase):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     actor: Mapped[str | None]
+    customer_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    """Whom the job is about: it goes when one of them is erased."""
 
 
 class ProgressOut(BaseModel):
@@ -168,8 +176,13 @@ class Jobs:
         return self._handlers[kind]
 
 
-def start(session: AsyncSession, kind: str, params: Json, *, at: datetime) -> Job:
-    """Queue a job in the caller's transaction; the worker takes it up once that commits."""
+def start(
+    session: AsyncSession, kind: str, params: Json, *, about: Collection[UUID] = (), at: datetime
+) -> Job:
+    """Queue a job in the caller's transaction; the worker takes it up once that commits.
+
+    `about` are the customers of whom its parameters or its result tell something.
+    """
     job = Job(
         id=uuid7(),
         kind=kind,
@@ -181,6 +194,7 @@ def start(session: AsyncSession, kind: str, params: Json, *, at: datetime) -> Jo
         attempts=0,
         created_at=at,
         actor=session.info.get("actor"),
+        customer_ids=sorted(about),
     )
     session.add(job)
     return job
@@ -201,10 +215,21 @@ async def cancel(session: AsyncSession, job_id: UUID, *, at: datetime) -> Job:
     job = await session.get(Job, job_id, with_for_update=True, populate_existing=True)
     if job is None:
         raise JobNotFound(job_id=str(job_id))
-    if job.state not in (JobState.QUEUED, JobState.RUNNING):
+    if job.state not in OPEN:
         raise JobEnded(f"The job has {job.state}.", job_id=str(job_id))
     job.state, job.lease, job.lease_until, job.finished_at = JobState.CANCELLED, None, None, at
     return job
+
+
+async def start_over(session: AsyncSession, job_ids: Collection[UUID]) -> None:
+    """Have those of the jobs that have not ended done from the beginning; who does one loses the lease."""
+    beginning = {"done": 0, "counts": {}, "checkpoint": {}, "attempts": 0, "lease": None, "lease_until": None}
+    await session.execute(
+        update(Job)
+        .where(Job.id.in_(job_ids), Job.state.in_(OPEN))
+        .values(beginning | {"state": JobState.QUEUED})
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def run(sessions: Sessions, jobs: Jobs, clock: Clock) -> bool:

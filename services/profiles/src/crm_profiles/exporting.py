@@ -22,6 +22,7 @@ from crm_profiles.models.customers import ContactKind, Customer
 from crm_profiles.models.files import File, Format
 from crm_profiles.schemas.exports import ExportColumn, ExportIn
 from crm_profiles.spreadsheets import guarded, told_apart
+from crm_shared.customers import stop_merges
 from crm_shared.database import Json, Sessions
 from crm_shared.jobs import RunningJob
 
@@ -39,14 +40,22 @@ Show: TypeAlias = Callable[[Customer], str]
 
 
 async def make(sessions: Sessions, job: RunningJob) -> Json:
-    """Write the file; whoever takes the job over begins anew, and what was written is left to expire."""
-    async with sessions() as session:
-        found = await exports.get(session, UUID(job.params["export_id"]))
-    asked = ExportIn.model_validate(found.asked)
+    """Write the file; whoever takes the job over begins anew, and what was written is deleted.
+
+    An erasure has it begun anew, too: it knows of the file before anything is in it, and nothing more is
+    written once the lease is lost.
+    """
+    until, now = datetime.fromisoformat(job.params["until"]), job.clock.now()
     async with sessions.begin() as session:
-        until = datetime.fromisoformat(job.params["until"])
+        await stop_merges(session)
+        found = await exports.get(session, UUID(job.params["export_id"]))
+        asked = ExportIn.model_validate(found.asked)
+        if found.file_id is not None:
+            await files.expire(session, [found.file_id], at=now)
         name = f"customers-{found.created_at:%Y%m%d-%H%M%S}.{asked.format}"
-        file_id = await files.create(session, name, _TYPES[asked.format], at=job.clock.now(), until=until)
+        file_id = await files.create(session, name, _TYPES[asked.format], at=now, until=until)
+        found.file_id = file_id
+        await job.progress(session, done=0)
     shows = {column: _show(column, asked.source, found.masked) for column in asked.columns}
     write = _write_csv if asked.format is Format.CSV else _write_xlsx
     rows, digest = await write(
@@ -54,7 +63,6 @@ async def make(sessions: Sessions, job: RunningJob) -> Json:
     )
     async with sessions.begin() as session:
         await session.execute(update(File).where(File.id == file_id).values(sha256=digest))
-        (await exports.get(session, found.id)).file_id = file_id
         await job.progress(session, done=rows, total=rows)
     return {"rows": rows}
 
@@ -124,7 +132,7 @@ async def _write_xlsx(
                 await job.progress(session, done=done)
         await asyncio.to_thread(workbook.close)
         with path.open("rb") as file:
-            return done, await _keep(sessions, file_id, file)
+            return done, await _keep(sessions, job, file_id, file, done)
 
 
 def _write_rows(sheet: xlsxwriter.worksheet.Worksheet, first: int, rows: Sequence[Sequence[str]]) -> None:
@@ -134,12 +142,13 @@ def _write_rows(sheet: xlsxwriter.worksheet.Worksheet, first: int, rows: Sequenc
                 sheet.write_string(number, column, told_apart(cell))
 
 
-async def _keep(sessions: Sessions, file_id: UUID, file: IO[bytes]) -> str:
+async def _keep(sessions: Sessions, job: RunningJob, file_id: UUID, file: IO[bytes], done: int) -> str:
     digest = sha256()
     while data := await asyncio.to_thread(file.read, files.CHUNK):
         digest.update(data)
         async with sessions.begin() as session:
             await files.append(session, file_id, data)
+            await job.progress(session, done=done)
     return digest.hexdigest()
 
 

@@ -238,6 +238,8 @@ async def _write(
     left = {index: one.item for index, one in enumerate(prepared) if one.item is not None}
     named = {index: item for index, item in left.items() if isinstance(item, CustomerItem)}
     refused = await suppression.refuse(session, named, key=chunk.suppression_key)
+    ids = {index: item.customer_id for index, item in left.items() if isinstance(item, Revision)}
+    refused |= await suppression.refuse_ids(session, ids)
     for index, problem in refused.items():
         verdicts[index] = _verdict(chunk, prepared[index], problem)
         del left[index]

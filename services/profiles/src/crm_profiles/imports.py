@@ -31,8 +31,6 @@ INSPECT = "imports.inspect"
 RUN = "imports.run"
 REVERT = "imports.revert"
 
-_OPEN = (JobState.QUEUED, JobState.RUNNING)
-
 
 async def create(
     session: AsyncSession,
@@ -237,7 +235,7 @@ async def in_use(session: AsyncSession, ids: Collection[UUID]) -> set[UUID]:
     busy = (
         select(Import.file_id, Import.failures_id)
         .join(Job, Job.id == Import.job_id)
-        .where(Job.state.in_(_OPEN), Import.file_id.in_(ids) | Import.failures_id.in_(ids))
+        .where(Job.state.in_(jobs.OPEN), Import.file_id.in_(ids) | Import.failures_id.in_(ids))
     )
     return {id for row in await session.execute(busy) for id in row if id is not None}
 
@@ -261,7 +259,7 @@ async def reader_of(session: AsyncSession, mapping: MappingIn, found: Import) ->
 async def _settled_job(session: AsyncSession, found: Import) -> Job:
     """Raises ImportBusy."""
     job = await job_of(session, found, lock=True)
-    if job.state in _OPEN:
+    if job.state in jobs.OPEN:
         raise ImportBusy(f"{job.kind} has not ended yet.")
     return job
 

@@ -86,7 +86,7 @@ async def _forget(
     ids = [who.customer_id, *who.absorbed]
     if key is not None:
         await suppression.suppress(session, ids, erasure_id=who.erasure_id, key=key, at=at)
-    files = await imports.forget(session, ids, at=at) + await exports.forget(session, at=at)
+    files = await imports.forget(session, ids, at=at) + await exports.forget(session, ids, at=at)
     receipt = await erasure.erase(
         session,
         Base.metadata,

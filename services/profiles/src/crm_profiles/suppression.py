@@ -23,6 +23,7 @@ from crm_profiles.errors import InvalidContactPoint, PersonSuppressed
 from crm_profiles.models.customers import ContactPoint, ExternalId
 from crm_profiles.models.privacy import SuppressedKind, Suppression
 from crm_profiles.schemas.customers import CustomerItem
+from crm_shared.customers import erased, stop_merges
 from crm_shared.problems import Fault
 
 ExternalKey: TypeAlias = tuple[str, str]
@@ -93,7 +94,12 @@ async def suppressed(
 async def refuse(
     session: AsyncSession, items: Mapping[int, CustomerItem], *, key: bytes
 ) -> dict[int, PersonSuppressed]:
-    """The items of a batch that would bring somebody back, by their index, with what is wrong."""
+    """The items of a batch that would bring somebody back, by their index, with what is wrong.
+
+    Waits for an erasure under way, and lets none begin before the transaction ends: the answer is true of
+    what is written after it.
+    """
+    await stop_merges(session)
     points = {index: _points_of(item) for index, item in items.items()}
     names = {index: (item.source, item.external_id) for index, item in items.items()}
     every_point = {point for of_item in points.values() for point in of_item.values()}
@@ -105,6 +111,13 @@ async def refuse(
         if where:
             refused[index] = PersonSuppressed(errors=[_fault(pointer) for pointer in where])
     return refused
+
+
+async def refuse_ids(session: AsyncSession, ids: Mapping[int, UUID]) -> dict[int, PersonSuppressed]:
+    """Those of the ids, by their index, whose customers were erased: what is told of them is not kept."""
+    gone = await erased(session, set(ids.values()))
+    fault: Fault = {"pointer": "/id", "code": "suppressed", "message": "This customer was erased."}
+    return {index: PersonSuppressed(errors=[fault]) for index, id in ids.items() if id in gone}
 
 
 async def lift(

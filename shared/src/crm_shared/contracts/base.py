@@ -44,6 +44,8 @@ class Event(BaseModel):
     """Compacted topic that also gets this event's state; None: there is none."""
     tombstone: ClassVar[bool] = False
     """The state topic gets a tombstone instead of the state."""
+    also_ends: ClassVar[str | None] = None
+    """The field that lists other keys of the state topic that get a tombstone along."""
     survives_erasure: ClassVar[bool] = False
     """Delivered even when its customer was erased."""
 

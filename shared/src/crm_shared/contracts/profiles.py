@@ -127,6 +127,7 @@ class CustomerErased(Event):
     subject_field: ClassVar[str] = "customer_id"
     state_topic: ClassVar[str | None] = "profiles.customers.state"
     tombstone: ClassVar[bool] = True
+    also_ends: ClassVar[str | None] = "absorbed"
     survives_erasure: ClassVar[bool] = True
 
     erasure_id: UUID

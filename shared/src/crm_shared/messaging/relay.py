@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
@@ -60,6 +61,7 @@ class Route(NamedTuple):
     topic: str
     state_topic: str | None = None
     tombstone: bool = False
+    also_ends: str | None = None
 
 
 class Routes(dict[str, Route]):
@@ -67,7 +69,10 @@ class Routes(dict[str, Route]):
 
     def __init__(self, events: Iterable[type[Event]]) -> None:
         super().__init__(
-            {event.type: Route(event.topic(), event.state_topic, event.tombstone) for event in events}
+            {
+                event.type: Route(event.topic(), event.state_topic, event.tombstone, event.also_ends)
+                for event in events
+            }
         )
 
     def __missing__(self, type: str) -> Route:
@@ -88,11 +93,15 @@ class Sent(NamedTuple):
 
 
 def messages(row: Stored, route: Route) -> list[Message]:
-    """What one event becomes: a record on its topic and perhaps one on its state topic."""
+    """What one event becomes: a record on its topic and, where it has one, its state or tombstones."""
     sent = encode(row, route.topic)
     if route.state_topic is None:
         return [sent]
-    return [sent, sent._replace(topic=route.state_topic, value=None if route.tombstone else sent.value)]
+    state = sent._replace(topic=route.state_topic)
+    if not route.tombstone:
+        return [sent, state]
+    others = json.loads(row.data).get(route.also_ends, []) if route.also_ends else []
+    return [sent, *(state._replace(key=key.encode(), value=None) for key in (row.key, *others))]
 
 
 async def relay(

@@ -1,4 +1,4 @@
-"""Remember which merges were undone.
+"""Remember which merges were undone, and whom jobs are about.
 
 Revision: 0002, after 0001
 """
@@ -20,8 +20,13 @@ def upgrade() -> None:
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", name="pk_undone_merges"),
     )
+    op.add_column("jobs", sa.Column("customer_ids", sa.ARRAY(sa.Uuid()), nullable=False, server_default="{}"))
+    op.alter_column("jobs", "customer_ids", server_default=None)
+    op.create_index("ix_jobs_customer_ids", "jobs", ["customer_ids"], unique=False, postgresql_using="gin")
 
 
 def downgrade() -> None:
+    op.drop_index("ix_jobs_customer_ids", table_name="jobs", postgresql_using="gin")
+    op.drop_column("jobs", "customer_ids")
     op.drop_table("undone_merges")
     op.alter_column("customer_aliases", "sequence", new_column_name="version")

@@ -13,7 +13,7 @@ from crm_profiles.routes.files import CSV, TRANSFER_SECONDS, XLSX, download
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.exports import ExportIn, ExportOut
 from crm_shared.callers import MANAGERS
-from crm_shared.jobs import JobOut
+from crm_shared.jobs import JobOut, JobState
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.limits import allowance
 from crm_shared.web.media import gives
@@ -103,14 +103,16 @@ async def download_export(
 
 
 async def _shown(session: Session, found: Export) -> ExportOut:
-    file = await files.get(session, found.file_id) if found.file_id is not None else None
+    job = await exports.job_of(session, found)
+    made = found.file_id is not None and job.state is JobState.SUCCEEDED
+    file = await files.get(session, found.file_id) if made else None
     return ExportOut(
         id=found.id,
         format=found.asked["format"],
         masked=found.masked,
         size=file.size if file else None,
         file_expires_at=file.expires_at if file else None,
-        job=JobOut.of(await exports.job_of(session, found)),
+        job=JobOut.of(job),
         created_at=found.created_at,
         created_by=found.created_by,
     )

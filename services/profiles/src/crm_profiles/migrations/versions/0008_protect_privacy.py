@@ -1,4 +1,4 @@
-"""Exports of all that is held about a person; who must not come back.
+"""Exports of all that is held about a person; who must not come back; whom jobs are about.
 
 Revision: 0008, after 0007
 """
@@ -81,9 +81,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("export_id", "service", "page", name=op.f("pk_privacy_export_parts")),
     )
+    op.add_column("jobs", sa.Column("customer_ids", sa.ARRAY(sa.Uuid()), nullable=False, server_default="{}"))
+    op.alter_column("jobs", "customer_ids", server_default=None)
+    op.create_index("ix_jobs_customer_ids", "jobs", ["customer_ids"], unique=False, postgresql_using="gin")
 
 
 def downgrade() -> None:
+    op.drop_index("ix_jobs_customer_ids", table_name="jobs", postgresql_using="gin")
+    op.drop_column("jobs", "customer_ids")
     op.drop_table("privacy_export_parts")
     op.drop_index(op.f("ix_privacy_exports_origin_customer_id"), table_name="privacy_exports")
     op.drop_index(op.f("ix_privacy_exports_customer_id"), table_name="privacy_exports")

@@ -1,4 +1,4 @@
-"""Take refunds from what customers are worth.
+"""Take refunds from what customers are worth; keep whom jobs are about.
 
 Revision: 0003, after 0002
 """
@@ -34,9 +34,14 @@ def upgrade() -> None:
         unique=False,
         postgresql_include=["amount", "currency", "purchase_id"],
     )
+    op.add_column("jobs", sa.Column("customer_ids", sa.ARRAY(sa.Uuid()), nullable=False, server_default="{}"))
+    op.alter_column("jobs", "customer_ids", server_default=None)
+    op.create_index("ix_jobs_customer_ids", "jobs", ["customer_ids"], unique=False, postgresql_using="gin")
 
 
 def downgrade() -> None:
+    op.drop_index("ix_jobs_customer_ids", table_name="jobs", postgresql_using="gin")
+    op.drop_column("jobs", "customer_ids")
     op.drop_index("ix_purchases_customer_id", table_name="purchases")
     op.create_index(
         "ix_purchases_customer_id",

@@ -1,4 +1,4 @@
-"""Keep whom we may write to, and when.
+"""Keep whom we may write to, and when, and whom jobs are about.
 
 Revision: 0003, after 0002
 """
@@ -46,9 +46,14 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_sent_messages_origin_customer_id"), "sent_messages", ["origin_customer_id"], unique=False
     )
+    op.add_column("jobs", sa.Column("customer_ids", sa.ARRAY(sa.Uuid()), nullable=False, server_default="{}"))
+    op.alter_column("jobs", "customer_ids", server_default=None)
+    op.create_index("ix_jobs_customer_ids", "jobs", ["customer_ids"], unique=False, postgresql_using="gin")
 
 
 def downgrade() -> None:
+    op.drop_index("ix_jobs_customer_ids", table_name="jobs", postgresql_using="gin")
+    op.drop_column("jobs", "customer_ids")
     op.drop_index(op.f("ix_sent_messages_origin_customer_id"), table_name="sent_messages")
     op.drop_index("ix_sent_messages_of_customer", table_name="sent_messages")
     op.drop_table("sent_messages")
