@@ -126,7 +126,9 @@ async def test_a_customer_has_the_own_data_and_anybody_elses_look_absent(
 def incomplete(operation: Mapping[str, Any]) -> bool:
     """Whether `ask` leaves out what is needed: a body, or a parameter of the query."""
     parameters = operation.get("parameters", [])
-    return "requestBody" in operation or any(each["in"] == "query" and each.get("required") for each in parameters)
+    return "requestBody" in operation or any(
+        each["in"] == "query" and each.get("required") for each in parameters
+    )
 
 
 def told(response: httpx2.Response, asked: str) -> tuple[int, str]:
