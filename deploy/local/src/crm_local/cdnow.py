@@ -77,6 +77,18 @@ class Figures:
     cents: int
     points: int
     levels: dict[str, int]
+    returned: int = 0
+    """Cents that were given back."""
+
+    def __add__(self, other: "Figures") -> "Figures":
+        return Figures(
+            customers=self.customers + other.customers,
+            purchases=self.purchases + other.purchases,
+            cents=self.cents + other.cents,
+            points=self.points + other.points,
+            levels=dict(Counter(self.levels) + Counter(other.levels)),
+            returned=self.returned + other.returned,
+        )
 
 
 def expected(lines: list[Line], thresholds: Json, day: date = LAST_DAY) -> Figures:

@@ -51,14 +51,20 @@ class Client:
         return (await self.send(method, path, json=body, headers=headers)).json()  # type: ignore[no-any-return]
 
     async def send(
-        self, method: str, path: str, *, json: Json | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Json | None = None,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
     ) -> httpx2.Response:
         """The answer, once there is one; raises Refused for a problem that is the request's own fault."""
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_PAUSE)
             try:
-                response = await self._http.request(method, path, json=json, headers=headers)
+                response = await self._http.request(method, path, json=json, content=content, headers=headers)
             except httpx2.TransportError as error:
                 self._interrupted(f"{method} {path}: {type(error).__name__}, trying again")
                 continue

@@ -1,4 +1,4 @@
-"""`demo`: the CDNOW sample through the public API, a story told with it, and the books compared."""
+"""`demo`: the CDNOW sample and a club's file through the public API, a story, and the books compared."""
 
 import argparse
 import asyncio
@@ -13,10 +13,13 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from crm_local import cdnow, reconciliation, story
+from crm_local import cdnow, club, reconciliation
 from crm_local.client import Client, Refused
-from crm_local.reconciliation import Differs
-from crm_local.story import Cast, StoryFailed
+from crm_local.club import Club
+from crm_local.reconciliation import Differs, Files
+from crm_local.story import joining, telling
+from crm_local.story.steps import StoryFailed
+from crm_local.story.telling import Cast
 from crm_local.system import System, SystemFailed
 from crm_shared.callers import Role
 from crm_shared.database import Json
@@ -76,14 +79,16 @@ def _until_interrupted() -> Iterator[None]:
 
 
 async def _demo(system: System, console: Console, *, tell: bool) -> None:
-    lines = cdnow.read()
+    files = Files(cdnow.read(), club.read())
     async with _client(system, console) as client:
-        ids = await load(client, console, lines)
+        ids = await load(client, console, files.lines)
+        members = await join(client, console, files.club)
         await set_business_day(client, console)
-        await reconciliation.settled(client, console, lines)
+        refunded = await reconciliation.settled(client, console, files)
         if tell:
-            await story.tell(client, console, await _cast(client, lines, ids))
-        await reconciliation.reconcile(client, console, lines)
+            cast = await _cast(client, files.lines, ids, members)
+            await telling.tell(client, console, cast, files.club)
+        await reconciliation.reconcile(client, console, files, refunded=tell or refunded)
 
 
 @asynccontextmanager
@@ -105,11 +110,23 @@ async def load(client: Client, console: Console, lines: list[cdnow.Line]) -> dic
     return {int(item["external_id"]): verdict["customer_id"] for item, verdict in known}
 
 
-async def _cast(client: Client, lines: list[cdnow.Line], ids: dict[int, str]) -> Cast:
-    """The first VIP and the first ordinary customer of the file."""
+async def join(client: Client, console: Console, members: Club) -> dict[str, str]:
+    """Import the club's file and send its orders: its members' ids by number."""
+    console.rule("Import: a club's file, some rows of it bad", align="left")
+    ids = await joining.tell(client, console)
+    answer = await client.write("POST", "/v1/purchases/batch", {"items": members.purchases})
+    if answer["counts"].get("failed"):
+        raise Rejected(f"Orders of the club were refused: {answer['items']}")
+    return ids
+
+
+async def _cast(
+    client: Client, lines: list[cdnow.Line], ids: dict[int, str], members: dict[str, str]
+) -> Cast:
+    """The first VIP and the first ordinary customer of the file, and the club's members."""
     levels = cdnow.levels(lines, await client.get("/v1/levels/thresholds"))
     first = {level: ids[customer] for customer, level in sorted(levels.items(), reverse=True)}
-    return Cast(vip=first["vip"], ordinary=first["ordinary"])
+    return Cast(vip=first["vip"], ordinary=first["ordinary"], members=members)
 
 
 def _progress(console: Console) -> Progress:

@@ -55,7 +55,8 @@ def decide(path: Path, asked: Encoding | None) -> Decision:
     if not_utf_8 is None:
         return Decision(Encoding.UTF_8, "all of the file is UTF-8")
     share = _share_of_common_chinese(path, not_utf_8)
-    if share >= _MOSTLY and _undecodable(path, Encoding.GB18030) is None:
+    gb18030 = _undecodable(path, Encoding.GB18030) is None
+    if share >= _MOSTLY and gb18030:
         because = f"it is not UTF-8, and read as GB18030 {share:.0%} of what is not ASCII is common Chinese"
         return Decision(Encoding.GB18030, because)
     if _undecodable(path, Encoding.LATIN_1) is None:
@@ -63,6 +64,8 @@ def decide(path: Path, asked: Encoding | None) -> Decision:
             Encoding.LATIN_1,
             f"it is not UTF-8, and read as GB18030 only {share:.0%} of what is not ASCII is common Chinese",
         )
+    if gb18030:
+        return Decision(Encoding.GB18030, "all of the file is GB18030, and it can be nothing else")
     raise UndecodableFile(
         f"From byte {not_utf_8} on the file is in none of {', '.join(Encoding)}.", position=not_utf_8
     )
