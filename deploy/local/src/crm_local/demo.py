@@ -17,7 +17,7 @@ from crm_local import cdnow, club, reconciliation
 from crm_local.client import Client, Refused
 from crm_local.club import Club
 from crm_local.reconciliation import Differs, Files
-from crm_local.story import joining, telling
+from crm_local.story import joining, merging, telling
 from crm_local.story.steps import StoryFailed
 from crm_local.story.telling import Cast
 from crm_local.system import System, SystemFailed
@@ -113,6 +113,7 @@ async def load(client: Client, console: Console, lines: list[cdnow.Line]) -> dic
 async def join(client: Client, console: Console, members: Club) -> dict[str, str]:
     """Import the club's file and send its orders: its members' ids by number."""
     console.rule("Import: a club's file, some rows of it bad", align="left")
+    await merging.undo_what_was_interrupted(client)
     ids = await joining.tell(client, console)
     answer = await client.write("POST", "/v1/purchases/batch", {"items": members.purchases})
     if answer["counts"].get("failed"):

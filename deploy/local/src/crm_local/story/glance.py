@@ -4,12 +4,12 @@ from rich.console import Console
 from rich.table import Table
 
 from crm_local.client import Client
-from crm_local.story.steps import until
+from crm_local.story.steps import StoryFailed, until
 from crm_shared.database import Json
 
 
 async def tell(client: Client, console: Console, customer: str) -> None:
-    """The 360 of a customer, as a table; a part that is missing for a moment is waited for."""
+    """The 360 of a customer, as a table, and the card to print; a part that is missing is waited for."""
     sections: dict[str, Json] = {}
 
     async def whole() -> bool:
@@ -27,4 +27,9 @@ async def tell(client: Client, console: Console, customer: str) -> None:
     table.add_row("tickets", ", ".join(f"{count} {state}" for state, count in tickets["counts"].items()))
     for entry in profile["timeline"][:5]:
         table.add_row(entry["occurred_at"][:10], entry["title"])
+    card = f"/v1/customers/{customer}/card"
+    page = await client.send("GET", card, headers={"Accept": "text/html"})
+    if profile["customer"]["name"] not in page.text:
+        raise StoryFailed("The card is not this customer's.")
+    table.add_row("card", f"{card} ({page.headers['content-type']})")
     console.print(table)
