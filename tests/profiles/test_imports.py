@@ -201,6 +201,22 @@ async def test_a_broken_file_says_what_is_wrong_with_it(
     assert (refused.status_code, refused.json()["code"]) == (409, "import_not_ready")
 
 
+async def test_names_of_many_scripts_are_read_in_gb18030(profiles: httpx2.AsyncClient, work: Work) -> None:
+    names = ["欧阳明月", "Ελευθερία", "Владимир", "ليلى", "नेहा", "강다은", "José", "Małgorzata"]
+    lines = [f"{number},{name}\n" for number, name in enumerate(names)]
+    made = await upload(profiles, f"编号,姓名\n{''.join(lines)}".encode("gb18030"))
+    await work()
+    layout = (await read(profiles, made["id"]))["layout"]
+    assert layout["encoding"] == "gb18030"
+    assert [sample[1] for sample in layout["samples"]] == names[: len(layout["samples"])]
+
+
+async def test_accented_letters_are_not_taken_for_gb18030(profiles: httpx2.AsyncClient, work: Work) -> None:
+    made = await upload(profiles, "código,nombre\n1,José Ibáñez Núñez\n2,Íñigo Peña\n".encode("latin-1"))
+    await work()
+    assert (await read(profiles, made["id"]))["layout"]["encoding"] == "latin-1"
+
+
 async def test_an_empty_upload_is_refused(profiles: httpx2.AsyncClient) -> None:
     answer = await profiles.post(
         "/v1/imports", params={"name": "x.csv", "source": "shop"}, content=b"", headers=CSV

@@ -54,18 +54,15 @@ def decide(path: Path, asked: Encoding | None) -> Decision:
     not_utf_8 = _undecodable(path, Encoding.UTF_8)
     if not_utf_8 is None:
         return Decision(Encoding.UTF_8, "all of the file is UTF-8")
-    share = _share_of_common_chinese(path, not_utf_8)
-    gb18030 = _undecodable(path, Encoding.GB18030) is None
-    if share >= _MOSTLY and gb18030:
-        because = f"it is not UTF-8, and read as GB18030 {share:.0%} of what is not ASCII is common Chinese"
+    share = _share_of_plausible(path, not_utf_8)
+    if share >= _MOSTLY and _undecodable(path, Encoding.GB18030) is None:
+        because = f"it is not UTF-8, and read as GB18030 {share:.0%} of what is not ASCII is plausible"
         return Decision(Encoding.GB18030, because)
     if _undecodable(path, Encoding.LATIN_1) is None:
         return Decision(
             Encoding.LATIN_1,
-            f"it is not UTF-8, and read as GB18030 only {share:.0%} of what is not ASCII is common Chinese",
+            f"it is not UTF-8, and read as GB18030 only {share:.0%} of what is not ASCII is plausible",
         )
-    if gb18030:
-        return Decision(Encoding.GB18030, "all of the file is GB18030, and it can be nothing else")
     raise UndecodableFile(
         f"From byte {not_utf_8} on the file is in none of {', '.join(Encoding)}.", position=not_utf_8
     )
@@ -88,11 +85,11 @@ def _undecodable(path: Path, encoding: Encoding) -> int | None:
             read += len(part)
 
 
-def _share_of_common_chinese(path: Path, position: int) -> float:
-    """Of the characters beyond ASCII: how many are among the 3,755 of GB 2312's first level, or punctuation.
+def _share_of_plausible(path: Path, position: int) -> float:
+    """Of the characters beyond ASCII: how many are common in GB 2312, or four bytes long.
 
-    In Chinese text nearly all are; accented letters that are taken for halves of Chinese characters make rare
-    ones, or none.
+    In Chinese text nearly all are, and in names of other scripts; accented letters taken for halves of
+    Chinese characters make rare ones, or none, and never the strict pattern of four bytes.
     """
     with path.open("rb") as file:
         file.seek(max(0, position - _AT_ONCE // 2))
@@ -101,7 +98,11 @@ def _share_of_common_chinese(path: Path, position: int) -> float:
             file.seek(0)
         text = file.read(_AT_ONCE).decode("gb18030", "replace")
     beyond = _ASCII.sub("", text)
+    wrong = beyond.count("\ufffd")
     if not beyond:
         return 0.0
     leads = beyond.encode("gb2312", "ignore")[::2]
-    return sum(0xA1 <= lead <= 0xA3 or 0xB0 <= lead <= 0xD7 for lead in leads) / len(beyond)
+    common = sum(0xA1 <= lead <= 0xA9 or 0xB0 <= lead <= 0xD7 for lead in leads)
+    # Each has two bytes or four, the character for what could not be read among the latter.
+    long = len(beyond.encode("gb18030")) // 2 - len(beyond) - wrong
+    return (common + long) / len(beyond)
