@@ -208,6 +208,11 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "sent_at": "2026-02-27T12:00:00Z",
             },
         )
+        asked = {"key": "email", "type": "email", "label": {"en": "E-mail"}}
+        target = {"target": {"kind": "contact_point", "contact": "email"}}
+        said = {"title": {"en": "Ask us"}, "thanks": {"en": "Thank you"}}
+        await put("/v1/forms/ask", said | {"channel": "form", "difficulty": 0, "fields": [asked | target]})
+        submission = await post("/v1/forms/ask/submissions", {"answers": {"email": email}})
         return Person(
             UUID(customer["id"]),
             {
@@ -228,6 +233,8 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "purpose": "marketing",
                 "channel": "email",
                 "message_id": message["id"],
+                "form_key": "ask",
+                "submission_id": submission["submission_id"],
             },
             email,
             phone,

@@ -19,9 +19,10 @@ DOCUMENT = openapi.load()
 
 
 def operations() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Those that ask for a sign-in."""
     for path, item in DOCUMENT["paths"].items():
         for method in METHODS:
-            if method in item:
+            if method in item and item[method]["security"]:
                 yield path, method, item[method]
 
 
@@ -39,6 +40,12 @@ OWN = cases(
     found for found in operations() if "{customer_id}" in found[0] and Role.CUSTOMER in found[2]["x-roles"]
 )
 READ = cases(found for found in operations() if found[1] == "get")
+PUBLIC = {
+    item[method]["operationId"]
+    for item in DOCUMENT["paths"].values()
+    for method in METHODS
+    if method in item and not item[method]["security"]
+}
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -57,6 +64,11 @@ def filled(path: str, ids: Mapping[str, str]) -> str:
         if part.startswith("{"):
             path = path.replace(part, ids.get(part.strip("{}"), ABSENT))
     return path
+
+
+@pytest.mark.capability("G6")
+def test_only_what_everybody_fills_in_asks_for_no_sign_in() -> None:
+    assert PUBLIC == {"get_form", "get_form_page", "submit_form"}
 
 
 async def ask(

@@ -12,6 +12,7 @@ from crm_profiles.routes import (
     customers,
     duplicates,
     exports,
+    forms,
     history,
     imports,
     interactions,
@@ -26,6 +27,7 @@ from crm_profiles.routes import (
     refunds,
     search,
     stages,
+    submissions,
     timeline,
 )
 from crm_profiles.settings import Settings
@@ -61,4 +63,6 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         privacy_exports.router,
         imports.router,
         exports.router,
+        forms.router,
+        submissions.router,
     )

@@ -101,9 +101,9 @@ _CLAIM = insert_new(ContactPoint, "kind", "value", "customer_id", "origin_custom
     ContactPoint.kind, ContactPoint.value
 )
 _WANTED = select(*unnested(ContactPoint.kind, ContactPoint.value)).subquery()
-_HOLDERS = select(ContactPoint.kind, ContactPoint.value, ContactPoint.customer_id).join(
-    _WANTED, (_WANTED.c.kind == ContactPoint.kind) & (_WANTED.c.value == ContactPoint.value)
-)
+_HOLDERS = select(
+    ContactPoint.kind, ContactPoint.value, ContactPoint.customer_id, ContactPoint.origin_customer_id
+).join(_WANTED, (_WANTED.c.kind == ContactPoint.kind) & (_WANTED.c.value == ContactPoint.value))
 _RELEASE = delete(ContactPoint).where(tuple_(ContactPoint.kind, ContactPoint.value).in_(select(_WANTED)))
 
 
@@ -134,6 +134,17 @@ async def holders(session: AsyncSession, points: Collection[Point]) -> dict[Poin
         for row in await session.execute(_HOLDERS, wanted):
             found[Point(row.kind, row.value)] = row.customer_id
     return found
+
+
+async def owners(session: AsyncSession, points: Collection[Point]) -> dict[Point, Owner]:
+    """Whose each of these points is, and under which id; nobody's are not in it."""
+    if not points:
+        return {}
+    wanted = arrays([point._asdict() for point in points], "kind", "value")
+    return {
+        Point(row.kind, row.value): Owner(row.customer_id, row.origin_customer_id)
+        for row in await session.execute(_HOLDERS, wanted)
+    }
 
 
 async def release(session: AsyncSession, points: Collection[Point]) -> None:

@@ -2,7 +2,16 @@
 
 from collections.abc import Sequence
 
-from crm_shared.problems import BadRequest, Conflict, Fault, Gone, InvalidRequest, NotFound, Unprocessable
+from crm_shared.problems import (
+    BadRequest,
+    Conflict,
+    Fault,
+    Gone,
+    InvalidRequest,
+    NotFound,
+    TooManyRequests,
+    Unprocessable,
+)
 
 
 class ContactPointTaken(Conflict):
@@ -190,3 +199,41 @@ class DuplicateNotFound(NotFound): ...
 
 class DuplicateSettled(Conflict):
     """The two were merged: there is nothing left to dismiss."""
+
+
+class FormNotFound(NotFound): ...
+
+
+class InvalidForm(InvalidRequest):
+    """A field tells of an attribute, a purpose or a value that there is not."""
+
+
+class FormClosed(Conflict):
+    """The form takes no answers."""
+
+
+class FormBusy(TooManyRequests):
+    """Too many have submitted the form just now: try again in a moment."""
+
+
+class InvalidAnswers(InvalidRequest):
+    """The answers do not fit the form's questions."""
+
+
+class ProofRefused(InvalidRequest):
+    """The proof of work is missing, wrong or too late: read the form again and do the work anew."""
+
+
+class ChallengeUsed(Conflict):
+    """Somebody has submitted with this challenge: read the form again and do the work anew."""
+
+
+class SubmissionDiffers(Conflict):
+    """This id already stands for a submission with another content."""
+
+
+class SubmissionNotFound(NotFound): ...
+
+
+class NothingSuggested(Conflict):
+    """There is nothing to decide, or it was decided."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import (
+    collecting,
     customers,
     duplicates,
     exporting,
@@ -23,6 +24,7 @@ from crm_profiles import (
     reverting,
     stages,
     staging,
+    submissions,
     tickets,
     timeline,
 )
@@ -148,6 +150,12 @@ async def tell_of_erasures_again(session: AsyncSession, due: Sequence[Due], *, a
 @due_work.on(privacy_exports.EXPIRE)
 async def let_archives_expire(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await privacy_exports.expire(session, [each.ref for each in due])
+
+
+@due_work.on(submissions.LOOK)
+async def collect_submissions(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Put on file what forms were filled in with."""
+    await collecting.collect(session, [each.ref for each in due], at=at)
 
 
 @due_work.on(files.EXPIRY)

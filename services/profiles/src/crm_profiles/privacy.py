@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import exports, imports, suppression
+from crm_profiles import exports, imports, submissions, suppression
 from crm_profiles.errors import ErasureNotFound
 from crm_profiles.models.base import Base
 from crm_profiles.models.customers import Customer
@@ -87,6 +87,7 @@ async def _forget(
     if key is not None:
         await suppression.suppress(session, ids, erasure_id=who.erasure_id, key=key, at=at)
     files = await imports.forget(session, ids, at=at) + await exports.forget(session, ids, at=at)
+    unowned = await submissions.forget(session, ids)
     receipt = await erasure.erase(
         session,
         Base.metadata,
@@ -97,6 +98,7 @@ async def _forget(
         lasting=[CustomerErased],
     )
     receipt.removed |= {"files": files} if files else {}
+    receipt.removed |= {"unowned_form_submissions": unowned} if unowned else {}
     receipt.kept["files"] = "uploaded ones of which no row is known to be theirs, for some days at most"
     confirmed = _confirmation(who.erasure_id, "profiles", receipt.removed, receipt.kept, at)
     await session.execute(insert(ErasureConfirmation).values(confirmed).on_conflict_do_nothing())

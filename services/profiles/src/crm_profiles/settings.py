@@ -1,5 +1,6 @@
 """What the profiles service is told by its environment."""
 
+import hmac
 from datetime import timedelta
 
 from pydantic import Field, SecretStr
@@ -28,6 +29,11 @@ class Settings(ServiceSettings):
     @property
     def suppression_key(self) -> bytes:
         return self.suppression_secret.get_secret_value().encode()
+
+    @property
+    def challenge_key(self) -> bytes:
+        """Signs what forms ask for as a proof of work: the same for all replicas, like cursors."""
+        return hmac.digest(self.cursor_secret.get_secret_value().encode(), b"form challenges", "sha256")
 
     @property
     def answer_within(self) -> timedelta:

@@ -19,6 +19,7 @@ from crm_shared.pages import Cursors, Key, Listing, paginate
 ACTS: Mapping[EntryType, Act] = {
     EntryType.PURCHASE_RECORDED: Act.PURCHASED,
     EntryType.INTERACTION_RECORDED: Act.INTERACTED,
+    EntryType.FORM_SUBMITTED: Act.INTERACTED,
     EntryType.TICKET_OPENED: Act.INTERACTED,
     EntryType.POINTS_SPENT: Act.INTERACTED,
     EntryType.CUSTOMER_LEFT: Act.LEFT,

@@ -19,6 +19,7 @@ class EntryType(StrEnum):
     PURCHASE_RECORDED = "purchase.recorded"
     PURCHASE_REFUNDED = "purchase.refunded"
     INTERACTION_RECORDED = "interaction.recorded"
+    FORM_SUBMITTED = "form.submitted"
     POINTS_EARNED = "points.earned"
     POINTS_ADJUSTED = "points.adjusted"
     POINTS_SPENT = "points.spent"
