@@ -18,14 +18,17 @@ _MAX_CHOSEN = 100
 
 def _bounded(value: JsonValue) -> JsonValue:
     """What can be an answer to some question; whether to this one, the form says."""
-    items = value if isinstance(value, list) else [value]
-    if len(items) > _MAX_CHOSEN or any(isinstance(item, list | dict) for item in items):
+    if isinstance(value, list):
+        fits = len(value) <= _MAX_CHOSEN and all(isinstance(each, str) and len(each) <= 100 for each in value)
+    else:
+        fits = not isinstance(value, dict) and (not isinstance(value, str) or len(value) <= MAX_ANSWER)
+    if not fits:
         raise PydanticCustomError("answer_value", "Input should be a text, number, boolean or list of texts")
     return value
 
 
 Answers = Annotated[
-    Mapping[str, Annotated[JsonValue, AfterValidator(_bounded)]],
+    Mapping[FieldKey, Annotated[JsonValue, AfterValidator(_bounded)]],
     Field(max_length=MAX_FIELDS),
     WithJsonSchema(
         {
