@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Awaitable, Callable
 from typing import Any
+from zipfile import ZipFile
 
 import httpx2
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import func, select
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.files import File
 from crm_profiles.models.history import CustomerVersion
+from crm_profiles.sheets import MAX_ROW
 from crm_shared.database import Sessions
 from crm_shared.testing import published
 
@@ -215,6 +217,66 @@ async def test_accented_letters_are_not_taken_for_gb18030(profiles: httpx2.Async
     made = await upload(profiles, "código,nombre\n1,José Ibáñez Núñez\n2,Íñigo Peña\n".encode("latin-1"))
     await work()
     assert (await read(profiles, made["id"]))["layout"]["encoding"] == "latin-1"
+
+
+def workbook_of(rows: str, sheet: str) -> bytes:
+    """With its one sheet at that place below xl/."""
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    relation = (
+        '<Relationships xmlns="{}/relationships">'
+        '<Relationship Id="r" Type="{}/{}" Target="{}"/></Relationships>'
+    )
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"/>',
+        "_rels/.rels": relation.format(package, office, "officeDocument", "xl/workbook.xml"),
+        "xl/_rels/workbook.xml.rels": relation.format(package, office, "worksheet", sheet),
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
+        '<sheet name="S" sheetId="1" r:id="r"/></sheets></workbook>',
+        f"xl/{sheet}": f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>',
+    }
+    packed = io.BytesIO()
+    with ZipFile(packed, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return packed.getvalue()
+
+
+FAR = '<c r="{}" t="inlineStr"><is><t>name</t></is></c>'
+
+
+@pytest.mark.parametrize(
+    ("last", "sheet"),
+    [
+        (FAR.format("XFD1048576"), "worksheets/sheet1.xml"),
+        (FAR.format("XFD1048576"), "elsewhere/sheet1.xml"),
+        (FAR.format("XFD" + "0" * 20 + "1048576"), "worksheets/sheet1.xml"),
+    ],
+    ids=["as usual", "where no sheet is looked for", "in unusual digits"],
+)
+async def test_a_sheet_that_says_to_be_huge_ends_the_import_and_not_the_worker(
+    profiles: httpx2.AsyncClient, work: Work, last: str, sheet: str
+) -> None:
+    data = workbook_of(f"<row>{FAR.format('A1')}</row><row>{last}</row>", sheet)
+    made = await upload(profiles, data)
+    await work()
+    found = await read(profiles, made["id"])
+    assert found["state"] == "unreadable"
+    assert found["job"]["problem"]["code"] == "oversized_sheet"
+
+
+@pytest.mark.parametrize("row", ["," * (MAX_ROW + 1), '"\n",' * (MAX_ROW // 4 + 1)], ids=["line", "quoted"])
+async def test_no_row_is_read_that_is_longer_than_memory_is_for(
+    profiles: httpx2.AsyncClient, work: Work, row: str
+) -> None:
+    made = await upload(profiles, f"name,phone\n王小明,\n{row}\n")
+    await work()
+    found = await read(profiles, made["id"])
+    assert found["job"]["problem"]["code"] == "unreadable_file"
+    made = await upload(profiles, "name,note\n" + f"王小明,{'x' * 1000}\n" * (MAX_ROW // 900))
+    await work()
+    assert (await read(profiles, made["id"]))["job"]["result"]["rows"] == MAX_ROW // 900
 
 
 async def test_an_empty_upload_is_refused(profiles: httpx2.AsyncClient) -> None:

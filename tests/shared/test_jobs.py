@@ -6,7 +6,17 @@ import pytest
 
 from crm_shared import jobs
 from crm_shared.database import Json, Sessions
-from crm_shared.jobs import LEASE, MAX_ATTEMPTS, JobNotFound, JobOut, Jobs, JobState, LeaseLost, RunningJob
+from crm_shared.jobs import (
+    LEASE,
+    MAX_ATTEMPTS,
+    MAX_DEATHS,
+    JobNotFound,
+    JobOut,
+    Jobs,
+    JobState,
+    LeaseLost,
+    RunningJob,
+)
 from crm_shared.problems import Conflict
 from crm_shared.testing import FrozenClock
 
@@ -109,6 +119,49 @@ async def test_a_fault_is_tried_again_and_given_up_in_the_end(sessions: Sessions
         clock.advance(LEASE)
     assert len(attempts) == MAX_ATTEMPTS
     assert (await current(sessions, job)).state is JobState.FAILED
+
+
+async def test_a_job_that_kills_every_worker_is_given_up(sessions: Sessions, clock: FrozenClock) -> None:
+    work = Jobs()
+
+    @work.on("count")
+    async def die(sessions: Sessions, job: RunningJob) -> Json:
+        raise Killed
+
+    job = await queued(sessions, clock)
+    for _ in range(MAX_DEATHS):
+        with pytest.raises(Killed):
+            await jobs.run(sessions, work, clock)
+        clock.advance(LEASE)
+    assert await jobs.run(sessions, work, clock)
+    ended = await current(sessions, job)
+    assert ended.state is JobState.FAILED
+    assert ended.problem is not None
+    assert not await jobs.run(sessions, work, clock)
+
+
+async def test_workers_may_die_as_often_as_they_like_if_the_job_gets_on(
+    sessions: Sessions, clock: FrozenClock
+) -> None:
+    work = Jobs()
+    steps = MAX_DEATHS + 5
+
+    @work.on("count")
+    async def count(sessions: Sessions, job: RunningJob) -> Json:
+        done = job.checkpoint.get("done", 0)
+        if done == steps:
+            return {}
+        async with sessions.begin() as session:
+            await job.progress(session, done=done + 1, checkpoint={"done": done + 1})
+        raise Killed
+
+    job = await queued(sessions, clock)
+    for _ in range(steps):
+        with pytest.raises(Killed):
+            await jobs.run(sessions, work, clock)
+        clock.advance(LEASE)
+    assert await jobs.run(sessions, work, clock)
+    assert (await current(sessions, job)).state is JobState.SUCCEEDED
 
 
 async def test_a_job_of_another_kind_is_not_found(sessions: Sessions, clock: FrozenClock) -> None:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=30)
 MAX_ATTEMPTS = 5
+MAX_DEATHS = 20
+"""So often it is taken up without getting on: what ends every worker that does it must not do so for ever."""
 
 
 class JobState(StrEnum):
@@ -141,7 +143,7 @@ class RunningJob:
         values: Json = {"done": done, "heartbeat_at": now, "lease_until": now + LEASE}
         values |= {"total": total} if total is not None else {}
         values |= {"counts": counts} if counts is not None else {}
-        values |= {"checkpoint": checkpoint} if checkpoint is not None else {}
+        values |= {"checkpoint": checkpoint, "attempts": 0} if checkpoint is not None else {}
         kept = await session.scalar(
             update(Job).where(Job.id == self.id, Job.lease == self.lease).values(values).returning(Job.id)
         )
@@ -236,12 +238,16 @@ async def run(sessions: Sessions, jobs: Jobs, clock: Clock) -> bool:
     """Take up the oldest open job, or one whose worker has died, and do it to its end; False: there was none.
 
     A problem fails the job and shows in it; any other fault is tried again, by whoever comes next, up to five
-    times. Trouble of the database is raised and leaves the job to be taken over.
+    times from one checkpoint. Trouble of the database is raised and leaves the job to be taken over. A job
+    whose workers die, or meet such trouble, again and again is given up, too.
     """
     claimed = await _claim(sessions, jobs.kinds, clock) if jobs.kinds else None
     if claimed is None:
         return False
     kind, attempts, job = claimed
+    if attempts > MAX_DEATHS:
+        await _give_up(sessions, job, f"It was taken up {MAX_DEATHS} times and never ended.")
+        return True
     try:
         result = await jobs[kind](sessions, job)
     except LeaseLost:
@@ -260,8 +266,7 @@ async def run(sessions: Sessions, jobs: Jobs, clock: Clock) -> bool:
             "job failed", extra={"job_id": str(job.id), "kind": kind, "attempts": attempts}, exc_info=error
         )
         if attempts >= MAX_ATTEMPTS:
-            given_up = {"title": "Internal error", "detail": f"It failed {attempts} times; the log says why."}
-            await _settle(sessions, job, state=JobState.FAILED, problem=given_up)
+            await _give_up(sessions, job, f"It failed {attempts} times; the log says why.")
     else:
         await _settle(sessions, job, state=JobState.SUCCEEDED, result=result)
     return True
@@ -291,6 +296,11 @@ async def _claim(sessions: Sessions, kinds: list[str], clock: Clock) -> tuple[st
             row.attempts,
             RunningJob(row.id, row.lease, row.params, row.checkpoint, clock, row.actor),
         )
+
+
+async def _give_up(sessions: Sessions, job: RunningJob, detail: str) -> None:
+    problem: Json = {"title": "Internal error", "detail": detail}
+    await _settle(sessions, job, state=JobState.FAILED, problem=problem)
 
 
 async def _settle(

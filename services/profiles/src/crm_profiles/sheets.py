@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from crm_profiles import encodings, workbooks
 from crm_profiles.errors import EmptyFile, UnreadableFile
@@ -16,6 +16,7 @@ from crm_shared.database import Json
 MAX_COLUMNS = 200
 MAX_HEADING = 200
 MAX_CELL = 4000
+MAX_ROW = 1024 * 1024
 SAMPLES = 5
 
 _DELIMITERS = ",;\t|"
@@ -104,9 +105,11 @@ def _heading(cell: str) -> str:
 def _text_rows(path: Path, encoding: Encoding, delimiter: str) -> Iterator[Row]:
     """A quote that nobody closes costs the rows up to the limit of a field, and no more."""
     with path.open(encoding=encodings.codec(encoding), newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
+        lines = _Lines(file)
+        reader = csv.reader(lines, delimiter=delimiter)
         while True:
             line = reader.line_num + 1
+            lines.left = MAX_ROW
             try:
                 cells = next(reader)
             except StopIteration:
@@ -116,6 +119,23 @@ def _text_rows(path: Path, encoding: Encoding, delimiter: str) -> Iterator[Row]:
                 continue
             if any(cells):
                 yield Row(line, cells)
+
+
+class _Lines(Iterator[str]):
+    """The lines of a text; `left` is how many characters the row that they make up may still have."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.left = MAX_ROW
+
+    def __next__(self) -> str:
+        line = self._file.readline(self.left + 1)
+        self.left -= len(line)
+        if self.left < 0:
+            raise UnreadableFile(f"A row has more than {MAX_ROW:,} characters.")
+        if not line:
+            raise StopIteration
+        return line
 
 
 def _workbook_rows(path: Path, sheet: str) -> Iterator[Row]:

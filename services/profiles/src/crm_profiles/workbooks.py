@@ -1,6 +1,8 @@
 """Workbooks (.xlsx): their size is measured before a library is let loose on them."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from copy import copy
 from datetime import date, datetime, time, timedelta
@@ -11,6 +13,7 @@ from zlib import error as ZlibError
 
 from python_calamine import CalamineError, CalamineWorkbook
 
+from crm_profiles import workbook_trial
 from crm_profiles.errors import OversizedSheet, UnreadableFile
 
 Cell: TypeAlias = int | float | str | bool | time | date | datetime | timedelta
@@ -33,6 +36,7 @@ def check(path: Path, sheet: str | None) -> str:
     """
     try:
         _measure(path)
+        _try(path, sheet)
         with path.open("rb") as file:
             names = CalamineWorkbook.from_filelike(file).sheet_names
     except (BadZipFile, ZlibError, CalamineError, NotImplementedError, RuntimeError, EOFError) as error:
@@ -53,6 +57,14 @@ def rows(path: Path, sheet: str) -> Iterator[tuple[int, list[Cell]]]:
             yield number, list(cells)
     except CalamineError as error:
         raise UnreadableFile(f"The sheet cannot be read: {error}") from error
+
+
+def _try(path: Path, sheet: str | None) -> None:
+    """Measuring believes what a sheet says of itself in the usual way; this believes nothing."""
+    command = [sys.executable, "-m", workbook_trial.__name__, str(path), *([] if sheet is None else [sheet])]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if ended.returncode != 0:
+        raise OversizedSheet("The sheet cannot be opened with the memory and in the time that one may take.")
 
 
 def _measure(path: Path) -> None:
