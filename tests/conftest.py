@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx2
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_local.postgres import temporary_postgres
@@ -21,7 +21,7 @@ from crm_shared.callers import STAFF, Role, Scope
 from crm_shared.database import Sessions, create_engine, create_sessions
 from crm_shared.settings import ServiceSettings
 from crm_shared.testing import FrozenClock, Signer, reading, rolled_back, truncate
-from crm_shared.web.session import get_sessions
+from crm_shared.web.session import provide
 
 GROUPED = {"api", "capabilities", "local", "messaging"}
 """Folders whose tests share something that is dear to start or busy by itself: one process has all of it."""
@@ -170,12 +170,7 @@ async def client(
         ) -> httpx2.AsyncClient:
             app = apps(service)
             app.state.clock = clock
-            by_method = {"GET": reading(stored[service])}
-
-            async def sessions(request: Request) -> Sessions:
-                return by_method.get(request.method, stored[service])
-
-            app.dependency_overrides[get_sessions] = sessions
+            provide(app, stored[service], reading(stored[service]))
             opened = httpx2.AsyncClient(
                 transport=httpx2.ASGITransport(app, raise_app_exceptions=False),
                 base_url=f"http://{service}",

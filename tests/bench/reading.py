@@ -78,4 +78,4 @@ async def _statement(url: str) -> str:
     literals = re.sub(
         r"'[^']*[^:]:[A-Z][^']*'", lambda match: "U&" + match[0].replace(":", r"\003A"), statement
     )
-    return re.sub(r"\$1(::UUID)?", "bench_id(:n)", literals)
+    return re.sub(r"\$1(::UUID\[\])?", "ARRAY[bench_id(:n)]", literals)

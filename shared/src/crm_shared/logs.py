@@ -61,6 +61,12 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+def _forgo_the_unused() -> None:
+    """Have records made without what our lines never show, as logging's HOWTO has it."""
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
 def _traced(error: BaseException | None) -> str:
     """The traceback, causes first, as Python prints it but for the values that messages quote."""
     parts: list[str] = []
@@ -87,6 +93,7 @@ def configure(settings: ServiceSettings) -> None:
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(handler)
+        _forgo_the_unused()
         root.setLevel(settings.log_level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)

@@ -10,7 +10,7 @@ import asyncpg
 import httpx2
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ForeignKey, func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -27,7 +27,7 @@ from crm_shared.web.app import service_app
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentCaller, IfMatch, Session, allow, get_sessions, public
+from crm_shared.web.session import CurrentCaller, IfMatch, Session, allow, provide, public
 
 STAFF = [allow(Role.AGENT)]
 TABLES = (customers, dead_letters, idempotency)
@@ -238,13 +238,7 @@ def notes_clock() -> FrozenClock:
 @pytest.fixture
 def app(web_settings: ServiceSettings, notes_clock: FrozenClock, sessions: Sessions) -> FastAPI:
     made = service_app(web_settings, router, clock=notes_clock)
-
-    by_method = {"GET": reading(sessions)}
-
-    async def ours(request: Request) -> Sessions:
-        return by_method.get(request.method, sessions)
-
-    made.dependency_overrides[get_sessions] = ours
+    provide(made, sessions, reading(sessions))
     return made
 
 

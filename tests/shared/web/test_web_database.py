@@ -11,18 +11,15 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from crm_shared.database import Sessions, create_engine, create_sessions
+from crm_shared.database import create_engine, create_sessions
 from crm_shared.settings import ServiceSettings
-from crm_shared.web.session import get_sessions
+from crm_shared.web.session import provide
 
 NOTES = "/v1/notes"
 
 
 def serve_from(app: FastAPI, engine: AsyncEngine) -> None:
-    async def sessions() -> Sessions:
-        return create_sessions(engine)
-
-    app.dependency_overrides[get_sessions] = sessions
+    provide(app, create_sessions(engine), create_sessions(engine))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from crm_shared.web.app import service_app
 from crm_shared.web.limits import allowance
 from crm_shared.web.media import gives, takes
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentSessions, Session, get_sessions, public
+from crm_shared.web.session import CurrentSessions, Session, provide, public
 
 MIB = 1024 * 1024
 CSV = {"content-type": "text/csv"}
@@ -89,7 +89,7 @@ def files(
 
     app = service_app(web_settings, router, clock=notes_clock)
     sessions = create_sessions(web_engine.execution_options(isolation_level="AUTOCOMMIT"))
-    app.dependency_overrides[get_sessions] = lambda: sessions
+    provide(app, sessions, sessions)
     return app
 
 

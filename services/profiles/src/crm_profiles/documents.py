@@ -1,13 +1,13 @@
-"""A customer as the JSON text that PostgreSQL makes of it: read whole by one statement, answered as it is."""
+"""Customers as the JSON text that PostgreSQL makes of them: by one statement, answered as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import TextClause, Uuid, bindparam, text
+from sqlalchemy import ARRAY, TextClause, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import contact_points, last_contacts
@@ -22,16 +22,19 @@ def _instant(expression: str) -> str:
     return f"""to_char({expression} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
-# The id asked for, or who absorbed it, however many merges ago.
+# Each id asked for, or who absorbed it, however many merges ago.
 _CURRENT = """
-    WITH RECURSIVE chain (id, depth) AS (
-        SELECT :customer_id, 0
+    WITH RECURSIVE chain (asked, id, depth) AS (
+        SELECT asked, asked, 0 FROM unnest(CAST(:asked AS uuid[])) AS asked
         UNION ALL
-        SELECT alias.survivor, chain.depth + 1
+        SELECT chain.asked, alias.survivor, chain.depth + 1
         FROM chain JOIN customer_aliases AS alias ON alias.absorbed = chain.id WHERE chain.depth < 64
     )
 """
-_FROM = "FROM customers AS c WHERE c.customer_id = (SELECT id FROM chain ORDER BY depth DESC LIMIT 1)"
+_FROM = """
+    FROM (SELECT DISTINCT ON (asked) asked, id FROM chain ORDER BY asked, depth DESC) AS meant
+    JOIN customers AS c ON c.customer_id = meant.id
+"""
 
 _MEMBERS = {
     "id": "c.customer_id",
@@ -43,7 +46,7 @@ _MEMBERS = {
         SELECT coalesce(json_agg(json_build_object('source', e.source, 'external_id', e.external_id)
                                  ORDER BY e.source, e.external_id), '[]')
         FROM external_ids AS e WHERE e.customer_id = c.customer_id)""",
-    "merged_from": "nullif(:customer_id, c.customer_id)",
+    "merged_from": "nullif(meant.asked, c.customer_id)",
     "as_of": "null",
 }
 
@@ -93,8 +96,8 @@ def members_of(model: type[ProfileOut]) -> str:
 
 
 def _statement(document: str) -> TextClause:
-    statement = f"{_CURRENT} SELECT c.customer_id, c.version, {document}::text AS body {_FROM}"
-    return text(statement).bindparams(bindparam("customer_id", type_=Uuid))
+    statement = f"{_CURRENT} SELECT meant.asked, c.customer_id, c.version, {document}::text AS body {_FROM}"
+    return text(statement).bindparams(bindparam("asked", type_=ARRAY(Uuid)))
 
 
 _ID = _statement("c.customer_id")
@@ -141,24 +144,39 @@ def mask(points: Any) -> None:
 
 async def current_id(session: AsyncSession, customer_id: UUID) -> UUID:
     """Whom the id means now; raises CustomerNotFound."""
-    row = (await session.execute(_ID, {"customer_id": customer_id})).one_or_none()
-    if row is None:
-        raise CustomerNotFound(customer_id=str(customer_id))
-    return UUID(row.body)
+    found = await _find(session, _ID, [customer_id])
+    return known(found.get(customer_id), customer_id).customer_id
 
 
 async def get_customer(session: AsyncSession, customer_id: UUID) -> Document:
     """CustomerOut of the customer, or of who absorbed them; raises CustomerNotFound."""
-    return await _read(session, _CUSTOMER, customer_id)
+    return known((await find_customers(session, [customer_id])).get(customer_id), customer_id)
+
+
+async def find_customers(session: AsyncSession, ids: Collection[UUID]) -> Mapping[UUID, Document]:
+    """CustomerOut of each customer who is known, or of who absorbed them, by the id asked for."""
+    return await _find(session, _CUSTOMER, ids)
 
 
 async def get_summary(session: AsyncSession, customer_id: UUID) -> Document:
     """ProfileSummaryOut of the customer, or of who absorbed them; raises CustomerNotFound."""
-    return await _read(session, _SUMMARY, customer_id)
+    return known((await find_summaries(session, [customer_id])).get(customer_id), customer_id)
 
 
-async def _read(session: AsyncSession, statement: TextClause, customer_id: UUID) -> Document:
-    row = (await session.execute(statement, {"customer_id": customer_id})).one_or_none()
-    if row is None:
+async def find_summaries(session: AsyncSession, ids: Collection[UUID]) -> Mapping[UUID, Document]:
+    """ProfileSummaryOut of each customer who is known, or of who absorbed them, by the id asked for."""
+    return await _find(session, _SUMMARY, ids)
+
+
+def known(found: Document | None, customer_id: UUID) -> Document:
+    """What was found of the customer; raises CustomerNotFound when that is nothing."""
+    if found is None:
         raise CustomerNotFound(customer_id=str(customer_id))
-    return Document(row.customer_id, row.version, row.body.encode())
+    return found
+
+
+async def _find(
+    session: AsyncSession, statement: TextClause, ids: Collection[UUID]
+) -> Mapping[UUID, Document]:
+    rows = await session.execute(statement, {"asked": list(ids)})
+    return {row.asked: Document(row.customer_id, row.version, row.body.encode()) for row in rows}

@@ -22,6 +22,7 @@ from crm_shared.web.dead_letters import dead_letters_router
 from crm_shared.web.dispatch import Dispatcher
 from crm_shared.web.middleware import Authentication, RequestMiddleware
 from crm_shared.web.routing import Route
+from crm_shared.web.session import provide
 
 Extra = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -108,8 +109,7 @@ def _lifespan(
             stack.push_async_callback(engine.dispose)
             stack.push_async_callback(reading.dispose)
             stack.push_async_callback(probe.dispose)
-            app.state.sessions = create_sessions(engine)
-            app.state.reading = create_sessions(reading)
+            provide(app, create_sessions(engine), create_sessions(reading))
             if extra is not None:
                 await stack.enter_async_context(extra(app))
             await stack.enter_async_context(health.serving())

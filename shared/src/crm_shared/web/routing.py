@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from crm_shared.problems import BadRequest, Fault, InvalidRequest
 from crm_shared.settings import ServiceSettings
-from crm_shared.web import bodies
+from crm_shared.web import bodies, direct
 from crm_shared.web.context import Context
 from crm_shared.web.limits import Allowance
 from crm_shared.web.markers import Marker
@@ -61,7 +61,7 @@ class Route(APIRoute):
         super().__init__(path, endpoint, dependencies=solved, **options)
 
     def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
+        plan = direct.plan(self.dependant)
         self.markers += _markers(self.dependant)
         self.permission = self._said(Permission)
         self.allowance = self._said(Allowance) or Allowance()
@@ -79,6 +79,10 @@ class Route(APIRoute):
         is_form = self.body_field is not None and isinstance(self.body_field.field_info, params.Form)
         self.body_type = None if is_form else media_type
 
+        self.direct = None if plan is None else self._guarded(plan)
+        return self._guarded(super().get_route_handler())
+
+    def _guarded(self, handle: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
             request = JsonRequest(request.scope, request.receive)
             context = Context.of(request.scope)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, Query, Request, Response, params
+from fastapi import Depends, FastAPI, Header, Query, Request, Response, params
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_shared import customers, idempotency
@@ -15,6 +15,7 @@ from crm_shared.database import Sessions
 from crm_shared.pages import MAX_LIMIT, Cursors
 from crm_shared.problems import Forbidden, Unauthorized
 from crm_shared.settings import ServiceSettings
+from crm_shared.together import Together
 from crm_shared.web.context import Context
 from crm_shared.web.markers import Marker
 
@@ -33,8 +34,15 @@ class AlreadyAnswered(Exception):
         self.reply = reply
 
 
+def provide(app: FastAPI, sessions: Sessions, reading: Sessions) -> None:
+    """Say where the app's sessions come from: those of its requests that write, and those of its GETs."""
+    app.state.sessions = sessions
+    app.state.reading = reading
+    app.state.together = Together(reading)
+
+
 async def get_sessions(request: Request) -> Sessions:
-    """Where sessions come from; the one dependency that tests replace.
+    """Where sessions come from.
 
     A GET gets by without a transaction: each of its statements would see the same rows in one, and to begin
     and to end it are two round trips beside the one that reading mostly takes. It can change nothing.
@@ -42,6 +50,11 @@ async def get_sessions(request: Request) -> Sessions:
     state = request.app.state
     sessions: Sessions = state.reading if request.method == "GET" else state.sessions
     return sessions
+
+
+async def get_together(request: Request) -> Together:
+    together: Together = request.app.state.together
+    return together
 
 
 async def get_settings(request: Request) -> ServiceSettings:
@@ -103,6 +116,8 @@ async def committed(context: Context, response: Awaitable[Response]) -> Response
 Session = Annotated[AsyncSession, Depends(begin)]
 CurrentSessions = Annotated[Sessions, Depends(get_sessions)]
 """For what opens sessions of its own, as a streamed answer must: the request's ends before its first byte."""
+ReadTogether = Annotated[Together, Depends(get_together)]
+"""For a GET that many send at once: one statement may answer several of them."""
 CurrentClock = Annotated[Clock, Depends(get_clock)]
 CurrentCaller = Annotated[Caller, Depends(get_caller)]
 CurrentCursors = Annotated[Cursors, Depends(get_cursors)]
@@ -137,7 +152,7 @@ class ForOwner(Permission):
 
     solved = True
 
-    async def __call__(self, request: Request, session: Session) -> Caller:
+    async def __call__(self, request: Request, sessions: CurrentSessions) -> Caller:
         caller = await get_caller(request)
         if self.own is not None and not caller.has((self.roles or frozenset()) - {Role.CUSTOMER}):
             try:
@@ -147,7 +162,8 @@ class ForOwner(Permission):
             if caller.customer_id is None:
                 raise customers.CustomerNotFound(customer_id=str(asked))
             if asked != caller.customer_id:
-                survivors = await customers.resolve(session, [asked, caller.customer_id])
+                async with sessions() as session:
+                    survivors = await customers.resolve(session, [asked, caller.customer_id])
                 if survivors[asked] != survivors[caller.customer_id]:
                     raise customers.CustomerNotFound(customer_id=str(asked))
         return caller

@@ -45,9 +45,11 @@ from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
     CurrentCursors,
+    CurrentSessions,
     Cursor,
     IfMatch,
     Limit,
+    ReadTogether,
     Session,
     allow,
 )
@@ -204,7 +206,8 @@ async def upsert_customer(
     responses=documented(CustomerNotFound),
 )
 async def get_customer(
-    session: Session,
+    together: ReadTogether,
+    sessions: CurrentSessions,
     caller: CurrentCaller,
     customer_id: UUID,
     as_of: Annotated[
@@ -213,8 +216,10 @@ async def get_customer(
 ) -> Response:
     """Read a customer, now or as they were; an absorbed id gives the survivor, as `merged_from` says."""
     if as_of is None:
-        return document(await documents.get_customer(session, customer_id), caller)
-    return document(await history.get_as_of(session, customer_id, as_of), caller)
+        found = await together.find(documents.find_customers, customer_id)
+        return document(documents.known(found, customer_id), caller)
+    async with sessions() as session:
+        return document(await history.get_as_of(session, customer_id, as_of), caller)
 
 
 @router.patch(
@@ -242,6 +247,7 @@ async def change_customer(
     dependencies=[OWN],
     responses=documented(CustomerNotFound),
 )
-async def summarize_profile(session: Session, caller: CurrentCaller, customer_id: UUID) -> Response:
+async def summarize_profile(together: ReadTogether, caller: CurrentCaller, customer_id: UUID) -> Response:
     """Read a customer at a glance: who they are, what they bought, what happened last."""
-    return document(await documents.get_summary(session, customer_id), caller)
+    found = await together.find(documents.find_summaries, customer_id)
+    return document(documents.known(found, customer_id), caller)
