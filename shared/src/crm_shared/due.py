@@ -7,13 +7,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy import delete, func, literal, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, DateTime, Text, Uuid, bindparam, delete, func, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_shared.clock import Clock
-from crm_shared.database import Sessions, SharedBase, in_words, rows_of, unavailable
+from crm_shared.database import Sessions, SharedBase, in_words, unavailable
 
 log = logging.getLogger(__name__)
 
@@ -78,18 +77,22 @@ async def schedule(session: AsyncSession, kind: str, instants: Mapping[UUID, dat
     if not instants:
         return
     refs = sorted(instants)
-    ats = [instants[ref] for ref in refs]
-    rows = rows_of({DueRow.kind: [kind] * len(refs), DueRow.ref: refs, DueRow.at: ats, DueRow.try_at: ats})
-    # The plain table: the ORM would take an INSERT … SELECT for a bulk insert of its own.
-    statement = insert(DueRow.metadata.tables[DueRow.__tablename__]).from_select(
-        ["kind", "ref", "at", "try_at", "attempts"], select(rows, literal(0))
-    )
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[DueRow.kind, DueRow.ref],
-            set_={"at": statement.excluded.at, "try_at": statement.excluded.at, "attempts": 0, "error": None},
-        )
-    )
+    await session.execute(_SCHEDULE, {"kind": kind, "refs": refs, "ats": [instants[ref] for ref in refs]})
+
+
+_SCHEDULE = text(
+    """
+    INSERT INTO due (kind, ref, at, try_at, attempts)
+    SELECT :kind, ref, at, at, 0
+    FROM unnest(CAST(:refs AS uuid[]), CAST(:ats AS timestamptz[])) AS instants (ref, at)
+    ON CONFLICT (kind, ref)
+    DO UPDATE SET at = excluded.at, try_at = excluded.at, attempts = 0, error = NULL
+    """
+).bindparams(
+    bindparam("kind", type_=Text),
+    bindparam("refs", type_=ARRAY(Uuid)),
+    bindparam("ats", type_=ARRAY(DateTime(timezone=True))),
+)
 
 
 async def cancel(session: AsyncSession, kind: str, refs: Collection[UUID]) -> None:
