@@ -1,4 +1,4 @@
-"""Reports that name what they count: funnel, exits, messages."""
+"""Reports that name what they count: channels, funnel, exits, messages."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,15 +22,21 @@ async def tell(client: Client, console: Console, leaver: str) -> None:
 
     await until(gone, "Who says that they leave is not gone.")
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    channels = await client.get(f"/v1/reports/channels?from=2020-01-01&to={tomorrow}")
     funnel = await client.get(f"/v1/reports/funnel?{_YEARS}")
     exits = await client.get(f"/v1/reports/exit-reasons?from=1997-01-01&to={tomorrow}")
     messages = await client.get("/v1/reports/messages?from=1998-06-01T00:00:00Z&to=1998-07-01T00:00:00Z")
     facts(
         console,
+        ("known by", ", ".join(_origin(each) for each in channels["channels"] if each["created"])),
         ("funnel", ", ".join(f"{step['reached']:,} {step['stage']}" for step in funnel["steps"])),
         ("exits", ", ".join(f"{each['exits']:,} {each['reason']}" for each in exits["reasons"][:3])),
         *((f"{each['purpose']} by {each['channel']}", _fate(each)) for each in messages["items"][:3]),
     )
+
+
+def _origin(line: Json) -> str:
+    return f"{line['created']:,} {line['channel']} ({line['source'] or 'no source'})"
 
 
 def _fate(line: Json) -> str:
