@@ -356,6 +356,9 @@ async def test_contact_points_are_masked_for_who_may_not_see_personal_data(
     assert [[point["value"] for point in answer["contact_points"]] for answer in answers] == [masked] * 4
     own = client("profiles", Role.CUSTOMER, customer_id=UUID(str(customer["id"])), pii=False)
     assert (await own.get(path)).json() == customer
+    for guess in ({"phone": "+8613812345678"}, {"email": "x@example.com"}, {"social": "wx:wang"}):
+        refused = await without.get("/v1/customers", params=guess)
+        assert (refused.status_code, refused.json()["code"]) == (403, "personal_data_hidden")
 
 
 async def test_customers_get_their_own_data_and_nobody_elses(

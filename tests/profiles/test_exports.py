@@ -109,6 +109,8 @@ async def test_contact_points_are_masked_for_who_may_not_see_them(
     assert text.splitlines()[0] == "external id,phone (masked),email (masked)"
     assert "13812345678" not in text
     assert "a@x.com" not in text
+    probe = {"filters": {"phone": "+8613812345678"}}
+    assert (await blind.post("/v1/exports", json=probe)).json()["code"] == "personal_data_hidden"
     whole = await profiles.post("/v1/exports", json={})
     await work()
     assert (await blind.get(f"{whole.headers['location']}/file")).status_code == 404

@@ -332,6 +332,37 @@ async def test_a_customer_whose_id_was_absorbed_keeps_access(
     assert (await own.get(f"/v1/customers/{cat['id']}")).status_code == 404
 
 
+async def test_a_mistaken_merge_shows_neither_to_the_other_once_it_is_undone(
+    profiles: httpx2.AsyncClient, make: Make, client: Client, clock: Any
+) -> None:
+    ann, bea = await make("Ann", "ann@example.com"), await make("Bea", "bea@example.com")
+    merge_id = await merged(profiles, ann, bea)
+    during = clock.at.isoformat()
+    export = (await profiles.post("/v1/privacy/exports", json={"customer_id": bea["id"]})).json()
+    await undone(profiles, merge_id)
+    for customer in (ann, bea):
+        own = client("profiles", Role.CUSTOMER, customer_id=customer["id"])
+        then = await own.get(f"/v1/customers/{customer['id']}", params={"as_of": during})
+        assert (then.status_code, then.json()["code"]) == (403, "role_missing")
+        archive = await own.get(f"/v1/privacy/exports/{export['id']}/archive")
+        assert archive.status_code in (404, 410)
+        again = await own.post("/v1/privacy/exports", json={"customer_id": customer["id"]})
+        assert again.json()["id"] != export["id"]
+        assert not again.json()["expired"]
+
+
+async def test_an_id_keeps_its_meaning_however_many_merges_follow(
+    profiles: httpx2.AsyncClient, make: Make
+) -> None:
+    first = last = await make("First")
+    for number in range(70):
+        absorbed, last = last, await make(f"Number {number}")
+        await merged(profiles, last, absorbed)
+    assert (await profiles.get(f"/v1/customers/{first['id']}")).json()["id"] == last["id"]
+    answer = await profiles.patch(f"/v1/customers/{first['id']}", json={"region": "GB"}, headers=key())
+    assert answer.json()["id"] == last["id"]
+
+
 async def test_as_of_an_instant_between_them_a_merge_is_seen(
     profiles: httpx2.AsyncClient, make: Make, clock: Any
 ) -> None:

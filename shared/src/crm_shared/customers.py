@@ -126,7 +126,7 @@ _RESOLVE = text(
         SELECT origin, origin, 0 FROM unnest(CAST(:ids AS uuid[])) AS origin
         UNION ALL
         SELECT chain.origin, alias.survivor, depth + 1
-        FROM chain JOIN customer_aliases AS alias ON alias.absorbed = chain.id WHERE depth < 64
+        FROM chain JOIN customer_aliases AS alias ON alias.absorbed = chain.id WHERE depth < 10000
     )
     SELECT DISTINCT ON (origin) origin, id FROM chain ORDER BY origin, depth DESC
     """

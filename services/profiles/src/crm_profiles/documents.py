@@ -28,7 +28,7 @@ _CURRENT = """
         SELECT asked, asked, 0 FROM unnest(CAST(:asked AS uuid[])) AS asked
         UNION ALL
         SELECT chain.asked, alias.survivor, chain.depth + 1
-        FROM chain JOIN customer_aliases AS alias ON alias.absorbed = chain.id WHERE chain.depth < 64
+        FROM chain JOIN customer_aliases AS alias ON alias.absorbed = chain.id WHERE chain.depth < 10000
     )
 """
 _FROM = """

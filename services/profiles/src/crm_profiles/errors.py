@@ -6,6 +6,7 @@ from crm_shared.problems import (
     BadRequest,
     Conflict,
     Fault,
+    Forbidden,
     Gone,
     InvalidRequest,
     NotFound,
@@ -237,3 +238,7 @@ class SubmissionNotFound(NotFound): ...
 
 class NothingSuggested(Conflict):
     """There is nothing to decide, or it was decided."""
+
+
+class PersonalDataHidden(Forbidden):
+    """Whoever sees contact points masked does not learn them by asking whose they are, either."""

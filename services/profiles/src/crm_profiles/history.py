@@ -29,7 +29,7 @@ _AS_OF = text(
         UNION ALL
         SELECT newest.*, chain.depth + 1 FROM chain, LATERAL (
             {_NEWEST.format(customer="CAST(chain.state ->> 'survivor_id' AS uuid)")}
-        ) AS newest WHERE chain.change = '{Change.ABSORBED}' AND chain.depth < 64
+        ) AS newest WHERE chain.change = '{Change.ABSORBED}' AND chain.depth < 10000
     )
     SELECT customer_id, recorded_at, change, state FROM chain ORDER BY depth DESC LIMIT 1
     """

@@ -9,7 +9,7 @@ from sqlalchemy import Uuid, delete, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import contact_points, drafts, duplicates, stages, writing
+from crm_profiles import contact_points, drafts, duplicates, privacy_exports, stages, writing
 from crm_profiles.blending import Blended, blend, revert
 from crm_profiles.contact_points import Owner, Point
 from crm_profiles.describing import FIELDS
@@ -132,6 +132,8 @@ async def undo(session: AsyncSession, merge_id: UUID, body: UndoIn, *, by: str, 
     await unlink(session, Base.metadata, [event])
     at = max(clock.now(), last.recorded_at + writing.RESOLUTION)
     publish(session, event, at=at)
+    # What was gathered about the one is about both of them.
+    await privacy_exports.expire_since(session, [made.survivor_id, made.absorbed_id], made.made_at)
     survivor = (await drafts.lock(session, [Owner(made.survivor_id, made.survivor_id)]))[made.survivor_id]
     reverted = revert(_image(survivor), image.before, image.after or {})
     survivor.after = _members(reverted.members)

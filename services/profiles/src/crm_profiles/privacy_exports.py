@@ -26,6 +26,9 @@ from crm_shared.outbox import publish
 
 EXPIRE = "privacy_export.expire"
 
+_SHORTLY = timedelta(minutes=1)
+"""Longer than who asks waits for a merge under way, having looked at the clock before."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -55,7 +58,9 @@ async def request(
     if current not in await customers.hold(session, [current]):
         raise CustomerNotFound(customer_id=str(customer_id))
     recent = select(PrivacyExport.id).where(
-        PrivacyExport.customer_id == current, PrivacyExport.requested_at > at - again_after
+        PrivacyExport.customer_id == current,
+        PrivacyExport.requested_at > at - again_after,
+        PrivacyExport.expired.is_(False),
     )
     if known := await session.scalar(recent.order_by(PrivacyExport.id.desc()).limit(1)):
         return known
@@ -156,6 +161,12 @@ async def archive(
         for answer in state
     ]
     return await asyncio.to_thread(archives.pack, about, parts)
+
+
+async def expire_since(session: AsyncSession, customers: Collection[UUID], since: datetime) -> None:
+    """Delete what was gathered about these since then, or shortly before: it is about others, too."""
+    asked_for = (PrivacyExport.customer_id.in_(customers), PrivacyExport.requested_at > since - _SHORTLY)
+    await expire(session, list(await session.scalars(select(PrivacyExport.id).where(*asked_for))))
 
 
 async def expire(session: AsyncSession, export_ids: Collection[UUID]) -> None:

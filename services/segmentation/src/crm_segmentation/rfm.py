@@ -21,7 +21,7 @@ _SUMMARY = text(
         SELECT CAST(:customer_id AS uuid), 0
         UNION ALL
         SELECT a.survivor, depth + 1
-        FROM chain JOIN customer_aliases AS a ON a.absorbed = chain.id WHERE depth < 64
+        FROM chain JOIN customer_aliases AS a ON a.absorbed = chain.id WHERE depth < 10000
     ),
     day AS (
         SELECT coalesce(business_day, CAST(CAST(:at AS timestamptz) AT TIME ZONE time_zone AS date)) AS on_day

@@ -11,7 +11,7 @@ _SUMMARY = text(
         SELECT CAST(:customer_id AS uuid), 0
         UNION ALL
         SELECT a.survivor, depth + 1
-        FROM chain JOIN customer_aliases AS a ON a.absorbed = chain.id WHERE depth < 64
+        FROM chain JOIN customer_aliases AS a ON a.absorbed = chain.id WHERE depth < 10000
     ),
     mine AS (
         SELECT * FROM tickets WHERE customer_id = (SELECT id FROM chain ORDER BY depth DESC LIMIT 1)

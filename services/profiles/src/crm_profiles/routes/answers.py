@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from crm_profiles.documents import Document
+from crm_profiles.errors import PersonalDataHidden
 from crm_shared.callers import Caller, Role, Scope
 from crm_shared.etags import etag
 from crm_shared.problems import Problem
@@ -21,6 +22,12 @@ Item = TypeVar("Item", bound=BaseModel)
 def sees_personal_data(caller: Caller) -> bool:
     """Whether the caller gets contact points as they are; customers get their own."""
     return Scope.PII_READ in caller.scopes or caller.roles == {Role.CUSTOMER}
+
+
+def check_sees_personal_data(caller: Caller) -> None:
+    """Raises PersonalDataHidden."""
+    if not sees_personal_data(caller):
+        raise PersonalDataHidden("This takes the scope pii:read.")
 
 
 def document(found: Document, caller: Caller, *, status: int = 200) -> Response:

@@ -9,10 +9,17 @@ from pydantic import Field, StringConstraints
 from crm_profiles import contact_points, customers, documents, history, suppression
 from crm_profiles.customers import CustomerFilters
 from crm_profiles.drafts import Status
-from crm_profiles.errors import ContactPointTaken, InvalidAttributes, InvalidContactPoint, NoLunarDate
+from crm_profiles.errors import (
+    ContactPointTaken,
+    InvalidAttributes,
+    InvalidContactPoint,
+    NoLunarDate,
+    PersonalDataHidden,
+)
 from crm_profiles.fields import Reference, Region, Source
 from crm_profiles.models.customers import Channel, Gender
 from crm_profiles.routes.answers import (
+    check_sees_personal_data,
     counted,
     document,
     failed,
@@ -50,6 +57,7 @@ from crm_shared.web.session import (
     IfMatch,
     Limit,
     ReadTogether,
+    RoleMissing,
     Session,
     allow,
 )
@@ -87,7 +95,7 @@ async def create_customer(
     "/v1/customers",
     response_model=Page[CustomerOut],
     dependencies=[allow(*READERS)],
-    responses=documented(InvalidCursor),
+    responses=documented(InvalidCursor, PersonalDataHidden),
 )
 async def list_customers(
     session: Session,
@@ -113,7 +121,12 @@ async def list_customers(
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[CustomerOut]:
-    """List customers, the newest first; all filters that are given must hold."""
+    """List customers, the newest first; all filters that are given must hold.
+
+    Filters by contact points are for callers with the scope pii:read.
+    """
+    if (phone, email, social) != (None, None, None):
+        check_sees_personal_data(caller)
     filters = CustomerFilters(
         tag=tag,
         phone=phone,
@@ -214,10 +227,15 @@ async def get_customer(
         Instant | None, Query(description="recorded time: read the customer as they were on file then")
     ] = None,
 ) -> Response:
-    """Read a customer, now or as they were; an absorbed id gives the survivor, as `merged_from` says."""
+    """Read a customer, now or as they were; an absorbed id gives the survivor, as `merged_from` says.
+
+    As they were is not for customers themselves: it may be as two people who were taken for one.
+    """
     if as_of is None:
         found = await together.find(documents.find_customers, customer_id)
         return document(documents.known(found, customer_id), caller)
+    if not caller.has(READERS):
+        raise RoleMissing(f"as_of is for {', '.join(READERS)}.")
     async with sessions() as session:
         return document(await history.get_as_of(session, customer_id, as_of), caller)
 

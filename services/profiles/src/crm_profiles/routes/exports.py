@@ -6,9 +6,9 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 
 from crm_profiles import exports, files
-from crm_profiles.errors import ExportNotFound, ExportNotReady, FileGone
+from crm_profiles.errors import ExportNotFound, ExportNotReady, FileGone, PersonalDataHidden
 from crm_profiles.models.exports import Export
-from crm_profiles.routes.answers import sees_personal_data
+from crm_profiles.routes.answers import check_sees_personal_data, sees_personal_data
 from crm_profiles.routes.files import CSV, TRANSFER_SECONDS, XLSX, download
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.exports import ExportIn, ExportOut
@@ -33,7 +33,13 @@ from crm_shared.web.session import (
 router = Router(tags=["exports"])
 
 
-@router.post("/v1/exports", status_code=202, response_model=ExportOut, dependencies=[allow(*MANAGERS)])
+@router.post(
+    "/v1/exports",
+    status_code=202,
+    response_model=ExportOut,
+    dependencies=[allow(*MANAGERS)],
+    responses=documented(PersonalDataHidden),
+)
 async def create_export(
     session: Session,
     clock: CurrentClock,
@@ -46,9 +52,11 @@ async def create_export(
 
     A cell of a CSV that a spreadsheet would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a
     carriage return) has an apostrophe before it, which an import takes away; in a workbook all cells are
-    text. Without the scope pii:read contact points are masked. The file is deleted some days later, or as
-    soon as anybody is erased.
+    text. Without the scope pii:read contact points are masked and no filter. The file is deleted some days
+    later, or as soon as anybody is erased.
     """
+    if (body.filters.phone, body.filters.email, body.filters.social) != (None, None, None):
+        check_sees_personal_data(caller)
     made = await exports.create(
         session,
         body,

@@ -18,11 +18,12 @@ from crm_profiles.errors import (
     ImportNotReady,
     InvalidMapping,
     NothingToRevert,
+    PersonalDataHidden,
 )
 from crm_profiles.fields import Source
 from crm_profiles.models.files import Encoding
 from crm_profiles.models.imports import Import, ImportRow, RowStatus
-from crm_profiles.routes.answers import sees_personal_data
+from crm_profiles.routes.answers import check_sees_personal_data, sees_personal_data
 from crm_profiles.routes.files import CSV, MAX_UPLOAD, TRANSFER_SECONDS, XLSX, Received, download
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.imports import ImportOut, ImportRowOut, LayoutOut, MappingIn, RowFault, StartIn
@@ -222,12 +223,16 @@ async def list_import_rows(
     "/v1/imports/{import_id}/rows.csv",
     response_class=StreamingResponse,
     dependencies=[allow(*MANAGERS), allowance(deadline=TRANSFER_SECONDS), gives(CSV)],
-    responses=documented(ImportNotFound, FileGone),
+    responses=documented(ImportNotFound, FileGone, PersonalDataHidden),
 )
 async def download_failed_rows(
-    session: Session, sessions: CurrentSessions, import_id: UUID
+    session: Session, sessions: CurrentSessions, caller: CurrentCaller, import_id: UUID
 ) -> StreamingResponse:
-    """Fetch the rows that failed, as they were, with line and reasons: mend and import them again."""
+    """Fetch the rows that failed, as they were, with line and reasons: mend and import them again.
+
+    For callers with the scope pii:read.
+    """
+    check_sees_personal_data(caller)
     found = await imports.get(session, import_id)
     return download(sessions, await files.get(session, found.failures_id))
 
