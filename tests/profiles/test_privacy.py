@@ -163,6 +163,28 @@ async def test_only_admins_erase_and_read_receipts(
     assert (await profiles.get(f"/v1/privacy/erasures/{uuid4()}")).json()["code"] == "erasure_not_found"
 
 
+async def test_a_batch_of_purchases_brings_nobody_back(profiles: httpx2.AsyncClient, ada: str) -> None:
+    await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})
+
+    def order(number: str, customer: str) -> dict[str, object]:
+        reached = {"name": ADA["name"], "contact_points": ADA["contact_points"]}
+        return {
+            "source": "shop",
+            "external_id": number,
+            "customer": {"source": "shop", "external_id": customer, **reached},
+            "occurred_at": "2026-01-01T12:00:00Z",
+            "currency": "USD",
+            "lines": [{"quantity": 1, "total": {"amount": 2933, "currency": "USD"}}],
+        }
+
+    items = [order("o-2", "ada"), order("o-3", "ada-by-another-name")]
+    answer = await profiles.post("/v1/purchases/batch", json={"items": items})
+    assert [item["problem"]["code"] for item in answer.json()["items"]] == ["person_suppressed"] * 2
+    assert (await profiles.get("/v1/customers/totals")).json()["count"] == 1
+    returned = await profiles.post("/v1/purchases", json=items[0])
+    assert returned.status_code == 201, "one person at a time may return of their own will"
+
+
 async def test_former_contact_points_are_suppressed_too(profiles: httpx2.AsyncClient, ada: str) -> None:
     moved = {"contact_points": [{"kind": "email", "value": "new@example.com"}]}
     assert (await profiles.patch(f"/v1/customers/{ada}", json=moved)).status_code == 200

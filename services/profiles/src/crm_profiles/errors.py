@@ -96,8 +96,13 @@ class ErasureNotFound(NotFound): ...
 class PersonSuppressed(Conflict):
     """It would bring back somebody who was erased, which only they themselves may do."""
 
-    def __init__(self, *, errors: Sequence[Fault]) -> None:
-        super().__init__("This person was erased: they may come back themselves, not in bulk.", errors=errors)
+    def __init__(
+        self,
+        detail: str = "This person was erased: they may come back themselves, not in bulk.",
+        *,
+        errors: Sequence[Fault] = (),
+    ) -> None:
+        super().__init__(detail, errors=errors)
 
 
 class FileGone(Gone):

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import conversions, customers, timeline
+from crm_profiles import conversions, customers, suppression, timeline
 from crm_profiles import owners as locks
 from crm_profiles.bulk import arrays, insert_new, unnested
 from crm_profiles.contact_points import Owner
@@ -90,15 +90,15 @@ class Candidate:
 
 
 async def record(
-    session: AsyncSession, items: Sequence[PurchaseIn], *, clock: Clock
+    session: AsyncSession, items: Sequence[PurchaseIn], *, clock: Clock, suppress_with: bytes | None = None
 ) -> list[Recorded | Problem]:
     """Put each purchase on file unless it is there; the same number of statements however many they are.
 
     A customer whom it brings along, with a name, is created when unknown. An item's problem is
     CustomerNotFound, PurchaseDiffers when its external id stands for another content, or why its customer
-    cannot be created.
+    cannot be created. With the key `suppress_with`, nobody is created who was erased.
     """
-    found = await _welcome(session, items, await locks.lock(session, items), clock)
+    found = await _welcome(session, items, await locks.lock(session, items), clock, suppress_with)
     at = clock.now()
     candidates = [
         owner if isinstance(owner, Problem) else Candidate(uuid7(), owner, item)
@@ -175,7 +175,11 @@ _ON_FILE = select(
 
 
 async def _welcome(
-    session: AsyncSession, items: Sequence[PurchaseIn], found: Sequence[Owner | None], clock: Clock
+    session: AsyncSession,
+    items: Sequence[PurchaseIn],
+    found: Sequence[Owner | None],
+    clock: Clock,
+    suppress_with: bytes | None,
 ) -> list[Owner | Problem]:
     """The owners; who is unknown and was brought along by a purchase, with a name, is created."""
     newcomers: dict[OrderKey, CustomerItem] = {}
@@ -184,11 +188,16 @@ async def _welcome(
             told = item.customer.model_dump(exclude_unset=True)
             newcomers.setdefault(item.customer.key, CustomerItem(channel=Channel.PURCHASE, **told))
     refused: dict[OrderKey, Problem] = {}
+    if suppress_with is not None:
+        keys, told_of = list(newcomers), dict(enumerate(newcomers.values()))
+        erased = await suppression.refuse(session, told_of, key=suppress_with)
+        refused |= {keys[index]: problem for index, problem in erased.items()}
+        newcomers = {key: each for key, each in newcomers.items() if key not in refused}
     owners: dict[int, Owner | None] = dict(enumerate(found))
     if newcomers:
         written = await customers.upsert(session, list(newcomers.values()), clock=clock, only_new=True)
         outcomes = dict(zip(newcomers, written, strict=True))
-        refused = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Problem)}
+        refused |= {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Problem)}
         lacking = [index for index, owner in owners.items() if owner is None]
         owners |= zip(lacking, await locks.lock(session, [items[index] for index in lacking]), strict=True)
     return [owners[index] or _unknown(item, refused) for index, item in enumerate(items)]

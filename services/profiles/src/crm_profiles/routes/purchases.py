@@ -8,6 +8,7 @@ from crm_profiles import documents, purchases
 from crm_profiles.errors import ContactPointTaken, InvalidContactPoint, PurchaseDiffers, PurchaseNotFound
 from crm_profiles.purchases import Status
 from crm_profiles.routes.answers import counted, failed, validated
+from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.purchases import (
     PurchaseBatchIn,
     PurchaseBatchOut,
@@ -58,15 +59,22 @@ async def record_purchase(
 
 @router.post("/v1/purchases/batch", response_model=PurchaseBatchOut, dependencies=[allow(*STAFF)])
 async def record_purchases(
-    request: Request, session: Session, clock: CurrentClock, body: PurchaseBatchIn
+    request: Request,
+    session: Session,
+    clock: CurrentClock,
+    settings: CurrentSettings,
+    body: PurchaseBatchIn,
 ) -> PurchaseBatchOut:
     """Put up to a thousand purchases on file.
 
     Each item is taken or refused for itself. One that is on file already is `unchanged`; one whose external
-    id stands for another content is refused. Sending a batch again is safe.
+    id stands for another content is refused, and so is one that would bring back somebody who was erased.
+    Sending a batch again is safe.
     """
     good, bad = validated(PurchaseIn, body.items)
-    outcomes = await purchases.record(session, list(good.values()), clock=clock)
+    outcomes = await purchases.record(
+        session, list(good.values()), clock=clock, suppress_with=settings.suppression_key
+    )
     by_index = bad | dict(zip(good, outcomes, strict=True))
     verdicts = [
         PurchaseVerdict.model_validate(failed(request, index, outcome))
