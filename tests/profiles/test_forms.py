@@ -21,7 +21,6 @@ from crm_profiles.schemas.forms import FieldType, ShownField, ShownFormOut
 from crm_shared.callers import Role
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock
-from crm_shared.web.session import get_sessions
 
 SIGN_UP: dict[str, Any] = {
     "title": {"en": "Join us", "zh": "加入我们"},
@@ -96,11 +95,8 @@ ANSWERS = {
 def everybody(client: ClientFactory, apps: Callable[[str], FastAPI]) -> httpx2.AsyncClient:
     """Somebody without a token, before the app and the sessions that `client` has prepared."""
     client("profiles")
-    app = apps("profiles")
-    assert get_sessions in app.dependency_overrides
-    return httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app, raise_app_exceptions=False), base_url="http://profiles"
-    )
+    transport = httpx2.ASGITransport(apps("profiles"), raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://profiles")
 
 
 async def define(profiles: httpx2.AsyncClient, key: str = "sign-up", **changes: Any) -> None:
