@@ -21,12 +21,13 @@ SECOND = timedelta(seconds=1)
 @pytest.mark.timeout(240)
 @pytest.mark.skipif(not APACHE, reason="the embedded broker deletes and compacts in its own way")
 async def test_an_erased_customers_records_leave_their_topics_when_the_receipt_says(
-    service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
+    service: ServiceFactory,
 ) -> None:
     """With a second for a day: events go by age, states by the second tombstone, which closes a segment."""
-    monkeypatch.setattr(topics, "TOPIC_SEGMENT", SECOND)
     settings = (await service()).settings
-    short = settings.model_copy(update={"topic_retention_days": SECOND / timedelta(days=1)})
+    short = settings.model_copy(
+        update={"topic_retention_days": SECOND / timedelta(days=1), "topic_segment_seconds": 1}
+    )
     events, states = Topic(f"{settings.service}.events"), Topic(f"{settings.service}.state", compacted=True)
     async with topics.admin(short) as admin:
         await admin.ensure([events, states])

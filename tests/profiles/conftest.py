@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from fastapi import FastAPI
 
-from crm_profiles.handlers import due_work, jobs_of
+from crm_profiles.handlers import due_of, jobs_of
 from crm_shared.database import Sessions
 from crm_shared.due import run as run_due
 from crm_shared.jobs import run as run_job
@@ -17,7 +17,8 @@ Work = Callable[[], Awaitable[None]]
 @pytest.fixture
 def work(stored: dict[str, Sessions], clock: FrozenClock, apps: Callable[[str], FastAPI]) -> Work:
     """Does all jobs that are queued, and all work that is due."""
-    jobs = jobs_of(apps("profiles").state.settings)
+    settings = apps("profiles").state.settings
+    jobs, due_work = jobs_of(settings), due_of(settings)
 
     async def do() -> None:
         while await run_job(stored["profiles"], jobs, clock):

@@ -1,7 +1,7 @@
 """Erasure: forgotten here at once, everywhere by events, with a receipt."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from crm_profiles import privacy
-from crm_profiles.handlers import due_work, subscriptions
-from crm_shared import due
+from crm_profiles.handlers import subscriptions
 from crm_shared.callers import Role
 from crm_shared.contracts.erasure import (
     ErasureConfirmed,
@@ -25,6 +24,7 @@ from crm_shared.outbox import Outbox
 from crm_shared.testing import FrozenClock, arrived, handle, published
 
 ClientFactory = Callable[..., httpx2.AsyncClient]
+Work = Callable[[], Awaitable[None]]
 
 ADA = {
     "name": "Ada Canary-Lovelace",
@@ -272,22 +272,32 @@ async def tables_with(sessions: Sessions, canary: str) -> list[str]:
 
 
 async def test_the_tombstone_is_sent_a_second_time_when_the_topics_segment_is_over(
-    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], clock: FrozenClock, ada: str
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], clock: FrozenClock, work: Work, ada: str
 ) -> None:
+    """Since it was sent, that is: a segment lasts from its first record on."""
     await profiles.post("/v1/privacy/erasures", json={"customer_id": ada})
-    async with databases["profiles"].begin() as session:
-        await session.execute(text("UPDATE outbox SET sent_at = time"))
-    [before] = await erasures_told(databases["profiles"])
+    clock.advance(timedelta(hours=26))
+    await work()
+    [unsent] = await erasures_told(databases["profiles"])
+    await sent(databases["profiles"], clock)
 
     clock.advance(timedelta(hours=24))
-    while await due.run(databases["profiles"], due_work, clock):
-        pass
-    assert (await erasures_told(databases["profiles"]))[0].sent_at is not None
+    await work()
+    assert [row.sent_at for row in await erasures_told(databases["profiles"])] != [None]
     clock.advance(timedelta(hours=2))
-    while await due.run(databases["profiles"], due_work, clock):
-        pass
+    await work()
     [again] = await erasures_told(databases["profiles"])
-    assert (again.id, again.sent_at) == (before.id, None)
+    assert (again.id, again.sent_at) == (unsent.id, None)
+
+    await sent(databases["profiles"], clock)
+    clock.advance(timedelta(days=3))
+    await work()
+    assert [row.sent_at for row in await erasures_told(databases["profiles"])] != [None]
+
+
+async def sent(sessions: Sessions, clock: FrozenClock) -> None:
+    async with sessions.begin() as session:
+        await session.execute(text("UPDATE outbox SET sent_at = :at"), {"at": clock.now()})
 
 
 async def erasures_told(sessions: Sessions) -> list[Outbox]:

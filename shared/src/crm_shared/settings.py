@@ -7,11 +7,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from crm_shared.callers import Verifier
 
-TOPIC_SEGMENT = timedelta(days=1)
-"""A broker deletes and compacts whole segments that are closed; a quiet topic's stays open for a week."""
-TOPIC_CLEANING = timedelta(days=1)
-"""How far a broker may be behind with its cleaning."""
-
 
 class ServiceSettings(BaseSettings):
     """Settings that every service and the gateway have; what must differ per deployment has no default.
@@ -47,8 +42,10 @@ class ServiceSettings(BaseSettings):
     """how long the broker may hold a fetch back to fill it"""
     kafka_replication_factor: int = 1
     """of topics that are created; 3 in production"""
-    topic_retention_days: int = Field(default=7, ge=1)
+    topic_retention_days: float = Field(default=7, gt=0, le=365)
     """how long events stay on their topics"""
+    topic_segment_seconds: float = Field(default=86400, ge=1, le=86400 * 7)
+    """after which a segment of a topic is closed: brokers clean closed ones, within as long again"""
     outbox_retention_days: int = 28
     """how long sent events are kept, to fill an emptied broker again"""
     inbox_retention_days: int = 38
@@ -86,19 +83,23 @@ class ServiceSettings(BaseSettings):
             self.outbox_retention_days,
             self.inbox_retention_days,
         )
-        longest = outbox + self.topics_clear_after.days
+        longest = outbox + self.topics_clear_after / timedelta(days=1)
         if topic > outbox or longest >= inbox:
             raise ValueError(
                 "retention contradicts itself: topic_retention_days <= outbox_retention_days must hold, and"
-                f" inbox_retention_days must be above {longest}, when the last event of the outbox has left"
-                f" its topic; not {topic}, {outbox}, {inbox}"
+                f" inbox_retention_days must be above {longest:g}, when the last event of the outbox has left"
+                f" its topic; not {topic:g}, {outbox}, {inbox}"
             )
         return self
 
     @property
     def topics_clear_after(self) -> timedelta:
         """How long a broker may go on holding a record that has been superseded or whose time is up."""
-        return timedelta(days=self.topic_retention_days) + TOPIC_SEGMENT + TOPIC_CLEANING
+        return timedelta(days=self.topic_retention_days) + 2 * self.topic_segment
+
+    @property
+    def topic_segment(self) -> timedelta:
+        return timedelta(seconds=self.topic_segment_seconds)
 
     @model_validator(mode="after")
     def _the_public_key_can_be_used(self) -> "ServiceSettings":

@@ -123,14 +123,16 @@ async def _write_xlsx(
         sheet = workbook.add_worksheet("customers")
         sheet.freeze_panes(1, 0)
         _write_rows(sheet, 0, [headings])
-        async for page in pages:
-            if done + len(page) > MAX_SHEET_ROWS:
-                raise TooManyRows(f"A sheet has room for {MAX_SHEET_ROWS} customers: ask for csv.")
-            await asyncio.to_thread(_write_rows, sheet, done + 1, page)
-            done += len(page)
-            async with sessions.begin() as session:
-                await job.progress(session, done=done)
-        await asyncio.to_thread(workbook.close)
+        try:
+            async for page in pages:
+                if done + len(page) > MAX_SHEET_ROWS:
+                    raise TooManyRows(f"A sheet has room for {MAX_SHEET_ROWS} customers: ask for csv.")
+                await asyncio.to_thread(_write_rows, sheet, done + 1, page)
+                done += len(page)
+                async with sessions.begin() as session:
+                    await job.progress(session, done=done)
+        finally:  # its temporary files are open until then
+            await asyncio.to_thread(workbook.close)
         with path.open("rb") as file:
             return done, await _keep(sessions, job, file_id, file, done)
 

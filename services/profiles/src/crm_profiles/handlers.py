@@ -141,10 +141,11 @@ async def keep_export_pages(session: AsyncSession, events: Sequence[ExportPrepar
     await privacy_exports.keep(session, events, at=at)
 
 
-@due_work.on(privacy.TELL_AGAIN)
-async def tell_of_erasures_again(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+async def tell_of_erasures_again(
+    session: AsyncSession, due: Sequence[Due], *, segment: timedelta, at: datetime
+) -> None:
     """Let brokers clear quiet partitions of the state topic, too."""
-    await privacy.tell_again(session, [each.ref for each in due])
+    await privacy.tell_again(session, [each.ref for each in due], segment=segment, at=at)
 
 
 @due_work.on(privacy_exports.EXPIRE)
@@ -165,6 +166,15 @@ async def delete_expired_files(session: AsyncSession, due: Sequence[Due], *, at:
     busy = await imports.in_use(session, ids) & ids
     await imports.delete_files(session, ids - busy)
     await schedule(session, files.EXPIRY, dict.fromkeys(busy, at + _LATER))
+
+
+def due_of(settings: Settings) -> DueWork:
+    """All that is done when it is due; how long topics are written to is a setting."""
+    all_work = DueWork()
+    for kind in due_work.kinds:
+        all_work.on(kind)(due_work[kind])
+    all_work.on(privacy.TELL_AGAIN)(partial(tell_of_erasures_again, segment=settings.topic_segment))
+    return all_work
 
 
 def jobs_of(settings: Settings) -> Jobs:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Text, cast, func, select, update
+from sqlalchemy import Text, and_, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
@@ -24,12 +24,9 @@ from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, Outbox, publish, publish_many
 from crm_shared.pages import Cursors, Key, Listing, paginate
-from crm_shared.settings import TOPIC_SEGMENT
 
 TELL_AGAIN = "privacy.tell_again"
 """The kind of due work that sends tombstones a second time."""
-
-_LATER = timedelta(hours=1)
 
 SERVICES = ("profiles", "segmentation", "tickets", "loyalty")
 """Who must confirm before an erasure is complete, and answer before an export is."""
@@ -44,11 +41,18 @@ class ErasureState(StrEnum):
 
 
 async def erase(
-    session: AsyncSession, customer_id: UUID, *, by: str, suppress_with: bytes | None, at: datetime
+    session: AsyncSession,
+    customer_id: UUID,
+    *,
+    by: str,
+    suppress_with: bytes | None,
+    segment: timedelta,
+    at: datetime,
 ) -> UUID:
     """Forget the customer here and have all services do so; asking again gives the same erasure.
 
-    With the key `suppress_with`, they are not brought back in bulk. Raises CustomerNotFound.
+    `segment` is how long a segment of a topic is open. With the key `suppress_with`, they are not brought
+    back in bulk. Raises CustomerNotFound.
     """
     await stop_writers(session)  # before any lock on rows, as everybody does
     current = (await resolve(session, [customer_id]))[customer_id]
@@ -62,11 +66,13 @@ async def erase(
     erasure_id = uuid7()
     absorbed = sorted({*await absorbed_into(session, current)} - {current})
     who = Forgotten(current, absorbed, erasure_id, at)
-    await _forget(session, who, version, by=by, key=suppress_with, at=at)
+    await _forget(session, who, version, by=by, key=suppress_with, segment=segment, at=at)
     return erasure_id
 
 
-async def erase_again(session: AsyncSession, forgotten: Forgotten, *, key: bytes, at: datetime) -> None:
+async def erase_again(
+    session: AsyncSession, forgotten: Forgotten, *, key: bytes, segment: timedelta, at: datetime
+) -> None:
     """Forget whom a restored database has back, and have all services do so; repeating it does no harm.
 
     They are suppressed: whether they were not to be is as lost as their receipt.
@@ -74,11 +80,18 @@ async def erase_again(session: AsyncSession, forgotten: Forgotten, *, key: bytes
     await stop_writers(session)
     locked = select(Customer.version).where(Customer.id == forgotten.customer_id).with_for_update()
     version = await session.scalar(locked) or 0
-    await _forget(session, forgotten, version, by="re-erase", key=key, at=at)
+    await _forget(session, forgotten, version, by="re-erase", key=key, segment=segment, at=at)
 
 
 async def _forget(
-    session: AsyncSession, who: Forgotten, version: int, *, by: str, key: bytes | None, at: datetime
+    session: AsyncSession,
+    who: Forgotten,
+    version: int,
+    *,
+    by: str,
+    key: bytes | None,
+    segment: timedelta,
+    at: datetime,
 ) -> None:
     row = {"id": who.erasure_id, "customer_id": who.customer_id, "requested_at": who.erased_at}
     new = insert(Erasure).values(row | {"requested_by": by}).on_conflict_do_nothing().returning(Erasure.id)
@@ -110,20 +123,38 @@ async def _forget(
             absorbed=list(who.absorbed),
         )
         publish(session, told, at=at)
-        await due.schedule(session, TELL_AGAIN, {who.erasure_id: at + TOPIC_SEGMENT + _LATER})
+        await due.schedule(session, TELL_AGAIN, {who.erasure_id: _again(at, segment)})
 
 
-async def tell_again(session: AsyncSession, erasure_ids: Collection[UUID]) -> None:
+async def tell_again(
+    session: AsyncSession, erasure_ids: Collection[UUID], *, segment: timedelta, at: datetime
+) -> None:
     """Have the erasures' events sent once more, under the ids they have: who had them drops them.
 
-    A broker compacts closed segments only, and closes one when something is written after its day: on a quiet
-    partition that is the second tombstone.
+    A broker compacts closed segments only, and closes one when something is written after its time: on a
+    quiet partition that is the second tombstone. It waits for that time to pass since the first was sent.
     """
-    names = select(cast(Erasure.customer_id, Text)).where(Erasure.id.in_(erasure_ids))
-    told = (Outbox.type == CustomerErased.type, Outbox.key.in_(names), Outbox.sent_at.is_not(None))
-    await session.execute(
-        update(Outbox).where(*told).values(sent_at=None).execution_options(synchronize_session=False)
+    told = (Outbox.type == CustomerErased.type, Outbox.key == cast(Erasure.customer_id, Text))
+    sent = await session.execute(
+        select(Erasure.id, func.max(func.coalesce(Outbox.sent_at, at)))
+        .join(Outbox, and_(*told))
+        .where(Erasure.id.in_(erasure_ids))
+        .group_by(Erasure.id)
     )
+    again = {erasure_id: _again(sent_at, segment) for erasure_id, sent_at in sent}
+    early = {erasure_id: instant for erasure_id, instant in again.items() if instant > at}
+    await due.schedule(session, TELL_AGAIN, early)
+    await session.execute(
+        update(Outbox)
+        .where(*told, Erasure.id.in_(again.keys() - early.keys()))
+        .values(sent_at=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _again(sent_at: datetime, segment: timedelta) -> datetime:
+    """When a record surely closes the segment that one of then is in: a little later than it must."""
+    return sent_at + segment * 25 / 24
 
 
 async def remove(session: AsyncSession, customers: Sequence[UUID], *, erasure_id: UUID, at: datetime) -> None:

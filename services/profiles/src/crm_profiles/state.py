@@ -173,6 +173,8 @@ def erase_again(settings: Settings) -> Eraser:
     """How `re-erase` forgets here: as an erasure of our own, with its receipt."""
 
     async def erase(session: AsyncSession, who: Forgotten, at: datetime) -> None:
-        await privacy.erase_again(session, who, key=settings.suppression_key, at=at)
+        await privacy.erase_again(
+            session, who, key=settings.suppression_key, segment=settings.topic_segment, at=at
+        )
 
     return erase

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import privacy, privacy_exports
-from crm_profiles.handlers import due_work, jobs_of, subscriptions
+from crm_profiles.handlers import due_of, jobs_of, subscriptions
 from crm_profiles.settings import Settings
 from crm_shared.messaging import worker
 from crm_shared.messaging.housekeeping import Figure
@@ -32,7 +32,7 @@ def main() -> None:
     worker.run(
         settings,
         subscriptions=subscriptions,
-        due=due_work,
+        due=due_of(settings),
         jobs=jobs_of(settings),
         figures=figures(settings),
     )

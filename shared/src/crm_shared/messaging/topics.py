@@ -22,7 +22,7 @@ from crm_shared.messaging.kafka import (
     as_unavailable,
     connection_options,
 )
-from crm_shared.settings import TOPIC_SEGMENT, ServiceSettings
+from crm_shared.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +121,11 @@ class Admin:
         )
 
     def _config(self, topic: Topic) -> dict[str, str]:
-        day = _milliseconds(TOPIC_SEGMENT)
+        segment = _milliseconds(self._settings.topic_segment)
         if topic.compacted:
-            return {"segment.ms": day, "cleanup.policy": "compact", "max.compaction.lag.ms": day}
+            return {"segment.ms": segment, "cleanup.policy": "compact", "max.compaction.lag.ms": segment}
         retention = _milliseconds(timedelta(days=self._settings.topic_retention_days))
-        return {"segment.ms": day, "cleanup.policy": "delete", "retention.ms": retention}
+        return {"segment.ms": segment, "cleanup.policy": "delete", "retention.ms": retention}
 
 
 @contextlib.asynccontextmanager

@@ -60,7 +60,12 @@ async def erase_customer(
     """
     key = settings.suppression_key if body.suppress else None
     erasure_id = await privacy.erase(
-        session, body.customer_id, by=caller.subject, suppress_with=key, at=clock.now()
+        session,
+        body.customer_id,
+        by=caller.subject,
+        suppress_with=key,
+        segment=settings.topic_segment,
+        at=clock.now(),
     )
     response.headers["Location"] = f"/v1/privacy/erasures/{erasure_id}"
     return _receipt(await privacy.get(session, erasure_id), settings, clock)

@@ -80,6 +80,7 @@ class RefundOut(BaseModel):
 
     id: UUID
     purchase_id: UUID
+    customer_id: UUID = Field(description="whose purchase it is")
     source: str = Field(max_length=64)
     external_id: str = Field(max_length=128)
     occurred_at: datetime
