@@ -24,6 +24,7 @@ from crm_profiles.routes import (
     privacy,
     privacy_exports,
     purchases,
+    quality,
     refunds,
     search,
     stages,
@@ -65,4 +66,5 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         exports.router,
         forms.router,
         submissions.router,
+        quality.router,
     )

@@ -87,6 +87,19 @@ def normalise_all(points: Sequence[ContactPointIn], region: str | None) -> froze
     return frozenset(found)
 
 
+def reaches(kind: ContactKind, value: str) -> bool:
+    """Whether somebody may be reached by it, as far as one can tell from what it looks like."""
+    try:
+        match kind:
+            case ContactKind.PHONE:
+                return bool(phonenumbers.is_valid_number(phonenumbers.parse(value)))
+            case ContactKind.EMAIL:
+                validate_email(value, check_deliverability=False)
+    except (NumberParseException, EmailNotValidError):
+        return False
+    return True
+
+
 def mask(kind: str, value: str) -> str:
     """Enough to recognise, not enough to use: 138****1234, w***@example.com."""
     if kind == ContactKind.EMAIL:

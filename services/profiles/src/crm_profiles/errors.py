@@ -247,3 +247,14 @@ class NothingSuggested(Conflict):
 
 class PersonalDataHidden(Forbidden):
     """Whoever sees contact points masked does not learn them by asking whose they are, either."""
+
+
+class TaskNotFound(NotFound): ...
+
+
+class TaskDone(Conflict):
+    """It was completed with another outcome, which `outcome` tells."""
+
+
+class StillOnFile(Conflict):
+    """It is not changed yet: change the customer first, then complete the task."""

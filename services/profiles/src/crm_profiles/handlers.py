@@ -21,6 +21,7 @@ from crm_profiles import (
     owners,
     privacy,
     privacy_exports,
+    quality,
     reverting,
     stages,
     staging,
@@ -195,10 +196,20 @@ async def compare_changed_customers(session: AsyncSession, due: Sequence[Due], *
         await schedule(session, duplicates.MATCH, {each.ref: again})
 
 
+@due_work.on(quality.LOOK)
+async def assess_changed_customers(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """From the last look on to now; the instant of the next look says from when on it is."""
+    for each in due:
+        seen_all = await quality.assess_changed(session, since=each.at, at=at)
+        again = at + quality.EVERY if seen_all else each.at + timedelta(microseconds=1)
+        await schedule(session, quality.LOOK, {each.ref: again})
+
+
 jobs.on(imports.INSPECT)(importing.inspect)
 jobs.on(duplicates.SCAN)(duplicates.scan)
 jobs.on(imports.REVERT)(reverting.revert)
 jobs.on(exports.MAKE)(exporting.make)
+jobs.on(quality.ASSESS)(quality.assess_everybody)
 
 
 async def _tell(

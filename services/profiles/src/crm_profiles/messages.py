@@ -10,13 +10,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import contact_policy, conversions, documents
+from crm_profiles import contact_policy, conversions, documents, verifying
 from crm_profiles.bulk import arrays, one_of, unnested
 from crm_profiles.contact_points import Owner
 from crm_profiles.contact_policy import InForce
 from crm_profiles.errors import MessageNotFound
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.messages import Message
+from crm_profiles.verifying import Failure
 from crm_shared.contracts.permissions import Consent, ConsentState
 from crm_shared.contracts.profiles import MessageLogged
 from crm_shared.customers import resolve
@@ -113,6 +114,12 @@ async def log(
     rows = [_row(told[id], owners, rules, against=id in against, at=at) for id in sorted(told)]
     changed = (await session.execute(_LOG, arrays(rows, *_COLUMNS))).all()
     await conversions.credit_anew(session, [row.id for row in changed if row.version == 1 or row.failed_at])
+    failures = [
+        Failure(owners[row.origin_customer_id].id, row.channel, row.failed_at)
+        for row in changed
+        if row.failed_at is not None and row.origin_customer_id in owners
+    ]
+    await verifying.doubt(session, failures, at=at)
     capped = {purpose for purpose, rule in rules.policy.purposes.items() if rule.capped}
     # Each sender counts everybody's messages: it hears of those that count, and of those that no longer do.
     news = [

@@ -56,12 +56,13 @@ class QualityPolicy(Base):
 
 
 class QualityScore(Base):
-    """How good a customer's data were when somebody last changed them; it can be made again at any time."""
+    """How good a customer's data are, as the worker last saw them; it can be made again at any time."""
 
     __tablename__ = "quality_scores"
     __table_args__ = (
         CheckConstraint("score BETWEEN 0 AND 100", "score"),
         Index("ix_quality_scores_worst", "score", "customer_id"),
+        Index("ix_quality_scores_look_at", "look_at", postgresql_where=sql("look_at IS NOT NULL")),
         {"info": {POLICY: Delete()}},
     )
 
@@ -69,7 +70,13 @@ class QualityScore(Base):
     score: Mapped[int]
     missing: Mapped[list[str]] = mapped_column(ARRAY(Text))
     invalid: Mapped[int]
+    """How many of their contact points reach nobody."""
     stale: Mapped[int]
+    """How much of what can be verified was last confirmed too long ago."""
+    look_at: Mapped[datetime | None]
+    """When it changes by itself: something becomes stale."""
+    version: Mapped[int]
+    """The customer's, whose state this is."""
     policy_version: Mapped[int]
     computed_at: Mapped[datetime]
 
@@ -101,7 +108,8 @@ class VerificationTask(OwnedByCustomer, Base):
             unique=True,
             postgresql_where=sql("outcome IS NULL"),
         ),
-        Index("ix_verification_tasks_queue", "id", postgresql_where=sql("outcome IS NULL")),
+        Index("ix_verification_tasks_queue", "created_at", "id", postgresql_where=sql("outcome IS NULL")),
+        Index("ix_verification_tasks_all", "created_at", "id"),
         {"info": {POLICY: Delete()}},
     )
 

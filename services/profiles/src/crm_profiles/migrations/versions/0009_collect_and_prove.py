@@ -98,12 +98,20 @@ def _create_quality() -> None:
         sa.Column("missing", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("invalid", sa.BigInteger(), nullable=False),
         sa.Column("stale", sa.BigInteger(), nullable=False),
+        sa.Column("look_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("policy_version", sa.BigInteger(), nullable=False),
         sa.Column("computed_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("score BETWEEN 0 AND 100", name=op.f("ck_quality_scores_score")),
         sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_quality_scores")),
     )
     op.create_index("ix_quality_scores_worst", "quality_scores", ["score", "customer_id"])
+    op.create_index(
+        "ix_quality_scores_look_at",
+        "quality_scores",
+        ["look_at"],
+        postgresql_where=sa.text("look_at IS NOT NULL"),
+    )
     op.create_table(
         "verifications",
         sa.Column("origin_customer_id", sa.Uuid(), nullable=False),
@@ -143,12 +151,40 @@ def _create_quality() -> None:
     op.create_index(
         "ix_verification_tasks_queue",
         "verification_tasks",
-        ["id"],
+        ["created_at", "id"],
         postgresql_where=sa.text("outcome IS NULL"),
+    )
+    op.create_index("ix_verification_tasks_all", "verification_tasks", ["created_at", "id"])
+    op.execute(
+        """
+        INSERT INTO quality_policies (version, rules, created_at) VALUES (1, '{
+            "members": {"name": 10, "phone": 20, "email": 20, "birth_date": 10, "gender": 5, "language": 10,
+                        "region": 5, "address": 15, "occupation": 5},
+            "parts": {"completeness": 60, "validity": 20, "freshness": 20},
+            "stale_days": {"phone": 365, "email": 365, "social": 730, "address": 730}
+        }', '2026-01-01T00:00:00Z')
+        """
+    )
+    # The look at who has changed plans itself anew each time; this is the first. Who is on file before it is
+    # assessed by a job.
+    op.execute(
+        """
+        INSERT INTO due (kind, ref, at, try_at, attempts)
+        VALUES ('quality', '00000000-0000-0000-0000-000000000000', now(), now(), 0)
+        """
+    )
+    op.execute(
+        """
+        INSERT INTO jobs (id, kind, params, state, done, counts, checkpoint, attempts, created_at)
+        SELECT gen_random_uuid(), 'quality', '{}', 'queued', 0, '{}', '{}', 0, now()
+        WHERE EXISTS (SELECT FROM customers)
+        """
     )
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM due WHERE kind IN ('quality', 'form-submission')")
+    op.execute("DELETE FROM jobs WHERE kind = 'quality'")
     for table in ("verification_tasks", "verifications", "quality_scores", "quality_policies"):
         op.drop_table(table)
     for table in ("form_submissions", "form_versions"):
