@@ -18,7 +18,7 @@ DEFINITION = (
 )
 
 
-class Step(StrEnum):
+class NextStep(StrEnum):
     """What would better the data most."""
 
     VERIFY_INVALID = "verify_invalid"
@@ -79,7 +79,7 @@ class Assessment:
     """The stalest first."""
     look_at: datetime | None
     """When something else becomes stale."""
-    next_step: Step
+    next_step: NextStep
 
 
 def assess(rules: Rules, members: Collection[str], held: Sequence[Held], *, at: datetime) -> Assessment:
@@ -116,9 +116,9 @@ def _score(parts: Sequence[Part]) -> int:
     return round(100 * sum(weight * share for weight, share in judged) / weight) if weight else 0
 
 
-def _next_step(invalid: Sequence[Held], missing: Sequence[str], stale: Sequence[Held]) -> Step:
+def _next_step(invalid: Sequence[Held], missing: Sequence[str], stale: Sequence[Held]) -> NextStep:
     if invalid:
-        return Step.VERIFY_INVALID
+        return NextStep.VERIFY_INVALID
     if stale:
-        return Step.VERIFY_STALE
-    return Step.ASK_FOR_MISSING if missing else Step.NOTHING
+        return NextStep.VERIFY_STALE
+    return NextStep.ASK_FOR_MISSING if missing else NextStep.NOTHING

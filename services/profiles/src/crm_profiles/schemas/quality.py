@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
-from crm_profiles.accuracy import Step
+from crm_profiles.accuracy import NextStep
 from crm_profiles.models.quality import Outcome, Subject, TaskReason
 from crm_profiles.schemas.base import Body
 from crm_shared.fields import whole
@@ -126,7 +126,7 @@ class QualityOut(BaseModel):
     missing: list[str] = Field(description="members that are not on file, the weightiest first")
     invalid: list[HeldOut] = Field(description="by which, as far as one can tell, nobody is reached")
     stale: list[StaleOut] = Field(description="the stalest first")
-    next_step: Step = Field(description="what would better the data most")
+    next_step: NextStep = Field(description="what would better the data most")
 
 
 class WorstOut(BaseModel):
