@@ -7,7 +7,21 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Text, Uuid, bindparam, delete, func, select, text, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    DateTime,
+    Text,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -80,19 +94,29 @@ async def schedule(session: AsyncSession, kind: str, instants: Mapping[UUID, dat
     await session.execute(_SCHEDULE, {"kind": kind, "refs": refs, "ats": [instants[ref] for ref in refs]})
 
 
-_SCHEDULE = text(
-    """
-    INSERT INTO due (kind, ref, at, try_at, attempts)
-    SELECT :kind, ref, at, at, 0
-    FROM unnest(CAST(:refs AS uuid[]), CAST(:ats AS timestamptz[])) AS instants (ref, at)
-    ON CONFLICT (kind, ref)
-    DO UPDATE SET at = excluded.at, try_at = excluded.at, attempts = 0, error = NULL
-    """
-).bindparams(
-    bindparam("kind", type_=Text),
-    bindparam("refs", type_=ARRAY(Uuid)),
-    bindparam("ats", type_=ARRAY(DateTime(timezone=True))),
-)
+def scheduling(
+    kind: ColumnElement[str],
+    ref: ColumnElement[UUID],
+    at: ColumnElement[datetime],
+    *where: ColumnElement[bool],
+) -> Insert:
+    """`schedule` as a statement over rows of another one, or a part of that."""
+    # The plain table: the ORM would take an INSERT … SELECT for a bulk insert of its own.
+    statement = insert(DueRow.metadata.tables[DueRow.__tablename__]).from_select(
+        ["kind", "ref", "at", "try_at", "attempts"],
+        select(kind, ref, at, at, literal(0)).where(*where).order_by(ref),
+    )
+    return statement.on_conflict_do_update(
+        index_elements=[DueRow.kind, DueRow.ref],
+        set_={"at": statement.excluded.at, "try_at": statement.excluded.at, "attempts": 0, "error": None},
+    )
+
+
+_INSTANTS = select(
+    func.unnest(bindparam("refs", type_=ARRAY(Uuid))).label("ref"),
+    func.unnest(bindparam("ats", type_=ARRAY(DateTime(timezone=True)))).label("at"),
+).subquery()
+_SCHEDULE = scheduling(bindparam("kind", type_=Text), _INSTANTS.c.ref, _INSTANTS.c.at)
 
 
 async def cancel(session: AsyncSession, kind: str, refs: Collection[UUID]) -> None:

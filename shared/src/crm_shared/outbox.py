@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Identity, Index, bindparam, func, insert, select, text
+from sqlalchemy import ARRAY, Identity, Index, Insert, Select, bindparam, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -96,15 +96,13 @@ def parameters(session: AsyncSession, news: Sequence[News], *, at: datetime) -> 
 def _row(
     session: AsyncSession, event: Event, cause: Event | None, at: datetime, id: UUID
 ) -> dict[str, object]:
-    if len(event.data) > MAX_EVENT_BYTES // 4 and len(event.data.encode()) > MAX_EVENT_BYTES:
-        raise EventTooLarge(f"{event.type} would be longer than {MAX_EVENT_BYTES} bytes.")
     return {
         "id": id,
         "type": event.type,
         "key": event.key,
         "subject": event.subject,
         "version": event.version,
-        "data": event.data,
+        "data": fitting(event.type, event.data),
         "time": at,
         "traceparent": cause.envelope.traceparent if cause else tracing.current(),
         "causation_id": str(cause.id) if cause else None,
@@ -112,9 +110,24 @@ def _row(
     }
 
 
+def fitting(type_: str, data: str) -> str:
+    """The data as they are; raises EventTooLarge."""
+    if len(data) > MAX_EVENT_BYTES // 4 and len(data.encode()) > MAX_EVENT_BYTES:
+        raise EventTooLarge(f"{type_} would be longer than {MAX_EVENT_BYTES} bytes.")
+    return data
+
+
 # The table and not the class: the ORM would take the arrays for its columns' values.
 _TABLE = SharedBase.metadata.tables[Outbox.__tablename__]
 _COLUMNS = [column.name for column in _TABLE.c if column.name not in ("seq", "sent_at")]
+
+
+def publishing(rows: Select[Any]) -> Insert:
+    """Publish from the rows of another statement, as a part of it: they have the names of the columns."""
+    given = rows.selected_columns
+    return insert(_TABLE).from_select(list(given.keys()), rows, include_defaults=False)
+
+
 INSERT = insert(_TABLE).from_select(
     _COLUMNS,
     select(*(func.unnest(bindparam(f"event_{name}", type_=ARRAY(_TABLE.c[name].type))) for name in _COLUMNS)),

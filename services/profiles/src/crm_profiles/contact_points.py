@@ -1,6 +1,7 @@
 """Contact points: one way of writing for each, one customer for each, a mask for who may not see them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 from unicodedata import normalize
 from uuid import UUID
@@ -12,7 +13,7 @@ from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import normal_forms
-from crm_profiles.bulk import arrays, insert_new, unnested
+from crm_profiles.bulk import arrays, claim_new, unnested
 from crm_profiles.errors import InvalidContactPoint
 from crm_profiles.models.customers import ContactKind, ContactPoint
 from crm_profiles.schemas.customers import MAX_CONTACT_POINT, ContactPointIn
@@ -33,6 +34,7 @@ class Owner(NamedTuple):
     origin: UUID
 
 
+@lru_cache(maxsize=10_000)  # imports and batches ask for those of a chunk more than once
 def normalise(kind: ContactKind, value: str, region: str | None) -> Point:
     """E.164 (a number without country code is read as one of the region), case-folded e-mail, account name.
 
@@ -110,9 +112,7 @@ def mask(kind: str, value: str) -> str:
     return f"{value[:1]}***"
 
 
-_CLAIM = insert_new(ContactPoint, "kind", "value", "customer_id", "origin_customer_id").returning(
-    ContactPoint.kind, ContactPoint.value
-)
+_CLAIM = claim_new(ContactPoint, "kind", "value", "customer_id", "origin_customer_id")
 _WANTED = select(*unnested(ContactPoint.kind, ContactPoint.value)).subquery()
 _HOLDERS = select(
     ContactPoint.kind, ContactPoint.value, ContactPoint.customer_id, ContactPoint.origin_customer_id
@@ -127,14 +127,17 @@ async def claim(session: AsyncSession, wanted: Mapping[Point, Owner]) -> dict[Po
     """
     holders: dict[Point, UUID] = {}
     while missing := sorted(wanted.keys() - holders.keys()):
-        rows = [
-            point._asdict() | {"customer_id": wanted[point].id, "origin_customer_id": wanted[point].origin}
-            for point in missing
-        ]
-        claimed = await session.execute(_CLAIM, arrays(rows, *rows[0]))
-        holders |= {(point := Point(row.kind, row.value)): wanted[point].id for row in claimed}
-        if lost := [point._asdict() for point in missing if point not in holders]:
-            for row in await session.execute(_HOLDERS, arrays(lost, "kind", "value")):
+        asked = {
+            "kind": [point.kind for point in missing],
+            "value": [point.value for point in missing],
+            "customer_id": [wanted[point].id for point in missing],
+            "origin_customer_id": [wanted[point].origin for point in missing],
+        }
+        lost = {Point(ContactKind(row[0]), row[1]) for row in await session.execute(_CLAIM, asked)}
+        holders |= {point: wanted[point].id for point in missing if point not in lost}
+        if lost:
+            rows = arrays([point._asdict() for point in lost], "kind", "value")
+            for row in await session.execute(_HOLDERS, rows):
                 holders[Point(row.kind, row.value)] = row.customer_id
     return holders
 

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from crm_profiles.errors import NoLunarDate
 from crm_profiles.models.customers import BirthCalendar
@@ -26,7 +26,7 @@ NOTHING: Json = {name: None for name in FIELDS} | {
 
 def told(before: Json, body: CustomerMembers) -> Json:
     """The members after the body's merge patch (RFC 7396); raises NoLunarDate."""
-    given = body.model_dump(include=body.model_fields_set & set(_TOLD), exclude_unset=True)
+    given: Json = {name: _plain(getattr(body, name)) for name in _TOLD if name in body.model_fields_set}
     after = NOTHING | before | given
     if "address" in given:
         merged = Address.model_validate(_merged(before.get("address"), given["address"])).model_dump()
@@ -35,6 +35,10 @@ def told(before: Json, body: CustomerMembers) -> Json:
         after["attributes"] = _merged(before.get("attributes"), given["attributes"])
     _keep_birthday(before, given, after)
     return after
+
+
+def _plain(value: object) -> object:
+    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
 
 
 def _merged(before: dict[str, JsonValue] | None, patch: dict[str, JsonValue] | None) -> dict[str, JsonValue]:

@@ -20,13 +20,7 @@ from crm_profiles.models.customers import Channel, ContactKind, ContactPoint, Cu
 from crm_profiles.models.history import Change
 from crm_profiles.schemas.customers import CustomerMembers
 from crm_shared.contracts.base import Event
-from crm_shared.contracts.profiles import (
-    ContactPointState,
-    CustomerChanged,
-    CustomerCreated,
-    CustomerState,
-    ExternalIdState,
-)
+from crm_shared.contracts.profiles import CustomerChanged, CustomerCreated, CustomerState
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 
@@ -107,20 +101,26 @@ class Draft:
         same = self.after == self.before and Belongings(self.points, self.keys) == self.held
         return Status.UNCHANGED if same and self.change is Change.CHANGED else Status.UPDATED
 
-    def state(self, at: datetime) -> CustomerState:
-        """The state after the change as the event tells it, and as the history keeps it."""
-        kind = CustomerCreated if self.version == 0 else CustomerChanged
+    @property
+    def event(self) -> type[CustomerState]:
+        """What tells of the change."""
+        return CustomerCreated if self.version == 0 else CustomerChanged
+
+    def state(self, at: datetime) -> Json:
+        """The members of the event, and of the history's state, after the change."""
         origin = self.origin or Origin(self.source, self.channel, at)
-        return kind(
-            customer_id=self.owner.id,
-            version=self.version + 1,
-            source=origin.source,
-            channel=origin.channel,
-            created_at=origin.created_at,
-            contact_points=[ContactPointState(kind=p.kind, value=p.value) for p in sorted(self.points)],
-            external_ids=[ExternalIdState(**key._asdict()) for key in sorted(self.keys)],
+        return {
+            "customer_id": str(self.owner.id),
+            "version": self.version + 1,
             **self.after,
-        )
+            "contact_points": [{"kind": kind, "value": value} for kind, value in sorted(self.points)],
+            "external_ids": [
+                {"source": source, "external_id": external_id} for source, external_id in sorted(self.keys)
+            ],
+            "source": origin.source,
+            "channel": origin.channel,
+            "created_at": origin.created_at,
+        }
 
 
 _COLUMNS = (

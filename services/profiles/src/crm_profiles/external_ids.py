@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles.bulk import arrays, insert_new, unnested
+from crm_profiles.bulk import arrays, claim_new, unnested
 from crm_profiles.contact_points import Owner
 from crm_profiles.models.customers import ExternalId
 
@@ -19,9 +19,7 @@ class ExternalKey(NamedTuple):
     external_id: str
 
 
-_CLAIM = insert_new(ExternalId, "source", "external_id", "customer_id", "origin_customer_id").returning(
-    ExternalId.source, ExternalId.external_id
-)
+_CLAIM = claim_new(ExternalId, "source", "external_id", "customer_id", "origin_customer_id")
 _KEYS = select(*unnested(ExternalId.source, ExternalId.external_id)).subquery()
 _RELEASE = delete(ExternalId).where(tuple_(ExternalId.source, ExternalId.external_id).in_(select(_KEYS)))
 
@@ -31,12 +29,17 @@ async def claim(session: AsyncSession, wanted: Mapping[ExternalKey, Owner]) -> s
 
     Waits for others who are claiming the same.
     """
-    rows = [
-        key._asdict() | {"customer_id": owner.id, "origin_customer_id": owner.origin}
-        for key, owner in sorted(wanted.items())
-    ]
-    claimed = await session.execute(_CLAIM, arrays(rows, *rows[0]))
-    return {ExternalKey(row.source, row.external_id) for row in claimed}
+    keys = sorted(wanted)
+    names = await session.execute(
+        _CLAIM,
+        {
+            "source": [key.source for key in keys],
+            "external_id": [key.external_id for key in keys],
+            "customer_id": [wanted[key].id for key in keys],
+            "origin_customer_id": [wanted[key].origin for key in keys],
+        },
+    )
+    return wanted.keys() - {ExternalKey(*name) for name in names}
 
 
 async def find(session: AsyncSession, key: ExternalKey) -> UUID | None:

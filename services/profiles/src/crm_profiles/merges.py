@@ -316,7 +316,8 @@ async def _rebase(session: AsyncSession, undone: Merge, image: MergeImage) -> No
 def _image(draft: Draft) -> Json:
     """The customer as the draft found them, as JSON."""
     assert draft.changed_at is not None
-    return draft.state(draft.changed_at).model_dump(mode="json", exclude={"customer_id", "version"})
+    state = draft.event.model_validate(draft.state(draft.changed_at))
+    return state.model_dump(mode="json", exclude={"customer_id", "version"})
 
 
 def _state(customer_id: UUID, image: Json) -> CustomerState:

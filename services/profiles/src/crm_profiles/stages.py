@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, literal, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.lifecycle import Policy, Stage
@@ -24,6 +24,13 @@ RESTAGE = "restage"
 async def look_again(session: AsyncSession, customers: Iterable[UUID], *, at: datetime) -> None:
     """Have the worker find out in which stages these customers are: something happened with them."""
     await due.schedule(session, STAGE, dict.fromkeys(customers, at))
+
+
+def looking_again(
+    customer: ColumnElement[UUID], at: ColumnElement[datetime], *where: ColumnElement[bool]
+) -> Insert:
+    """`look_again` as a part of the statement that writes the customers, whose rows it goes by."""
+    return due.scheduling(literal(STAGE), customer, at, *where)
 
 
 async def find(session: AsyncSession, customer_id: UUID) -> CustomerStage | None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, bindparam, column, func, literal_column, select
+import orjson
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, column, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,10 +18,10 @@ from crm_profiles.drafts import Draft, Status
 from crm_profiles.errors import ContactPointTaken
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.history import Change, CustomerVersion
-from crm_shared import outbox
+from crm_shared import outbox, tracing
 from crm_shared.clock import Clock
 from crm_shared.database import Json
-from crm_shared.outbox import News
+from crm_shared.ids import uuid7
 from crm_shared.problems import Problem
 
 RESOLUTION = timedelta(microseconds=1)
@@ -71,30 +72,48 @@ async def write(session: AsyncSession, drafts: Sequence[Draft], *, clock: Clock)
     return outcomes
 
 
-_TOLD = select(
-    *unnested(
-        *(CustomerVersion.customer_id, CustomerVersion.version, CustomerVersion.recorded_at),
-        *(CustomerVersion.actor, CustomerVersion.source, CustomerVersion.channel, CustomerVersion.change),
-    ),
-    func.unnest(bindparam("state", type_=ARRAY(Text))).cast(JSONB).label("state"),
+_COLUMNS = [column.name for column in CustomerVersion.__table__.columns]
+_TOLD = (
+    select(
+        *unnested(
+            *(CustomerVersion.customer_id, CustomerVersion.version, CustomerVersion.recorded_at),
+            *(CustomerVersion.actor, CustomerVersion.source, CustomerVersion.channel, CustomerVersion.change),
+        ),
+        func.unnest(bindparam("data", type_=ARRAY(Text))).label("data"),
+        func.unnest(bindparam("event_id", type_=ARRAY(Uuid))).label("event_id"),
+        func.unnest(bindparam("type", type_=ARRAY(Text))).label("type"),
+        func.unnest(bindparam("traceparent", type_=ARRAY(Text))).label("traceparent"),
+        func.unnest(bindparam("causation_id", type_=ARRAY(Text))).label("causation_id"),
+    )
 ).cte("told")
+_STATED = select(_TOLD, _TOLD.c.data.cast(JSONB).label("state")).cte("stated")
 _CUSTOMERS = Customer.metadata.tables[Customer.__tablename__]
 _NAMES = ("customer_id", "source", "channel", "version", "created_at", *FIELDS)
-_STATE = func.jsonb_populate_record(literal_column("CAST(NULL AS customers)"), _TOLD.c.state).table_valued(
+_STATE = func.jsonb_populate_record(literal_column("CAST(NULL AS customers)"), _STATED.c.state).table_valued(
     *(column(name, _CUSTOMERS.c[name].type) for name in _NAMES), name="state", joins_implicitly=True
 )
 _NEW_OR_CHANGED = insert(_CUSTOMERS).from_select(
     [*_NAMES, "updated_at"],
-    select(*(_STATE.c[name] for name in _NAMES), _TOLD.c.recorded_at).select_from(_TOLD, _STATE),
+    select(*(_STATE.c[name] for name in _NAMES), _STATED.c.recorded_at).select_from(_STATED, _STATE),
     include_defaults=False,
 )
 _CHANGED = {name: _NEW_OR_CHANGED.excluded[name] for name in ("version", "updated_at", *FIELDS)}
+_KEY = _TOLD.c.customer_id.cast(Text)
+_EVENTS = select(
+    *(_TOLD.c.event_id.label("id"), _TOLD.c.type, _KEY.label("key"), _KEY.label("subject")),
+    *(_TOLD.c.version, _TOLD.c.data, _TOLD.c.recorded_at.label("time")),
+    *(_TOLD.c.traceparent, _TOLD.c.causation_id, _TOLD.c.actor),
+)
 _STORE = (
     insert(CustomerVersion.metadata.tables[CustomerVersion.__tablename__])
-    .from_select([column.name for column in _TOLD.c], select(_TOLD), include_defaults=False)
+    .from_select(_COLUMNS, select(*(_STATED.c[name] for name in _COLUMNS)), include_defaults=False)
     .add_cte(
         _NEW_OR_CHANGED.on_conflict_do_update(index_elements=["customer_id"], set_=_CHANGED).cte("stored"),
-        outbox.INSERT.cte("published"),
+        outbox.publishing(_EVENTS).cte("published"),
+        # Who is new, and who has another past now.
+        stages.looking_again(
+            _TOLD.c.customer_id, _TOLD.c.recorded_at, _TOLD.c.change != Change.CHANGED.value
+        ).cte("unstaged"),
     )
 )
 """The states become rows of customers, versions of their histories and events, in one statement."""
@@ -104,29 +123,30 @@ async def _store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) 
     """Each version is recorded later than the one before, whatever the clock says."""
     if not drafts:
         return
-    versions: list[Json] = []
-    news: list[News] = []
+    actor, trace = session.info.get("actor"), tracing.current()
+    rows: list[Json] = []
     for draft in drafts:
         at = now if draft.changed_at is None else max(now, draft.changed_at + RESOLUTION)
-        state = draft.state(at)
-        news.append(News(state, draft.cause, at=at))
-        versions.append(
+        cause = draft.cause
+        data = orjson.dumps(draft.state(at), option=orjson.OPT_UTC_Z).decode()
+        rows.append(
             {
                 "customer_id": draft.owner.id,
-                "version": state.version,
+                "version": draft.version + 1,
                 "recorded_at": at,
-                "actor": draft.cause.envelope.actor if draft.cause else session.info.get("actor"),
+                "actor": cause.envelope.actor if cause else actor,
                 "source": draft.source,
                 "channel": draft.channel,
                 "change": draft.change,
-                "state": state.data,
+                "data": outbox.fitting(draft.event.type, data),
+                "event_id": uuid7(),
+                "type": draft.event.type,
+                "traceparent": cause.envelope.traceparent if cause else trace,
+                "causation_id": str(cause.id) if cause else None,
             }
         )
     await session.flush()
-    # Who is new, and who has another past now.
-    unstaged = [draft.owner.id for draft in drafts if draft.change is not Change.CHANGED]
-    await stages.look_again(session, unstaged, at=now)
-    await session.execute(_STORE, arrays(versions, *versions[0]) | outbox.parameters(session, news, at=now))
+    await session.execute(_STORE, arrays(rows, *rows[0]))
 
 
 def _taken(point: Point, holder: UUID | None) -> ContactPointTaken:
