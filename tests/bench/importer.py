@@ -10,9 +10,11 @@ from crm_profiles.settings import Settings
 from crm_shared.clock import SystemClock
 from crm_shared.database import create_engine, create_sessions
 from crm_shared.jobs import run
+from crm_shared.memory import collect_seldom
 
 
 async def main() -> None:
+    collect_seldom()
     settings = Settings()
     engine = create_engine(settings)
     jobs = jobs_of(settings)

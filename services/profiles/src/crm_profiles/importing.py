@@ -106,7 +106,7 @@ async def run(sessions: Sessions, job: RunningJob, *, suppression_key: bytes) ->
     layout = imports.layout_of(found)
     done: int = job.checkpoint.get("rows", 0)
     counts = Counter[str](job.checkpoint.get("counts", {}))
-    chunk = _Chunk(
+    common = _Run(
         found.run_id or import_id,
         found.failures_id,
         layout.header,
@@ -116,13 +116,13 @@ async def run(sessions: Sessions, job: RunningJob, *, suppression_key: bytes) ->
     )
     async with spooled(sessions, found.file_id) as path:
         rows = await asyncio.to_thread(_skipped, sheets.rows(path, layout), done)
-        ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, reader))
+        ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, common))
         try:
-            while prepared := await ahead:
+            while (chunk := await ahead).rows:
                 # While the database writes these, the next ones are read.
-                ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, reader))
-                counts += await _written(sessions, job, chunk, prepared, done=done, counts=counts)
-                done += len(prepared)
+                ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, common))
+                counts += await _written(sessions, job, common, chunk, done=done, counts=counts)
+                done += len(chunk.rows)
         finally:
             ahead.cancel()
     return {"rows": done, "counts": dict(counts), "dry_run": bool(found.dry_run)}
@@ -146,8 +146,11 @@ def _skipped(rows: Iterator[Row], count: int) -> Iterator[Row]:
     return rows
 
 
-def _prepare(rows: Iterator[Row], reader: Reader) -> list[Prepared]:
-    return [_prepared(row, reader) for row in islice(rows, ROWS_AT_ONCE)]
+def _prepare(rows: Iterator[Row], common: "_Run") -> "_Chunk":
+    """All that needs no database."""
+    prepared = [_prepared(row, common.reader) for row in islice(rows, ROWS_AT_ONCE)]
+    named = {index: one.item for index, one in enumerate(prepared) if isinstance(one.item, CustomerItem)}
+    return _Chunk(prepared, suppression.Question.of(named, key=common.suppression_key))
 
 
 def _prepared(row: Row, reader: Reader) -> Prepared:
@@ -174,7 +177,7 @@ def _fault_of(error: Json) -> Fault:
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class _Run:
     """What all chunks of a run have in common."""
 
     run_id: UUID
@@ -185,11 +188,19 @@ class _Chunk:
     dry_run: bool
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """Rows that are written in one transaction."""
+
+    rows: Sequence[Prepared]
+    question: suppression.Question
+
+
 async def _written(
     sessions: Sessions,
     job: RunningJob,
+    common: _Run,
     chunk: _Chunk,
-    prepared: Sequence[Prepared],
     *,
     done: int,
     counts: Counter[str],
@@ -199,11 +210,11 @@ async def _written(
         try:
             async with sessions.begin() as session:
                 session.info["actor"] = job.actor
-                verdicts = await _verdicts(session, chunk, prepared, job.clock)
-                await _record(session, chunk, verdicts)
-                await _keep_failures(session, chunk, prepared, verdicts, first=not done)
+                verdicts = await _verdicts(session, common, chunk, job.clock)
+                await _record(session, common, verdicts)
+                await _keep_failures(session, common, chunk.rows, verdicts, first=not done)
                 new = Counter[str](verdict.status.value for verdict in verdicts)
-                rows, sums = done + len(prepared), dict(counts + new)
+                rows, sums = done + len(chunk.rows), dict(counts + new)
                 await job.progress(session, done=rows, counts=sums, checkpoint={"rows": rows, "counts": sums})
             return new
         except Exception as error:
@@ -213,35 +224,30 @@ async def _written(
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _verdicts(
-    session: AsyncSession, chunk: _Chunk, prepared: Sequence[Prepared], clock: Clock
-) -> list[Verdict]:
-    if not chunk.dry_run:
-        return await _write(session, chunk, prepared, clock)
+async def _verdicts(session: AsyncSession, common: _Run, chunk: _Chunk, clock: Clock) -> list[Verdict]:
+    if not common.dry_run:
+        return await _write(session, common, chunk, clock)
     try:
         async with session.begin_nested():
-            verdicts = await _write(session, chunk, prepared, clock)
+            verdicts = await _write(session, common, chunk, clock)
             raise RolledBack
     except RolledBack:
         return verdicts
 
 
-async def _write(
-    session: AsyncSession, chunk: _Chunk, prepared: Sequence[Prepared], clock: Clock
-) -> list[Verdict]:
+async def _write(session: AsyncSession, common: _Run, chunk: _Chunk, clock: Clock) -> list[Verdict]:
     """The verdict on each row; rows about one customer are written one after the other."""
     verdicts = {
         index: Verdict(one.row.line, RowStatus.FAILED, faults=one.faults)
-        for index, one in enumerate(prepared)
+        for index, one in enumerate(chunk.rows)
         if one.item is None
     }
-    left = {index: one.item for index, one in enumerate(prepared) if one.item is not None}
-    named = {index: item for index, item in left.items() if isinstance(item, CustomerItem)}
-    refused = await suppression.refuse(session, named, key=chunk.suppression_key)
+    left = {index: one.item for index, one in enumerate(chunk.rows) if one.item is not None}
+    refused = await suppression.refuse(session, chunk.question)
     ids = {index: item.customer_id for index, item in left.items() if isinstance(item, Revision)}
     refused |= await suppression.refuse_ids(session, ids)
     for index, problem in refused.items():
-        verdicts[index] = _verdict(chunk, prepared[index], problem)
+        verdicts[index] = _verdict(common, chunk.rows[index], problem)
         del left[index]
     while left:
         outcomes = await customers.upsert(session, list(left.values()), clock=clock, kinds_apart=True)
@@ -250,9 +256,9 @@ async def _write(
             if _waits(outcome):
                 again[index] = item
             else:
-                verdicts[index] = _verdict(chunk, prepared[index], outcome)
+                verdicts[index] = _verdict(common, chunk.rows[index], outcome)
         left = again
-    return [verdicts[index] for index in range(len(prepared))]
+    return [verdicts[index] for index in range(len(chunk.rows))]
 
 
 def _waits(outcome: Written | Problem) -> bool:
@@ -263,7 +269,7 @@ def _waits(outcome: Written | Problem) -> bool:
     return isinstance(outcome, RepeatedItem)
 
 
-def _verdict(chunk: _Chunk, one: Prepared, outcome: Written | Problem) -> Verdict:
+def _verdict(common: _Run, one: Prepared, outcome: Written | Problem) -> Verdict:
     if isinstance(outcome, Written):
         version = outcome.before + (outcome.status is not Status.UNCHANGED)
         return Verdict(one.row.line, RowStatus(outcome.status), outcome.customer_id, version)
@@ -273,7 +279,7 @@ def _verdict(chunk: _Chunk, one: Prepared, outcome: Written | Problem) -> Verdic
     if isinstance(outcome, ContactPointTaken):
         faults[0]["pointer"] = mapped.pointer_of(str(outcome.extensions["kind"]))
         holder = UUID(str(outcome.extensions["customer_id"]))
-    blamed = [chunk.reader.blame(mapped, fault) for fault in faults]
+    blamed = [common.reader.blame(mapped, fault) for fault in faults]
     status = RowStatus.SUPPRESSED if isinstance(outcome, PersonSuppressed) else RowStatus.FAILED
     return Verdict(one.row.line, status, holder, faults=blamed)
 
@@ -290,7 +296,7 @@ _RECORD = insert(_VERDICTS).from_select(
 )
 
 
-async def _record(session: AsyncSession, chunk: _Chunk, verdicts: Sequence[Verdict]) -> None:
+async def _record(session: AsyncSession, common: _Run, verdicts: Sequence[Verdict]) -> None:
     rows = [
         {
             "line": verdict.line,
@@ -301,12 +307,12 @@ async def _record(session: AsyncSession, chunk: _Chunk, verdicts: Sequence[Verdi
         }
         for verdict in verdicts
     ]
-    await session.execute(_RECORD, arrays(rows, *rows[0]) | {"run_id": chunk.run_id})
+    await session.execute(_RECORD, arrays(rows, *rows[0]) | {"run_id": common.run_id})
 
 
 async def _keep_failures(
     session: AsyncSession,
-    chunk: _Chunk,
+    common: _Run,
     prepared: Sequence[Prepared],
     verdicts: Sequence[Verdict],
     *,
@@ -317,13 +323,13 @@ async def _keep_failures(
     writer = csv.writer(text)
     if first:
         text.write(BYTE_ORDER_MARK)
-        writer.writerow(["line", "problems", *map(guarded, chunk.header)])
+        writer.writerow(["line", "problems", *map(guarded, common.header)])
     for one, verdict in zip(prepared, verdicts, strict=True):
         if verdict.status is RowStatus.FAILED:
             reasons = "; ".join(_in_words(fault) for fault in verdict.faults)
             writer.writerow([verdict.line, guarded(reasons), *map(guarded, one.row.cells)])
-    if chunk.failures_id is not None:
-        await files.append(session, chunk.failures_id, text.getvalue().encode())
+    if common.failures_id is not None:
+        await files.append(session, common.failures_id, text.getvalue().encode())
 
 
 def _in_words(fault: Json) -> str:

@@ -78,36 +78,57 @@ async def suppressed(
     session: AsyncSession, points: Collection[Point], external_ids: Collection[ExternalKey], *, key: bytes
 ) -> Hits:
     """Which of these belonged to somebody who was erased and has not come back since."""
-    of_points = {point_digest(point, key): point for point in points}
-    of_names = {external_digest(name, key): name for name in external_ids}
-    listed = set(await session.scalars(_LISTED, {"digests": sorted([*of_points, *of_names])}))
-    hit_points = [point for digest, point in of_points.items() if digest in listed]
-    hit_names = [name for digest, name in of_names.items() if digest in listed]
+    of_points: dict[bytes, Point | ExternalKey] = {point_digest(point, key): point for point in points}
+    return await _hits(session, of_points | {external_digest(name, key): name for name in external_ids})
+
+
+async def _hits(session: AsyncSession, digests: Mapping[bytes, Point | ExternalKey]) -> Hits:
+    listed = list(await session.scalars(_LISTED, {"digests": sorted(digests)}))
     if not listed:
         return Hits()
+    found = [digests[digest] for digest in listed]
+    points = [each for each in found if isinstance(each, Point)]
+    names = [each for each in found if not isinstance(each, Point)]
     return Hits(
-        frozenset(hit_points) - await _points_on_file(session, hit_points),
-        frozenset(hit_names) - await _names_on_file(session, hit_names),
+        frozenset(points) - await _points_on_file(session, points),
+        frozenset(names) - await _names_on_file(session, names),
     )
 
 
-async def refuse(
-    session: AsyncSession, items: Mapping[int, CustomerItem], *, key: bytes
-) -> dict[int, PersonSuppressed]:
+@dataclass(frozen=True)
+class Question:
+    """Whether items of a batch would bring somebody back, made ready to be asked."""
+
+    points: Mapping[int, Mapping[int, Point]]
+    names: Mapping[int, ExternalKey]
+    digests: Mapping[bytes, Point | ExternalKey]
+
+    @classmethod
+    def of(cls, items: Mapping[int, CustomerItem], *, key: bytes) -> "Question":
+        points = {index: _points_of(item) for index, item in items.items()}
+        names = {index: (item.source, item.external_id) for index, item in items.items()}
+        digests: dict[bytes, Point | ExternalKey] = {
+            point_digest(point, key): point for of_item in points.values() for point in of_item.values()
+        }
+        digests |= {external_digest(name, key): name for name in names.values()}
+        return cls(points, names, digests)
+
+
+async def refuse(session: AsyncSession, question: Question) -> dict[int, PersonSuppressed]:
     """The items of a batch that would bring somebody back, by their index, with what is wrong.
 
     Waits for an erasure under way, and lets none begin before the transaction ends: the answer is true of
     what is written after it.
     """
     await stop_merges(session)
-    points = {index: _points_of(item) for index, item in items.items()}
-    names = {index: (item.source, item.external_id) for index, item in items.items()}
-    every_point = {point for of_item in points.values() for point in of_item.values()}
-    hits = await suppressed(session, every_point, set(names.values()), key=key)
+    hits = await _hits(session, question.digests)
+    if not (hits.points or hits.external_ids):
+        return {}
     refused: dict[int, PersonSuppressed] = {}
-    for index in items:
-        where = [f"/contact_points/{i}/value" for i, point in points[index].items() if point in hits.points]
-        where += ["/external_id"] if names[index] in hits.external_ids else []
+    for index, name in question.names.items():
+        points = question.points[index]
+        where = [f"/contact_points/{i}/value" for i, point in points.items() if point in hits.points]
+        where += ["/external_id"] if name in hits.external_ids else []
         if where:
             refused[index] = PersonSuppressed(errors=[_fault(pointer) for pointer in where])
     return refused

@@ -20,6 +20,7 @@ from crm_shared.due import run as run_due
 from crm_shared.health import Check, Health, NotReady, database_answers, migrations_at_head
 from crm_shared.jobs import Jobs
 from crm_shared.jobs import run as run_job
+from crm_shared.memory import collect_seldom
 from crm_shared.messaging import housekeeping
 from crm_shared.messaging.consumer import Consumer
 from crm_shared.messaging.handling import Handling
@@ -54,6 +55,7 @@ def run(
 ) -> None:
     """Be the worker until SIGTERM or SIGINT; a second signal does not wait for what is running."""
     logs.configure(settings)
+    collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(
             _until_told(serve(settings, subscriptions=subscriptions, due=due, jobs=jobs, figures=figures))

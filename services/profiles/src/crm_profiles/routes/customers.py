@@ -168,7 +168,8 @@ async def upsert_customers(
     batch again is safe. Who was erased and has not come back themselves is refused.
     """
     good, bad = validated(CustomerItem, body.items)
-    bad |= await suppression.refuse(session, good, key=settings.suppression_key)
+    question = suppression.Question.of(good, key=settings.suppression_key)
+    bad |= await suppression.refuse(session, question)
     good = {index: item for index, item in good.items() if index not in bad}
     outcomes = await customers.upsert(session, list(good.values()), clock=clock)
     by_index = bad | dict(zip(good, outcomes, strict=True))
