@@ -166,7 +166,7 @@ def _fitting(attribute: CustomerAttribute, value: JsonValue) -> JsonValue:
     """The value as it is kept; ValueError says what it should be."""
     match attribute.type, value:
         case AttributeType.STRING, str() if len(value) <= MAX_TEXT:
-            return value
+            return value.strip()
         case AttributeType.BOOLEAN, bool():
             return value
         case AttributeType.NUMBER, int() | float() if not isinstance(value, bool):

@@ -3,8 +3,10 @@
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,12 +14,14 @@ from typing import IO, TypeAlias
 from uuid import UUID
 
 import xlsxwriter
-from sqlalchemy import update
+from pydantic import JsonValue
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles import contact_points, customers, exports, files
 from crm_profiles.customers import CustomerFilters
 from crm_profiles.errors import TooManyRows
+from crm_profiles.models.attributes import CustomerAttribute
 from crm_profiles.models.customers import ContactKind, Customer
 from crm_profiles.models.files import File, Format
 from crm_profiles.schemas.exports import ExportColumn, ExportIn
@@ -34,6 +38,8 @@ _TYPES = {
     Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 _BYTE_ORDER_MARK = "\ufeff"
+_ATTRIBUTE = "attributes."
+_ADDRESS = "address."
 _CUTTING = frozenset(",;|，；、")
 
 Show: TypeAlias = Callable[[Customer], str]
@@ -55,11 +61,13 @@ async def make(sessions: Sessions, job: RunningJob) -> Json:
         name = f"customers-{found.created_at:%Y%m%d-%H%M%S}.{asked.format}"
         file_id = await files.create(session, name, _TYPES[asked.format], at=now, until=until)
         found.file_id = file_id
+        declared = sorted(await session.scalars(select(CustomerAttribute.key)))
         await job.progress(session, done=0)
-    shows = {column: _show(column, asked.source, found.masked) for column in asked.columns}
+    columns = asked.columns or [*ExportColumn, *(f"{_ATTRIBUTE}{key}" for key in declared)]
+    shows = {column: shown(column, source=asked.source, masked=found.masked) for column in columns}
     write = _write_csv if asked.format is Format.CSV else _write_xlsx
     rows, digest = await write(
-        sessions, job, file_id, _headings(asked, found.masked), _pages(sessions, asked, shows)
+        sessions, job, file_id, _headings(columns, found.masked), _pages(sessions, asked, shows)
     )
     async with sessions.begin() as session:
         await session.execute(update(File).where(File.id == file_id).values(sha256=digest))
@@ -70,9 +78,7 @@ async def make(sessions: Sessions, job: RunningJob) -> Json:
 Page: TypeAlias = list[list[str]]
 
 
-async def _pages(
-    sessions: Sessions, asked: ExportIn, shows: Mapping[ExportColumn, Show]
-) -> AsyncIterator[Page]:
+async def _pages(sessions: Sessions, asked: ExportIn, shows: Mapping[str, Show]) -> AsyncIterator[Page]:
     """The customers in the order of their ids, each page as it is when it is read."""
     statement = customers.matching(CustomerFilters(**asked.filters.model_dump()))
     last: UUID | None = None
@@ -154,15 +160,25 @@ async def _keep(sessions: Sessions, job: RunningJob, file_id: UUID, file: IO[byt
     return digest.hexdigest()
 
 
-def _headings(asked: ExportIn, masked: bool) -> list[str]:
+def _headings(columns: Sequence[str], masked: bool) -> list[str]:
     """In words that an import understands; of what is masked it must not."""
-    names = {ExportColumn.ID: "customer id"}
-    words = [names.get(column, column.replace("_", " ")) for column in asked.columns]
+    names: Mapping[str, str] = {ExportColumn.ID: "customer id"}
+    words = [
+        column if column.startswith(_ATTRIBUTE) else names.get(column, re.sub(r"[_.]", " ", column))
+        for column in columns
+    ]
     return [f"{word} (masked)" if masked and word in ("phone", "email", "social") else word for word in words]
 
 
-def _show(column: ExportColumn, source: str | None, masked: bool) -> Show:
+def shown(name: str, *, source: str | None = None, masked: bool = False) -> Show:
     """How the column's cell is made of a customer."""
+    if name.startswith(_ATTRIBUTE):
+        key = name.removeprefix(_ATTRIBUTE)
+        return lambda customer: _written(customer.attributes.get(key))
+    if name.startswith(_ADDRESS):
+        part = name.removeprefix(_ADDRESS)
+        return lambda customer: _lines((customer.address or {}).get(part))
+    column = ExportColumn(name)
     match column:
         case ExportColumn.PHONE | ExportColumn.EMAIL | ExportColumn.SOCIAL:
             return _contact_points(ContactKind(column), masked)
@@ -184,6 +200,25 @@ def _contact_points(kind: ContactKind, masked: bool) -> Show:
         return "\n".join(contact_points.mask(kind, value) if masked else value for value in values)
 
     return show
+
+
+def _lines(part: str | list[str] | None) -> str:
+    return "\n".join(part) if isinstance(part, list) else part or ""
+
+
+def _written(value: JsonValue) -> str:
+    """An attribute's value as an import reads it; numbers without exponents."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return format(Decimal(repr(value)), "f")
+        case list():
+            return _listed([str(item) for item in value])
+        case _:
+            return str(value)
 
 
 def _listed(tags: Sequence[str]) -> str:

@@ -36,11 +36,15 @@ _WORDS: Mapping[str, str] = {
     "region": "region, country, countrycode, 国家, 国家地区, 地区, 国家代码, pais, codigodepais",
     "gender": "gender, sex, 性别, genero, sexo",
     "occupation": "occupation, profession, job, jobtitle, 职业, 职务, ocupacion, profesion",
-    "address.lines": "address, street, streetaddress, 地址, 详细地址, 街道, direccion, calle, domicilio",
-    "address.district": "district, 区, 区县, distrito",
-    "address.city": "city, town, 城市, 市, ciudad, localidad",
-    "address.province": "province, state, county, 省, 省份, provincia, estado",
-    "address.postal_code": "postalcode, postcode, zip, zipcode, 邮编, 邮政编码, codigopostal, cp",
+    "address.lines": (
+        "addresslines, address, street, streetaddress, 地址, 详细地址, 街道, direccion, calle, domicilio"
+    ),
+    "address.district": "addressdistrict, district, 区, 区县, distrito",
+    "address.city": "addresscity, city, town, 城市, 市, ciudad, localidad",
+    "address.province": "addressprovince, province, state, county, 省, 省份, provincia, estado",
+    "address.postal_code": (
+        "addresspostalcode, postalcode, postcode, zip, zipcode, 邮编, 邮政编码, codigopostal, cp"
+    ),
     "address.country": "addresscountry",
     "birth_date": (
         "birthdate, dateofbirth, birthday, dob, born, 生日, 出生日期, 出生年月日, 出生年月,"
@@ -70,11 +74,13 @@ def guess(
     Of two columns that mean the same, where only one may, the first counts.
     """
     keys = {plain(key): key for key in attributes}
+    named = {f"attributes.{key}" for key in attributes}
     found: list[ColumnIn] = []
     taken: set[str] = set()
     for index, heading in enumerate(header):
         word = plain(heading)
         to = _MEANINGS.get(word) or (f"attributes.{keys[word]}" if word in keys else None)
+        to = heading.strip() if heading.strip() in named else to
         if to is None or (to in taken and to not in MANY):
             continue
         taken.add(to)
@@ -84,12 +90,15 @@ def guess(
 
 
 def confident(columns: Collection[ColumnIn], samples: Sequence[Sequence[str]]) -> bool:
-    """Whether the guess may be acted upon without anybody looking at it."""
+    """Whether the guess may be acted upon without anybody looking at it.
+
+    Where no sample has a date, the year is expected first: another order is refused row by row, not misread.
+    """
     targets = {column.to for column in columns}
     named = bool(targets & {"name", "given_name", "family_name"})
     known = bool(targets & {"id", "external_id"})
-    days = [column for column in columns if column.to == "birth_date"]
-    return named and known and all(order_of_dates(_column(samples, day.column)) for day in days)
+    days = [_column(samples, column.column) for column in columns if column.to == "birth_date"]
+    return named and known and all(order_of_dates(values) for values in days if values)
 
 
 def order_of_dates(values: Sequence[str]) -> DateOrder | None:

@@ -24,7 +24,7 @@ _BETWEEN = {
 }
 _DAY = re.compile(r"(\d{1,4})\s*[./年-]\s*(\d{1,2})\s*[./月-]\s*(\d{1,4})\s*日?(?:[ T]00:00(?::00)?)?")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
-_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+_NUMBER = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,340})?")
 _TRUTH: Mapping[str, bool] = {
     **dict.fromkeys(("true", "yes", "y", "1", "是", "有", "sí", "si"), True),
     **dict.fromkeys(("false", "no", "n", "0", "否", "无"), False),
@@ -181,7 +181,7 @@ def _contact_points(kind: ContactKind, separator: str | None) -> Put:
 
 def _address(part: str) -> Put:
     def put(mapped: Mapped, text: str, index: int) -> None:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
         mapped.body.setdefault("address", {})[part] = lines if part == "lines" else text.strip()
         mapped.columns[f"/address/{part}"] = index
 
@@ -190,7 +190,7 @@ def _address(part: str) -> Put:
 
 def _attribute(key: str, type: AttributeType, separator: str | None) -> Put:
     def put(mapped: Mapped, text: str, index: int) -> None:
-        mapped.body.setdefault("attributes", {})[key] = _value(text.strip(), type, separator)
+        mapped.body.setdefault("attributes", {})[key] = _value(text, type, separator)
         mapped.columns[f"/attributes/{key}"] = index
 
     return put
@@ -198,24 +198,27 @@ def _attribute(key: str, type: AttributeType, separator: str | None) -> Put:
 
 def _value(text: str, type: AttributeType, separator: str | None) -> JsonValue:
     """The text as a value of the type; what cannot be read so is refused as it is."""
+    word = text.strip()
     match type:
-        case AttributeType.NUMBER if _NUMBER.fullmatch(text):
-            return int(text) if text.lstrip("-").isdecimal() else float(text)
+        case AttributeType.NUMBER if _NUMBER.fullmatch(word):
+            return int(word) if word.lstrip("-").isdecimal() else float(word)
         case AttributeType.BOOLEAN:
-            return _TRUTH.get(text.casefold(), text)
+            return _TRUTH.get(word.casefold(), word)
         case AttributeType.CHOICES:
-            parts = text.split(separator) if separator else _SEPARATORS.split(text)
-            return [part.strip() for part in parts if part.strip()]
+            return _several(text, separator)
         case _:
-            return text
+            return word
+
+
+def _several(text: str, separator: str | None) -> list[JsonValue]:
+    """Of a value in each line, none is cut: that is how those with commas in them are exported."""
+    parts = text.split(separator or "\n") if separator or "\n" in text else _SEPARATORS.split(text)
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _tags(separator: str | None) -> Put:
     def put(mapped: Mapped, text: str, index: int) -> None:
-        # Of a tag in each line, none is cut: that is how tags with commas in them are exported.
-        parts = text.split(separator or "\n") if separator or "\n" in text else _SEPARATORS.split(text)
-        tags = mapped.body.setdefault("tags", [])
-        tags += [part.strip() for part in parts if part.strip()]
+        mapped.body.setdefault("tags", []).extend(_several(text, separator))
         mapped.columns["/tags"] = index
 
     return put

@@ -13,7 +13,7 @@ from crm_profiles.errors import EmptyFile, UnreadableFile
 from crm_profiles.models.files import Encoding, Format
 from crm_shared.database import Json
 
-MAX_COLUMNS = 200
+MAX_COLUMNS = 256
 MAX_HEADING = 200
 MAX_CELL = 4000
 MAX_ROW = 1024 * 1024

@@ -5,13 +5,15 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from crm_profiles.fields import Region, Source
 from crm_profiles.models.customers import Channel, Gender
 from crm_profiles.models.files import Format
 from crm_profiles.schemas.base import Body
 from crm_shared.jobs import JobOut
+
+MAX_COLUMNS = 256
 
 
 class ExportColumn(StrEnum):
@@ -29,12 +31,25 @@ class ExportColumn(StrEnum):
     BIRTH_DATE = "birth_date"
     GENDER = "gender"
     OCCUPATION = "occupation"
+    ADDRESS_LINES = "address.lines"
+    ADDRESS_DISTRICT = "address.district"
+    ADDRESS_CITY = "address.city"
+    ADDRESS_PROVINCE = "address.province"
+    ADDRESS_POSTAL_CODE = "address.postal_code"
+    ADDRESS_COUNTRY = "address.country"
     TAGS = "tags"
     SOURCE = "source"
     CHANNEL = "channel"
     CREATED_AT = "created_at"
     UPDATED_AT = "updated_at"
 
+
+AttributeColumn = Annotated[
+    str,
+    StringConstraints(pattern=r"^attributes\.[a-z][a-z0-9_]*$", max_length=75),
+    Field(examples=["attributes.shirt_size"]),
+]
+"""The column of a custom attribute."""
 
 Text = Annotated[str, Field(min_length=1, max_length=254)]
 
@@ -64,8 +79,11 @@ class ExportIn(Body):
 
     format: Format = Format.CSV
     filters: ExportFilters = Field(default_factory=ExportFilters)
-    columns: list[ExportColumn] = Field(
-        default_factory=lambda: list(ExportColumn), min_length=1, max_length=len(ExportColumn)
+    columns: list[ExportColumn | AttributeColumn] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_COLUMNS,
+        description="absent: all, and a column for every custom attribute that is declared",
     )
     source: Source | None = Field(
         default=None, description="whose external ids stand in the column; absent: those of the first source"

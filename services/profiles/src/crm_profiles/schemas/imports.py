@@ -13,7 +13,7 @@ from crm_profiles.schemas.base import Body
 from crm_shared.fields import Whole
 from crm_shared.jobs import JobOut
 
-MAX_COLUMNS = 200
+MAX_COLUMNS = 256
 
 Target = Annotated[
     str,
