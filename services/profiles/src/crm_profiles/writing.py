@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, column, func, literal_column, select
+from sqlalchemy import ARRAY, DateTime, Text, Uuid, bindparam, column, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -112,7 +112,9 @@ _STORE = (
         outbox.publishing(_EVENTS).cte("published"),
         # Who is new, and who has another past now.
         stages.looking_again(
-            _TOLD.c.customer_id, _TOLD.c.recorded_at, _TOLD.c.change != Change.CHANGED.value
+            _TOLD.c.customer_id,
+            bindparam("now", type_=DateTime(timezone=True)),
+            _TOLD.c.change != Change.CHANGED.value,
         ).cte("unstaged"),
     )
 )
@@ -146,7 +148,7 @@ async def _store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) 
             }
         )
     await session.flush()
-    await session.execute(_STORE, arrays(rows, *rows[0]))
+    await session.execute(_STORE, arrays(rows, *rows[0]) | {"now": now})
 
 
 def _taken(point: Point, holder: UUID | None) -> ContactPointTaken:
