@@ -226,14 +226,21 @@ async def list_ids(session: AsyncSession, *, after: UUID, limit: int) -> list[UU
     )
 
 
-async def hold(session: AsyncSession, customers: Iterable[UUID]) -> set[UUID]:
-    """Those who are on file; until the transaction ends they cannot be erased."""
-    return set(await session.scalars(_HOLD, {"customer_id": sorted(set(customers))}))
+async def list_known(session: AsyncSession, customers: Iterable[UUID]) -> set[UUID]:
+    """Those of them who are on file, as far as is committed."""
+    asked = sorted(set(customers))
+    return set(await session.scalars(_KNOWN, {"customer_id": asked})) if asked else set()
 
 
-_HOLD = (
-    select(Customer.id)
-    .where(one_of(Customer.id))
-    .order_by(Customer.id)
-    .with_for_update(key_share=True, read=True)
-)
+async def hold(session: AsyncSession, customers: Iterable[UUID], *, skip_locked: bool = False) -> set[UUID]:
+    """Those who are on file; until the transaction ends they cannot be erased.
+
+    With `skip_locked`, those who are just being erased or merged are left out instead of waited for.
+    """
+    statement = _HOLD_FREE if skip_locked else _HOLD
+    return set(await session.scalars(statement, {"customer_id": sorted(set(customers))}))
+
+
+_KNOWN = select(Customer.id).where(one_of(Customer.id)).order_by(Customer.id)
+_HOLD = _KNOWN.with_for_update(key_share=True, read=True)
+_HOLD_FREE = _KNOWN.with_for_update(key_share=True, read=True, skip_locked=True)

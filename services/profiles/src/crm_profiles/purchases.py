@@ -190,7 +190,8 @@ async def _welcome(
     refused: dict[OrderKey, Problem] = {}
     if suppress_with is not None:
         keys, told_of = list(newcomers), dict(enumerate(newcomers.values()))
-        erased = await suppression.refuse(session, told_of, key=suppress_with)
+        question = suppression.Question.of(told_of, key=suppress_with)
+        erased = await suppression.refuse(session, question)
         refused |= {keys[index]: problem for index, problem in erased.items()}
         newcomers = {key: each for key, each in newcomers.items() if key not in refused}
     owners: dict[int, Owner | None] = dict(enumerate(found))

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, or_, select, update
@@ -26,6 +26,8 @@ from crm_shared.customers import CustomerNotFound, resolve
 from crm_shared.database import Json, rows_of
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, publish_many
+
+_A_MOMENT = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,12 @@ async def leave(session: AsyncSession, customer_id: UUID, body: ExitIn, *, at: d
 async def find_out(session: AsyncSession, ids: Collection[UUID], *, at: datetime) -> int:
     """Bring the stages of these customers up to date and tell what changed; how many changed.
 
-    Who is not on file, being erased or merged into somebody, is left as they are.
+    Who is not on file, being erased or merged into somebody, is left as they are. Who is just being erased or
+    merged is looked at again in a moment: whoever does that wants the due work that we hold.
     """
-    present = await customers.hold(session, ids)
+    present = await customers.hold(session, ids, skip_locked=True)
+    busy = await customers.list_known(session, set(ids) - present)
+    await due.schedule(session, stages.STAGE, dict.fromkeys(busy, at + _A_MOMENT))
     policy = stages.rule_of(await stages.get_policy(session))
     facts = await _facts_of(session, present)
     known = await _known_of(session, present)
