@@ -9,6 +9,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    StrictBool,
     StringConstraints,
     field_validator,
     model_validator,
@@ -198,7 +199,7 @@ class FormField(Body):
     type: FieldType
     label: Texts
     help: Texts | None = None
-    required: bool = Field(default=False, description="a boolean that is required must be true")
+    required: StrictBool = Field(default=False, description="a boolean that is required must be true")
     max_length: Whole | None = Field(
         default=None, ge=1, le=MAX_ANSWER, description="of a text; 200 if absent, 2000 of a long one"
     )
@@ -264,7 +265,7 @@ class FormIn(Body):
     region: Region | None = Field(
         default=None, description="ISO 3166-1; phone numbers without country code are read as of here"
     )
-    open: bool = Field(default=True, description="whether it takes answers from everybody")
+    open: StrictBool = Field(default=True, description="whether it takes answers from everybody")
     difficulty: Whole = Field(
         default=12,
         ge=0,
