@@ -3,7 +3,6 @@
 Nobody who writes waits for this: the worker looks at who has changed, and at whom something became stale.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -179,21 +178,22 @@ async def _store(
 
 
 async def _facts(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Facts]:
-    owned: dict[UUID, list[Owned]] = defaultdict(list)
-    for row in await session.execute(_HELD, {"ids": list(ids)}):
-        confirmed = row.verified_at if row.outcome == Outcome.CONFIRMED else None
+    members = {row.customer_id: row for row in await session.execute(_MEMBERS, {"ids": list(ids)})}
+    owned: dict[UUID, list[Owned]] = {id: [] for id in members}
+    for row in await session.execute(_HELD, {"ids": list(members)}):
+        told_at = row.told_at or members[row.customer_id].created_at
+        confirmed = row.outcome == Outcome.CONFIRMED and row.verified_at > told_at
         reaches = row.subject == Subject.ADDRESS or (
             contact_points.reaches(ContactKind(row.subject), row.value)
             and row.outcome != Outcome.INVALID
             and not row.bounced
         )
-        held = Held(row.subject, row.value, reaches, max(filter(None, (row.told_at, confirmed))))
+        held = Held(row.subject, row.value, reaches, row.verified_at if confirmed else told_at)
         owned[row.customer_id].append(Owned(Owner(row.customer_id, row.origin_customer_id), held))
-    facts: dict[UUID, Facts] = {}
-    for row in await session.execute(_MEMBERS, {"ids": list(ids)}):
-        kinds = {each.held.subject for each in owned[row.customer_id]}
-        facts[row.customer_id] = Facts(row.version, kinds | set(row.members), owned[row.customer_id])
-    return facts
+    return {
+        id: Facts(row.version, {*row.members, *(each.held.subject for each in owned[id])}, owned[id])
+        for id, row in members.items()
+    }
 
 
 _IDS = bindparam("ids", type_=ARRAY(Uuid))
@@ -219,13 +219,15 @@ _DUE = text(
 # Told is what a version has and the one before it had not; what a merge brought along was told elsewhere.
 _HELD = text(
     """
-    SELECT h.customer_id, h.origin_customer_id, h.subject, h.value,
-           coalesce(h.told_at, c.created_at) AS told_at, v.outcome, v.verified_at,
-           EXISTS (
-               SELECT FROM verification_tasks AS t
-               WHERE t.customer_id = h.customer_id AND t.subject = h.subject AND t.value = h.value
-                 AND t.reason = 'bounced' AND t.outcome IS NULL
-           ) AS bounced
+    WITH verified AS (
+        SELECT DISTINCT ON (customer_id, subject, value) customer_id, subject, value, outcome, verified_at
+        FROM verifications WHERE customer_id = ANY(:ids)
+        ORDER BY customer_id, subject, value, verified_at DESC
+    ), bounced AS (
+        SELECT DISTINCT customer_id, subject, value, true AS bounced FROM verification_tasks
+        WHERE customer_id = ANY(:ids) AND reason = 'bounced' AND outcome IS NULL
+    )
+    SELECT h.customer_id, h.origin_customer_id, h.subject, h.value, h.told_at, outcome, verified_at, bounced
     FROM (
         SELECT p.customer_id, p.origin_customer_id, p.kind AS subject, p.value, (
             SELECT max(new.recorded_at) FROM customer_versions AS new
@@ -252,17 +254,15 @@ _HELD = text(
         )
         FROM customers AS a WHERE a.customer_id = ANY(:ids) AND a.address IS NOT NULL
     ) AS h
-    JOIN customers AS c ON c.customer_id = h.customer_id
-    LEFT JOIN LATERAL (
-        SELECT outcome, verified_at FROM verifications
-        WHERE customer_id = h.customer_id AND subject = h.subject AND value = h.value
-        ORDER BY verified_at DESC LIMIT 1
-    ) AS v ON true
+    LEFT JOIN verified AS v
+        ON v.customer_id = h.customer_id AND v.subject = h.subject AND v.value = h.value
+    LEFT JOIN bounced AS b
+        ON b.customer_id = h.customer_id AND b.subject = h.subject AND b.value = h.value
     """
 ).bindparams(_IDS)
 _MEMBERS = text(
     """
-    SELECT customer_id, version, array_remove(ARRAY[
+    SELECT customer_id, version, created_at, array_remove(ARRAY[
         'name',
         CASE WHEN birth_date IS NOT NULL THEN 'birth_date' END,
         CASE WHEN gender IS NOT NULL THEN 'gender' END,
