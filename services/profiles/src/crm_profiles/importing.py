@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -52,6 +52,8 @@ class Prepared:
     mapped: Mapped | None = None
     item: CustomerItem | Revision | None = None
     faults: Sequence[Json] = ()
+    keys: Set[object] = frozenset()
+    """What names and reaches the customer."""
 
 
 @dataclass
@@ -150,7 +152,13 @@ def _prepare(rows: Iterator[Row], common: "_Run") -> "_Chunk":
     """All that needs no database."""
     prepared = [_prepared(row, common.reader) for row in islice(rows, ROWS_AT_ONCE)]
     named = {index: one.item for index, one in enumerate(prepared) if isinstance(one.item, CustomerItem)}
-    return _Chunk(prepared, suppression.Question.of(named, key=common.suppression_key))
+    question = suppression.Question.of(named, key=common.suppression_key)
+    for index, one in enumerate(prepared):
+        if isinstance(one.item, CustomerItem):
+            one.keys = {question.names[index], *question.points[index].values()}
+        elif one.item is not None:
+            one.keys = {one.item.customer_id, *suppression.points_of(one.item.body).values()}
+    return _Chunk(prepared, question)
 
 
 def _prepared(row: Row, reader: Reader) -> Prepared:
@@ -250,22 +258,39 @@ async def _write(session: AsyncSession, common: _Run, chunk: _Chunk, clock: Cloc
         verdicts[index] = _verdict(common, chunk.rows[index], problem)
         del left[index]
     while left:
-        outcomes = await customers.upsert(session, list(left.values()), clock=clock, kinds_apart=True)
-        again: dict[int, CustomerItem | Revision] = {}
-        for (index, item), outcome in zip(left.items(), outcomes, strict=True):
-            if _waits(outcome):
-                again[index] = item
-            else:
-                verdicts[index] = _verdict(common, chunk.rows[index], outcome)
-        left = again
+        apart = _strangers(chunk, left)
+        outcomes = await customers.upsert(session, list(apart.values()), clock=clock, kinds_apart=True)
+        written: set[str] = set()
+        for index, outcome in zip(apart, outcomes, strict=True):
+            if _waits(outcome, written):
+                continue
+            verdicts[index] = _verdict(common, chunk.rows[index], outcome)
+            del left[index]
+            if isinstance(outcome, Written):
+                written.add(str(outcome.customer_id))
     return [verdicts[index] for index in range(len(chunk.rows))]
 
 
-def _waits(outcome: Written | Problem) -> bool:
-    """Whether the row only has to be written after others: it is about a customer of an earlier row, or
-    wanted what an earlier row that was refused wanted."""
+def _strangers(
+    chunk: _Chunk, items: Mapping[int, CustomerItem | Revision]
+) -> dict[int, CustomerItem | Revision]:
+    """Those that name and reach nobody whom an earlier one names or reaches: they can be written together."""
+    seen: set[object] = set()
+    apart: dict[int, CustomerItem | Revision] = {}
+    for index, item in items.items():
+        keys = chunk.rows[index].keys
+        if seen.isdisjoint(keys):
+            apart[index] = item
+        seen |= keys
+    return apart
+
+
+def _waits(outcome: Written | Problem, written: Set[str]) -> bool:
+    """Whether the row only has to be written after others: it is about a customer of an earlier row, wants
+    what an earlier row that was refused wanted, or what a customer of an earlier row may have let go of."""
     if isinstance(outcome, ContactPointTaken):
-        return outcome.extensions["customer_id"] is None
+        holder = outcome.extensions["customer_id"]
+        return holder is None or holder in written
     return isinstance(outcome, RepeatedItem)
 
 

@@ -22,7 +22,7 @@ from crm_profiles.contact_points import Point
 from crm_profiles.errors import InvalidContactPoint, PersonSuppressed
 from crm_profiles.models.customers import ContactPoint, ExternalId
 from crm_profiles.models.privacy import SuppressedKind, Suppression
-from crm_profiles.schemas.customers import CustomerItem
+from crm_profiles.schemas.customers import CustomerItem, CustomerMembers
 from crm_shared.customers import erased, stop_merges
 from crm_shared.problems import Fault
 
@@ -105,7 +105,7 @@ class Question:
 
     @classmethod
     def of(cls, items: Mapping[int, CustomerItem], *, key: bytes) -> "Question":
-        points = {index: _points_of(item) for index, item in items.items()}
+        points = {index: points_of(item) for index, item in items.items()}
         names = {index: (item.source, item.external_id) for index, item in items.items()}
         digests: dict[bytes, Point | ExternalKey] = {
             point_digest(point, key): point for of_item in points.values() for point in of_item.values()
@@ -210,7 +210,7 @@ async def _names_on_file(session: AsyncSession, names: Iterable[ExternalKey]) ->
     return {(row.source, row.external_id) for row in held}
 
 
-def _points_of(item: CustomerItem) -> dict[int, Point]:
+def points_of(item: CustomerMembers) -> dict[int, Point]:
     """The item's contact points by their index; what cannot be read is refused elsewhere."""
     found: dict[int, Point] = {}
     for index, point in enumerate(item.contact_points or ()):
