@@ -21,7 +21,7 @@ PLANTED = {
     *("timeline_entries.data", "consent_statements.evidence", "preferences.value", "outbox.data"),
     *("refunds.reason", "merges.reason", "merges.undo_reason", "merge_images.before", "merge_images.after"),
     *("file_chunks.data", "imports.layout", "exports.asked", "privacy_export_parts.text"),
-    "idempotency_keys.body",
+    *("form_submissions.answers", "idempotency_keys.body"),
 }
 """Columns of profiles in which the person must have been, for the search to mean something."""
 ELSEWHERE = {"tickets.tickets.title", "tickets.ticket_events.artefact", "loyalty.reasons.text"}
