@@ -69,7 +69,7 @@ async def test_a_chunk_that_has_found_nobody_suppressed_is_written_before_the_er
     customer_id = await on_file(profiles, CANARY)
     item = CustomerItem.model_validate(CANARY | {"name": "Canary of a file"})
     async with committed["profiles"].begin() as session:
-        assert await suppression.refuse(session, {0: item}, key=KEY) == {}
+        assert await suppression.refuse(session, suppression.Question.of({0: item}, key=KEY)) == {}
         erasure = asyncio.create_task(erase(profiles, customer_id))
         await asyncio.sleep(0.3)
         assert not erasure.done()

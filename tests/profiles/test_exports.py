@@ -147,7 +147,7 @@ async def test_addresses_and_attributes_come_back_unchanged(
         assert (await profiles.put(f"/v1/customer-attributes/{key}", json=attribute)).status_code == 201
     address = {"lines": ["=人民路 1 号", "2 楼"], "city": "上海", "postal_code": "00200", "country": "CN"}
     values = {"phone": " +1 ", "spent": 1e-7, "member": False, "since": "2020-02-29", "size": "=L"}
-    people = [
+    people: list[dict[str, Any]] = [
         {"name": "Ann", "address": address, "attributes": values | {"likes": ["tea", "a, b"]}},
         {"name": "Bob", "address": {"district": "-"}, "attributes": {"spent": 10**15, "likes": ["+1"]}},
         {"name": "Cid"},
@@ -171,7 +171,7 @@ async def test_addresses_and_attributes_come_back_unchanged(
     assert {row["status"] for row in rows} == {"unchanged"}, rows
 
 
-LINE = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), max_size=20).map(str.strip)
+LINE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20).map(str.strip)
 WORD = LINE.filter(bool)
 PLACES = ["district", "city", "province", "postal_code"]
 
