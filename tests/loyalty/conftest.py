@@ -63,7 +63,13 @@ def purchased() -> MakeEvent:
 def merged() -> MakeEvent:
     def make(absorbed: UUID, survivor: UUID, merge_id: UUID, version: int = 2) -> Event:
         return arrived(
-            CustomerMerged(customer_id=absorbed, version=version, survivor_id=survivor, merge_id=merge_id)
+            CustomerMerged(
+                customer_id=absorbed,
+                version=version,
+                survivor_id=survivor,
+                merge_id=merge_id,
+                sequence=version,
+            )
         )
 
     return make
@@ -73,7 +79,13 @@ def merged() -> MakeEvent:
 def unmerged() -> MakeEvent:
     def make(absorbed: UUID, survivor: UUID, merge_id: UUID, version: int = 3) -> Event:
         return arrived(
-            CustomerUnmerged(customer_id=absorbed, version=version, survivor_id=survivor, merge_id=merge_id)
+            CustomerUnmerged(
+                customer_id=absorbed,
+                version=version,
+                survivor_id=survivor,
+                merge_id=merge_id,
+                sequence=version,
+            )
         )
 
     return make
