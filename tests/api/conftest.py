@@ -211,8 +211,10 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         asked = {"key": "email", "type": "email", "label": {"en": "E-mail"}}
         target = {"target": {"kind": "contact_point", "contact": "email"}}
         said = {"title": {"en": "Ask us"}, "thanks": {"en": "Thank you"}}
-        await put("/v1/forms/ask", said | {"channel": "form", "difficulty": 0, "fields": [asked | target]})
-        submission = await post("/v1/forms/ask/submissions", {"answers": {"email": email}})
+        form = f"ask-{number}"  # of each person's own: people are made at once
+        fields = [asked | target]
+        await put(f"/v1/forms/{form}", said | {"channel": "form", "difficulty": 0, "fields": fields})
+        submission = await post(f"/v1/forms/{form}/submissions", {"answers": {"email": email}})
         return Person(
             UUID(customer["id"]),
             {
@@ -233,7 +235,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "purpose": "marketing",
                 "channel": "email",
                 "message_id": message["id"],
-                "form_key": "ask",
+                "form_key": form,
                 "submission_id": submission["submission_id"],
             },
             email,
