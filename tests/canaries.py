@@ -15,7 +15,7 @@ from tests.capabilities.conftest import insist
 
 from crm_gateway import openapi
 from crm_local.system import System
-from crm_profiles.challenges import zero_bits
+from crm_profiles.forms.challenges import zero_bits
 from crm_shared.ids import uuid7
 from crm_shared.messaging.kafka import PARTITIONS
 

@@ -16,7 +16,8 @@ import asyncpg
 from tests.bench.measuring import Measure, Options, Row
 from tests.bench.stage import Stage, stage
 
-from crm_profiles import files, imports
+from crm_profiles import files
+from crm_profiles.imports import imports
 from crm_profiles.settings import Settings
 from crm_shared.database import Sessions, create_engine, create_sessions
 

@@ -14,7 +14,7 @@ from tests.bench.measuring import Measure, Options, Row
 from tests.bench.pgbench import pgbench
 from tests.bench.stage import Stage, stage
 
-from crm_profiles import documents
+from crm_profiles.customers import documents
 from crm_shared.database import async_url, create_sessions
 
 CLIENTS = (16, 64)

@@ -21,7 +21,7 @@ from tests.bench.stage import Stage, stage
 from tests.profiles import plain_search
 
 from crm_local.ports import HOST
-from crm_profiles.search import parameters, statement
+from crm_profiles.customers.search import parameters, statement
 
 CLIENTS = (16, 64)
 _LIMIT = 10

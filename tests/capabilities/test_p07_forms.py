@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from crm_local.system import System
-from crm_profiles.challenges import zero_bits
+from crm_profiles.forms.challenges import zero_bits
 from crm_shared.ids import uuid7
 
 from .conftest import Until

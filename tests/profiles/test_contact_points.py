@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crm_profiles.contact_points import Point, normalise
+from crm_profiles.customers.contact_points import Point, normalise
 from crm_profiles.errors import InvalidContactPoint
 from crm_profiles.models.customers import ContactKind
 

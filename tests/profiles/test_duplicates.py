@@ -8,9 +8,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from crm_profiles import matching
 from crm_profiles.handlers import due_work, jobs
-from crm_profiles.matching import MatchKey, Person
+from crm_profiles.merging import matching
+from crm_profiles.merging.matching import MatchKey, Person
 from crm_profiles.models.duplicates import KeyKind
 from crm_shared import due
 from crm_shared import jobs as job_runner

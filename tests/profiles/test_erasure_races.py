@@ -9,7 +9,10 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from crm_profiles import customers, exporting, importing, suppression
+from crm_profiles.customers import customers
+from crm_profiles.exports import exporting
+from crm_profiles.imports import importing
+from crm_profiles.privacy import suppression
 from crm_profiles.schemas.customers import CustomerItem
 from crm_shared.database import Sessions
 from crm_shared.testing import FrozenClock

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_profiles.exporting import shown
-from crm_profiles.mapping import Reader
+from crm_profiles.exports.exporting import shown
+from crm_profiles.exports.spreadsheets import guarded, told_apart, unguarded
+from crm_profiles.imports.mapping import Reader
 from crm_profiles.models.attributes import AttributeType
 from crm_profiles.models.customers import Customer
 from crm_profiles.schemas.imports import ColumnIn, MappingIn
-from crm_profiles.spreadsheets import guarded, told_apart, unguarded
 from crm_shared.ids import uuid7
 
 Work = Callable[[], Awaitable[None]]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.conftest import ClientFactory
 from tests.profiles.conftest import Work
 
-from crm_profiles import challenges, form_page
 from crm_profiles.errors import ProofRefused
+from crm_profiles.forms import challenges, form_page
 from crm_profiles.schemas.forms import FieldType, ShownField, ShownFormOut
 from crm_shared.callers import Role
 from crm_shared.ids import uuid7

@@ -10,10 +10,10 @@ import httpx2
 import pytest
 from sqlalchemy import func, select
 
+from crm_profiles.imports.sheets import MAX_ROW
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.files import File
 from crm_profiles.models.history import CustomerVersion
-from crm_profiles.sheets import MAX_ROW
 from crm_shared.database import Sessions
 from crm_shared.testing import published
 

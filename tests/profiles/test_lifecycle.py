@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_profiles.lifecycle import PATH, Act, Fact, Policy, Stage, Standing, replay
+from crm_profiles.rules.lifecycle import PATH, Act, Fact, Policy, Stage, Standing, replay
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = Policy(1, {stage: timedelta(days=30) for stage in Stage if stage is not Stage.EXIT})

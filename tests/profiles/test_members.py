@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from crm_profiles.describing import FIELDS
+from crm_profiles.customers.describing import FIELDS
 from crm_profiles.state import customers as republished
 from crm_shared.contracts.profiles import CustomerState
 from crm_shared.database import Sessions

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, NumberParseException, PhoneNumberFormat
 
-from crm_profiles import normal_forms
+from crm_profiles.customers import normal_forms
 
 CODES = st.sampled_from(sorted(COUNTRY_CODE_TO_REGION_CODE))
 PLAIN = "abcXYZ019._+-"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import ClientFactory
 
-from crm_profiles.inference import favourite, wilson_lower_bound
+from crm_profiles.rules.inference import favourite, wilson_lower_bound
 from crm_shared.callers import Role
 from crm_shared.ids import uuid7
 

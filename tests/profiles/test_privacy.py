@@ -9,8 +9,8 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from crm_profiles import privacy
 from crm_profiles.handlers import subscriptions
+from crm_profiles.privacy import privacy
 from crm_shared.callers import Role
 from crm_shared.contracts.erasure import (
     ErasureConfirmed,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.conftest import ClientFactory
 from tests.profiles.conftest import Work
 
-from crm_profiles import quality
-from crm_profiles.accuracy import Held, Rules, assess
+from crm_profiles.quality import quality
+from crm_profiles.rules.accuracy import Held, Rules, assess
 from crm_shared import due
 from crm_shared.callers import Role
 from crm_shared.database import Sessions

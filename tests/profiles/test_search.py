@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 from tests.profiles import plain_search
 
+from crm_profiles.customers.search import SearchFilters, search
 from crm_profiles.models.customers import BirthCalendar, Channel, Customer
-from crm_profiles.search import SearchFilters, search
 from crm_shared.callers import Role
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7

@@ -13,12 +13,12 @@ from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from crm_local.provisioning import Databases
-from crm_profiles import timeline
+from crm_profiles.activity import timeline
+from crm_profiles.activity.timeline import TimelineFilters
 from crm_profiles.handlers import subscriptions
 from crm_profiles.models.base import Base
 from crm_profiles.models.timeline import TimelineEntry
 from crm_profiles.schemas.summary import ProfileSummaryOut
-from crm_profiles.timeline import TimelineFilters
 from crm_shared import customers
 from crm_shared.contracts.base import Envelope, Event
 from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsReleased

@@ -7,33 +7,22 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import (
-    collecting,
-    customers,
-    duplicates,
-    exporting,
-    exports,
-    files,
-    importing,
-    imports,
-    levels,
-    messages,
-    owners,
-    privacy,
-    privacy_exports,
-    quality,
-    reverting,
-    stages,
-    staging,
-    submissions,
-    tickets,
-    timeline,
-)
-from crm_profiles.contact_points import Owner
-from crm_profiles.messages import LogEntry
+from crm_profiles import files
+from crm_profiles.activity import levels, tickets, timeline
+from crm_profiles.activity.timeline import Entry
+from crm_profiles.customers import customers, owners
+from crm_profiles.customers.contact_points import Owner
+from crm_profiles.exports import exporting, exports
+from crm_profiles.forms import collecting, submissions
+from crm_profiles.imports import importing, imports, reverting
+from crm_profiles.merging import duplicates
+from crm_profiles.messages import messages
+from crm_profiles.messages.messages import LogEntry
 from crm_profiles.models.timeline import EntryType
+from crm_profiles.privacy import privacy, privacy_exports
+from crm_profiles.quality import quality
 from crm_profiles.settings import Settings
-from crm_profiles.timeline import Entry
+from crm_profiles.stages import stages, staging
 from crm_shared.contracts import loyalty
 from crm_shared.contracts import tickets as from_tickets
 from crm_shared.contracts.base import Event

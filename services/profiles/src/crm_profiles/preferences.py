@@ -9,12 +9,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from crm_profiles import owners
-from crm_profiles.contact_points import Owner
+from crm_profiles.customers import owners
+from crm_profiles.customers.contact_points import Owner
 from crm_profiles.errors import TooManyPreferences
-from crm_profiles.inference import favourite
 from crm_profiles.models.preferences import Preference, PreferenceKind
 from crm_profiles.models.purchases import Purchase, PurchaseLine
+from crm_profiles.rules.inference import favourite
 from crm_profiles.schemas.preferences import PreferenceIn, PreferenceOut
 from crm_shared.customers import current
 from crm_shared.database import Json

@@ -7,14 +7,16 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles import contact_policy, interactions, permissions, privacy, refunds
-from crm_profiles.describing import FIELDS
+from crm_profiles.activity import interactions, refunds
+from crm_profiles.activity.purchases import FIRST_VERSION
+from crm_profiles.consents import contact_policy, permissions
+from crm_profiles.customers.describing import FIELDS
 from crm_profiles.models.consents import Permission
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.interactions import Interaction
 from crm_profiles.models.merges import Merge
 from crm_profiles.models.purchases import Purchase, Refund
-from crm_profiles.purchases import FIRST_VERSION
+from crm_profiles.privacy import privacy
 from crm_profiles.settings import Settings
 from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import (

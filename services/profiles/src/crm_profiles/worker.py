@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import privacy, privacy_exports
 from crm_profiles.handlers import due_of, jobs_of, subscriptions
+from crm_profiles.privacy import privacy, privacy_exports
 from crm_profiles.settings import Settings
 from crm_shared.messaging import worker
 from crm_shared.messaging.housekeeping import Figure

@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from crm_profiles.lifecycle import Stage
 from crm_profiles.models.base import Base
+from crm_profiles.rules.lifecycle import Stage
 from crm_shared.database import Json, enum_column
 from crm_shared.erasure import POLICY, Delete
 from crm_shared.schema import APPEND_ONLY

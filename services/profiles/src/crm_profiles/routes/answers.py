@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from crm_profiles.documents import Document
+from crm_profiles.customers.documents import Document
 from crm_profiles.errors import PersonalDataHidden
 from crm_shared.callers import Caller, Role, Scope
 from crm_shared.etags import etag

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Path, Response
 
-from crm_profiles import attributes
+from crm_profiles.customers import attributes
 from crm_profiles.errors import AttributeInUse, AttributeNotFound, TooManyAttributes
 from crm_profiles.models.attributes import CustomerAttribute
 from crm_profiles.schemas.attributes import AttributeKey, CustomerAttributeIn, CustomerAttributeOut

@@ -6,16 +6,16 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import belongings, documents
-from crm_profiles.belongings import Occasion
-from crm_profiles.drafts import Status
+from crm_profiles.customers import belongings, documents
+from crm_profiles.customers.belongings import Occasion
+from crm_profiles.customers.drafts import Status
+from crm_profiles.customers.external_ids import ExternalKey
+from crm_profiles.customers.writing import Written
 from crm_profiles.errors import ContactPointTaken, ExternalIdTaken, InvalidContactPoint, LimitReached
-from crm_profiles.external_ids import ExternalKey
 from crm_profiles.fields import Reference, Source, Tag
 from crm_profiles.models.customers import Channel, ContactKind
 from crm_profiles.routes.answers import document
 from crm_profiles.schemas.customers import MAX_CONTACT_POINT, ContactPointIn, CustomerOut
-from crm_profiles.writing import Written
 from crm_shared.callers import STAFF, Caller
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Header, Response
 from fastapi.responses import HTMLResponse
 
-from crm_profiles import card, pages
+from crm_profiles.activity import card, pages
 from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.schemas.card import CardOut
 from crm_shared.callers import STAFF

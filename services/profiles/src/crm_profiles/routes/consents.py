@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Path, Query, Response
 
-from crm_profiles import consents, contact_limits, permissions
+from crm_profiles.consents import consents, contact_limits, permissions
+from crm_profiles.consents.permissions import Standing
 from crm_profiles.errors import PurposeNotFound, StatementOutOfTime
 from crm_profiles.models.consents import ConsentStatement
-from crm_profiles.permissions import Standing
 from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.schemas.consents import (
     ConsentIn,

@@ -2,8 +2,8 @@
 
 from fastapi import Response
 
-from crm_profiles import contact_policy
-from crm_profiles.contact_policy import InForce
+from crm_profiles.consents import contact_policy
+from crm_profiles.consents.contact_policy import InForce
 from crm_profiles.models.consents import ContactPolicyVersion
 from crm_profiles.schemas.consents import ContactPolicyIn, ContactPolicyOut, ContactPolicyVersionOut
 from crm_shared.callers import MANAGERS, READERS

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from fastapi import Query
 
-from crm_profiles import customer_file, documents, tickets
+from crm_profiles.activity import customer_file, tickets
+from crm_profiles.customers import documents
 from crm_profiles.models.tickets import Ticket
 from crm_profiles.schemas.customer_file import CustomerFileOut, TicketOnFileOut
 from crm_shared.callers import STAFF

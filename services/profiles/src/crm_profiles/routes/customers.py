@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import Path, Query, Request, Response
 from pydantic import Field, StringConstraints
 
-from crm_profiles import contact_points, customers, documents, history, suppression
-from crm_profiles.customers import CustomerFilters
-from crm_profiles.drafts import Status
+from crm_profiles.customers import contact_points, customers, documents, history
+from crm_profiles.customers.customers import CustomerFilters
+from crm_profiles.customers.drafts import Status
 from crm_profiles.errors import (
     ContactPointTaken,
     InvalidAttributes,
@@ -18,6 +18,7 @@ from crm_profiles.errors import (
 )
 from crm_profiles.fields import Reference, Region, Source
 from crm_profiles.models.customers import Channel, Gender
+from crm_profiles.privacy import suppression
 from crm_profiles.routes.answers import (
     check_sees_personal_data,
     counted,

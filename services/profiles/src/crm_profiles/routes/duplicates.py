@@ -5,9 +5,10 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from crm_profiles import contact_points, duplicates
-from crm_profiles.duplicates import DuplicateFilters
+from crm_profiles.customers import contact_points
 from crm_profiles.errors import DuplicateNotFound, DuplicateSettled
+from crm_profiles.merging import duplicates
+from crm_profiles.merging.duplicates import DuplicateFilters
 from crm_profiles.models.duplicates import Duplicate, DuplicateState
 from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.routes.merges import SUPERVISORS

@@ -5,8 +5,9 @@ from uuid import UUID
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from crm_profiles import exports, files
+from crm_profiles import files
 from crm_profiles.errors import ExportNotFound, ExportNotReady, FileGone, PersonalDataHidden
+from crm_profiles.exports import exports
 from crm_profiles.models.exports import Export
 from crm_profiles.routes.answers import check_sees_personal_data, sees_personal_data
 from crm_profiles.routes.files import CSV, TRANSFER_SECONDS, XLSX, download

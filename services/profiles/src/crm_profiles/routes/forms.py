@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import Header, Path, Response
 from fastapi.responses import HTMLResponse
 
-from crm_profiles import challenges, form_page, forms, questions, submissions
 from crm_profiles.errors import (
     ChallengeUsed,
     FormBusy,
@@ -16,6 +15,7 @@ from crm_profiles.errors import (
     ProofRefused,
     SubmissionDiffers,
 )
+from crm_profiles.forms import challenges, form_page, forms, questions, submissions
 from crm_profiles.models.forms import FormVersion
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.forms import (

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from crm_profiles import history
-from crm_profiles.documents import mask
+from crm_profiles.customers import history
+from crm_profiles.customers.documents import mask
 from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.schemas.history import CustomerVersionOut
 from crm_shared.callers import READERS

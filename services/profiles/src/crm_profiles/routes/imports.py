@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from crm_profiles import files, imports
+from crm_profiles import files
 from crm_profiles.errors import (
     EmptyFile,
     FileGone,
@@ -21,6 +21,7 @@ from crm_profiles.errors import (
     PersonalDataHidden,
 )
 from crm_profiles.fields import Source
+from crm_profiles.imports import imports
 from crm_profiles.models.files import Encoding
 from crm_profiles.models.imports import Import, ImportRow, RowStatus
 from crm_profiles.routes.answers import check_sees_personal_data, sees_personal_data

@@ -4,9 +4,10 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crm_profiles import documents, interactions
+from crm_profiles.activity import interactions
+from crm_profiles.activity.interactions import Status
+from crm_profiles.customers import documents
 from crm_profiles.errors import InteractionDiffers, InteractionNotFound
-from crm_profiles.interactions import Status
 from crm_profiles.routes.answers import counted, failed, validated
 from crm_profiles.schemas.interactions import (
     InteractionBatchIn,

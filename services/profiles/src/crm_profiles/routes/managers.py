@@ -5,11 +5,12 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from crm_profiles import documents, managers
+from crm_profiles.customers import documents
 from crm_profiles.models.managers import ManagerAssignment
 from crm_profiles.routes.answers import document
 from crm_profiles.schemas.customers import CustomerOut
 from crm_profiles.schemas.managers import AlertOut, ManagerIn, ManagerOut
+from crm_profiles.stages import managers
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.contracts.segmentation import Level
 from crm_shared.customers import CustomerNotFound

@@ -5,9 +5,10 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from crm_profiles import contact_points, merges
+from crm_profiles.customers import contact_points
 from crm_profiles.errors import LaterMergeFirst, MergeAlreadyUndone, MergeNotFound, SameCustomer
-from crm_profiles.merges import Plan
+from crm_profiles.merging import merges
+from crm_profiles.merging.merges import Plan
 from crm_profiles.models.merges import Merge
 from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.schemas.customers import ContactPointOut, ExternalIdOut

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from crm_profiles import conversions, message_report, messages, partner_messages
 from crm_profiles.errors import MessageDiffers, MessageNotFound, PeriodEmpty
+from crm_profiles.messages import conversions, message_report, messages, partner_messages
 from crm_profiles.schemas.messages import (
     MessageIn,
     MessageLineOut,

@@ -5,10 +5,11 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from crm_profiles import documents, notes
+from crm_profiles.activity import notes
+from crm_profiles.activity.notes import NoteFilters
+from crm_profiles.customers import documents
 from crm_profiles.errors import NoteNotFound
 from crm_profiles.models.notes import Note, NoteKind
-from crm_profiles.notes import NoteFilters
 from crm_profiles.schemas.notes import NoteIn, NoteOut, NotePatch
 from crm_shared.callers import STAFF
 from crm_shared.customers import CustomerNotFound

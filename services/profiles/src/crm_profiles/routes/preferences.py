@@ -5,10 +5,11 @@ from uuid import UUID
 
 from fastapi import Path, Query
 
-from crm_profiles import documents, preferences
+from crm_profiles import preferences
+from crm_profiles.customers import documents
 from crm_profiles.errors import TooManyPreferences
-from crm_profiles.inference import DEFINITION
 from crm_profiles.models.preferences import PreferenceKind
+from crm_profiles.rules.inference import DEFINITION
 from crm_profiles.schemas.preferences import PreferenceIn, PreferenceOut, PreferencesOut, Topic
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound

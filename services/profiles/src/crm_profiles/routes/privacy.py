@@ -5,10 +5,11 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from crm_profiles import contact_points, privacy, suppression
+from crm_profiles.customers import contact_points
 from crm_profiles.errors import ErasureNotFound, InvalidContactPoint
 from crm_profiles.models.privacy import Erasure
-from crm_profiles.privacy import ErasureState
+from crm_profiles.privacy import privacy, suppression
+from crm_profiles.privacy.privacy import ErasureState
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.privacy import (
     ErasureIn,

@@ -10,9 +10,9 @@ from anyio import to_thread
 from fastapi import Response
 from starlette.responses import StreamingResponse
 
-from crm_profiles import privacy_exports
 from crm_profiles.errors import ArchiveExpired, ExportNotFound
 from crm_profiles.models.privacy import AnswerState, PrivacyExport
+from crm_profiles.privacy import privacy_exports
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.privacy import PrivacyExportIn, PrivacyExportOut, PrivacyExportServiceOut
 from crm_profiles.settings import Settings

@@ -4,9 +4,10 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crm_profiles import documents, purchases
+from crm_profiles.activity import purchases
+from crm_profiles.activity.purchases import Status
+from crm_profiles.customers import documents
 from crm_profiles.errors import ContactPointTaken, InvalidContactPoint, PurchaseDiffers, PurchaseNotFound
-from crm_profiles.purchases import Status
 from crm_profiles.routes.answers import counted, failed, validated
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.purchases import (

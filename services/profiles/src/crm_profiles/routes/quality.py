@@ -5,11 +5,13 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from crm_profiles import accuracy, contact_points, quality, quality_report, verifying
-from crm_profiles.accuracy import Held
+from crm_profiles.customers import contact_points
 from crm_profiles.errors import StillOnFile, TaskDone, TaskNotFound
 from crm_profiles.models.quality import QualityPolicy, QualityScore, Subject, TaskReason, VerificationTask
+from crm_profiles.quality import quality, quality_report, verifying
 from crm_profiles.routes.answers import sees_personal_data
+from crm_profiles.rules import accuracy
+from crm_profiles.rules.accuracy import Held
 from crm_profiles.schemas.quality import (
     CompletionIn,
     HeldOut,

@@ -7,7 +7,8 @@ from uuid import UUID
 from fastapi import Path, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles import documents, refunds
+from crm_profiles.activity import refunds
+from crm_profiles.customers import documents
 from crm_profiles.errors import (
     NothingLeftToRefund,
     PurchaseNotFound,

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from crm_profiles import search
+from crm_profiles.customers import search
+from crm_profiles.customers.search import SearchFilters
 from crm_profiles.fields import Region, Source, Tag
 from crm_profiles.models.customers import Channel, Gender
 from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.schemas.search import DEFAULT_FOUND, MAX_FOUND, FoundOut
-from crm_profiles.search import SearchFilters
 from crm_shared.callers import READERS
 from crm_shared.web.router import Router
 from crm_shared.web.session import CurrentCaller, Session, allow

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from crm_profiles import documents, stage_reports, stages, staging
+from crm_profiles.customers import documents
 from crm_profiles.errors import PeriodInvalid
 from crm_profiles.schemas.stages import (
     DwellTimesOut,
@@ -19,6 +19,7 @@ from crm_profiles.schemas.stages import (
     StagePolicyOut,
     StagesOut,
 )
+from crm_profiles.stages import stage_reports, stages, staging
 from crm_shared import jobs
 from crm_shared.callers import MANAGERS, READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound

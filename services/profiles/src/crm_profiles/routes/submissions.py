@@ -6,7 +6,6 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from crm_profiles import channel_report, collecting, questions, submissions
 from crm_profiles.errors import (
     ContactPointTaken,
     FormNotFound,
@@ -20,6 +19,7 @@ from crm_profiles.errors import (
     SubmissionNotFound,
     TooManyPreferences,
 )
+from crm_profiles.forms import channel_report, collecting, questions, submissions
 from crm_profiles.models.forms import FormSubmission, SubmissionState
 from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.routes.forms import FormPath

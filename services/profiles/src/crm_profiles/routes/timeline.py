@@ -6,10 +6,11 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import Field
 
-from crm_profiles import documents, timeline
+from crm_profiles.activity import timeline
+from crm_profiles.activity.timeline import TimelineFilters
+from crm_profiles.customers import documents
 from crm_profiles.models.timeline import EntryType, TimelineEntry
 from crm_profiles.schemas.timeline import Family, TimelineEntryOut
-from crm_profiles.timeline import TimelineFilters
 from crm_shared.callers import READERS, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.fields import Instant

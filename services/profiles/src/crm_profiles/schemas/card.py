@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from crm_profiles.lifecycle import Stage
+from crm_profiles.rules.lifecycle import Stage
 from crm_profiles.schemas.consents import ConsentOut
 from crm_profiles.schemas.customer_file import ComplaintsOnFileOut, NotesOnFileOut
 from crm_profiles.schemas.customers import ProfileOut

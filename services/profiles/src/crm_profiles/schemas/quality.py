@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
-from crm_profiles.accuracy import NextStep
 from crm_profiles.models.quality import Outcome, Subject, TaskReason
+from crm_profiles.rules.accuracy import NextStep
 from crm_profiles.schemas.base import Body
 from crm_shared.fields import whole
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from crm_profiles.lifecycle import Stage
 from crm_profiles.models.stages import StagePolicy
+from crm_profiles.rules.lifecycle import Stage
 from crm_profiles.schemas.base import Body
 from crm_shared.fields import Instant, whole
 

@@ -1,0 +1,1 @@
+"""What happens with customers, and the pages that put it together."""

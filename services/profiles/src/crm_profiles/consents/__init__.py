@@ -1,0 +1,1 @@
+"""Whether somebody may be written to: consents, limits, policy and the decision."""

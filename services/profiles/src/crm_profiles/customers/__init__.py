@@ -1,0 +1,1 @@
+"""Customers: what is known of them, how it is written, found and kept."""

@@ -1,0 +1,1 @@
+"""Questions to everybody, and what becomes of the answers."""

@@ -1,0 +1,1 @@
+"""Files of customers: read, mapped, written, and taken back."""

@@ -1,0 +1,1 @@
+"""What was sent to customers and what came of it."""

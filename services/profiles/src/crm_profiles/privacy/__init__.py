@@ -1,0 +1,1 @@
+"""Erasure, suppression and exports of what is held about a person."""

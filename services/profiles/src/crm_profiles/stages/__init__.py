@@ -1,0 +1,1 @@
+"""The life cycle of customers, who looks after them, and reports."""
