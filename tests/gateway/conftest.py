@@ -114,7 +114,9 @@ async def serving(handle: Answer) -> AsyncIterator[str]:
 @asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[str]:
     """The app as a real server on loopback; yields its address."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    # Named as TCP, or asyncio leaves Nagle's algorithm on: each answer on a kept connection then waits 40 ms.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -35,7 +35,7 @@ class Gives(Label):
     def check(self, request: Request) -> None:
         """Raises NotAcceptable."""
         accept = request.headers.get("accept")
-        if accept is not None and not any(
+        if accept and not any(
             part.split(";", 1)[0].strip().lower() in self._accepted for part in accept.split(",")
         ):
             raise NotAcceptable(f"Answers are {' or '.join(self.types)}; problems are {PROBLEM}.")

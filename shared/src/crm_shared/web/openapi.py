@@ -37,6 +37,13 @@ _WITH_KEY: tuple[type[Problem], ...] = (
 )
 
 _BYTES = {"type": "string", "format": "binary"}
+_STREAMED = {
+    "text/event-stream": {
+        "type": "object",
+        "description": "each event; `data` is JSON",
+        "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    }
+}
 _NOT_FREE = {"pattern", "format", "enum", "const"}
 
 
@@ -56,6 +63,7 @@ def describe(app: FastAPI, service: str) -> dict[str, Any]:
             _name_media_types(operation, route)
             _add_problems(operation, _problems(route))
     _forbid_nul(document)
+    _close_patterns(document)
     return document
 
 
@@ -85,6 +93,18 @@ def _forbid_nul(part: Any) -> None:
     elif isinstance(part, list):
         for inner in part:
             _forbid_nul(inner)
+
+
+def _close_patterns(part: Any) -> None:
+    """Say of every map whose keys follow a pattern that it has no other keys, which pydantic leaves unsaid."""
+    if isinstance(part, dict):
+        if "patternProperties" in part:
+            part.setdefault("additionalProperties", False)
+        for inner in part.values():
+            _close_patterns(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _close_patterns(inner)
 
 
 def _summarise(operation: dict[str, Any]) -> None:
@@ -131,7 +151,7 @@ def _name_media_types(operation: dict[str, Any], route: Route) -> None:
     for status, response in operation["responses"].items():
         if status.startswith("2") and route.gives.types != (JSON,):
             known = response.get("content", {})
-            response["content"] = {one: known.get(one, {"schema": _BYTES}) for one in route.gives.types}
+            response["content"] = {one: known.get(one, {"schema": _STREAMED.get(one, _BYTES)}) for one in route.gives.types}
 
 
 def _problems(route: Route) -> list[type[Problem]]:

@@ -19,7 +19,8 @@ from crm_shared.web.session import CurrentCaller, CurrentClock, Session, allow
 
 HTML = "text/html"
 
-Accept = Annotated[str | None, Header(max_length=1000, description="`text/html` for the page")]
+# OpenAPI has no parameter of this name: what can be accepted is what is answered.
+Accept = Annotated[str | None, Header(max_length=1000, include_in_schema=False)]
 AcceptLanguage = Annotated[str | None, Header(max_length=1000, description="en, es or zh, for the page")]
 
 router = Router(tags=["file"])

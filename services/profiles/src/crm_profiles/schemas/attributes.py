@@ -48,7 +48,10 @@ class CustomerAttributeIn(Body):
     label: Label = Field(description="for people to read")
     description: str | None = Field(default=None, max_length=1000)
     choices: Annotated[list[Choice], AfterValidator(_distinct)] = Field(
-        default_factory=list, max_length=MAX_CHOICES, validate_default=True
+        default_factory=list,
+        max_length=MAX_CHOICES,
+        validate_default=True,
+        json_schema_extra={"uniqueItems": True},
     )
 
     @field_validator("choices")
