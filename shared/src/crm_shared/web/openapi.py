@@ -96,7 +96,7 @@ def _forbid_nul(part: Any) -> None:
 
 
 def _close_patterns(part: Any) -> None:
-    """Say of every map whose keys follow a pattern that it has no other keys, which pydantic leaves unsaid."""
+    """Say of every map whose keys follow a pattern that it has no others, which pydantic leaves unsaid."""
     if isinstance(part, dict):
         if "patternProperties" in part:
             part.setdefault("additionalProperties", False)
@@ -151,7 +151,9 @@ def _name_media_types(operation: dict[str, Any], route: Route) -> None:
     for status, response in operation["responses"].items():
         if status.startswith("2") and route.gives.types != (JSON,):
             known = response.get("content", {})
-            response["content"] = {one: known.get(one, {"schema": _STREAMED.get(one, _BYTES)}) for one in route.gives.types}
+            response["content"] = {
+                one: known.get(one, {"schema": _STREAMED.get(one, _BYTES)}) for one in route.gives.types
+            }
 
 
 def _problems(route: Route) -> list[type[Problem]]:
