@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tests.flows.conftest import LISTENERS, Settle
 
 from crm_loyalty import reconcile
-from crm_loyalty.models import Account, Entry, Hold, Lot
-from crm_loyalty.models import Base as Loyalty
+from crm_loyalty.models.base import Base as Loyalty
+from crm_loyalty.models.ledger import Account, Entry, Hold, Lot
 from crm_profiles.models.base import Base as Profiles
 from crm_profiles.models.purchases import Purchase
 from crm_segmentation.models import Base as Segmentation

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from crm_loyalty import ledger
 from crm_loyalty.handlers import subscriptions
+from crm_loyalty.ledger import ledger
 from crm_loyalty.postings import Earn
 from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import (

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx2
 import pytest
 
-from crm_loyalty.earning import MAX_POINTS_PER_PURCHASE, Purchase, Rule, evaluate
+from crm_loyalty.rules.earning import MAX_POINTS_PER_PURCHASE, Purchase, Rule, evaluate
 from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.ids import uuid7

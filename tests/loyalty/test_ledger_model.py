@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from crm_loyalty import accounts, ledger, reconcile
+from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
+from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.postings import Adjust, Capture, Earn, PlaceHold, Posting, Release, Spend
 from crm_shared import due
 from crm_shared.contracts.base import Event

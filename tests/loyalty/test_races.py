@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from crm_loyalty import ledger, reconcile
+from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
+from crm_loyalty.ledger import ledger
 from crm_loyalty.postings import Earn, Posting, Spend
 from crm_shared import due
 from crm_shared.contracts.base import Event

@@ -8,10 +8,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from crm_loyalty.earning import Rule
 from crm_loyalty.errors import EarningRuleNotFound
-from crm_loyalty.models import EarningRule
-from crm_loyalty.schemas import EarningRuleIn
+from crm_loyalty.models.earning_rules import EarningRule
+from crm_loyalty.rules.earning import Rule
+from crm_loyalty.schemas.earning_rules import EarningRuleIn
 from crm_shared import etags
 from crm_shared.etags import IfMatchMissing, StaleVersion
 from crm_shared.pages import Cursors, Key, Listing, paginate

@@ -5,10 +5,11 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty import accounts, earning_rules, holds, ledger
-from crm_loyalty.earning import Purchase, evaluate
-from crm_loyalty.models import Base
+from crm_loyalty import earning_rules
+from crm_loyalty.ledger import accounts, holds, ledger
+from crm_loyalty.models.base import Base
 from crm_loyalty.postings import Earn
+from crm_loyalty.rules.earning import Purchase, evaluate
 from crm_shared import customers, erasure, exports, permission_copies
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
 from crm_shared.contracts.exports import LoyaltyExportPrepared

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from crm_loyalty.earning import Line
-from crm_loyalty.models import Kind
+from crm_loyalty.models.ledger import Kind
+from crm_loyalty.rules.earning import Line
 from crm_shared.contracts.base import Event
 from crm_shared.problems import Problem
 

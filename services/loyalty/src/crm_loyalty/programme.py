@@ -3,8 +3,8 @@
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.models import Account, Entry, ProgrammeAccount
-from crm_loyalty.schemas import FigureOut, ProgrammeOut
+from crm_loyalty.models.ledger import Account, Entry, ProgrammeAccount
+from crm_loyalty.schemas.programme import FigureOut, ProgrammeOut
 
 
 async def get(session: AsyncSession) -> ProgrammeOut:

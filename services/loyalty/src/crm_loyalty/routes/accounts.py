@@ -5,11 +5,11 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
-from crm_loyalty import accounts, ledger
 from crm_loyalty.errors import AccountNotFound, InsufficientPoints, ReferenceReused
-from crm_loyalty.models import Lot
+from crm_loyalty.ledger import accounts, ledger
+from crm_loyalty.models.ledger import Lot
 from crm_loyalty.postings import Adjust, Spend
-from crm_loyalty.schemas import AccountOut, AdjustIn, EntryOut, LotOut, MovementOut, SpendIn
+from crm_loyalty.schemas.accounts import AccountOut, AdjustIn, EntryOut, LotOut, MovementOut, SpendIn
 from crm_shared.callers import MANAGERS, READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import etag

@@ -6,8 +6,8 @@ from fastapi import Header, Path, Response
 
 from crm_loyalty import earning_rules
 from crm_loyalty.errors import EarningRuleNotFound
-from crm_loyalty.models import EarningRule
-from crm_loyalty.schemas import EarningRuleIn, EarningRuleOut, RuleKey
+from crm_loyalty.models.earning_rules import EarningRule
+from crm_loyalty.schemas.earning_rules import EarningRuleIn, EarningRuleOut, RuleKey
 from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from fastapi import Query
 
-from crm_loyalty import holds, ledger
 from crm_loyalty.errors import (
     AccountNotFound,
     HoldNotFound,
@@ -15,10 +14,11 @@ from crm_loyalty.errors import (
     InsufficientPoints,
     ReferenceReused,
 )
-from crm_loyalty.models import Hold, HoldState
+from crm_loyalty.ledger import holds, ledger
+from crm_loyalty.models.ledger import Hold, HoldState
 from crm_loyalty.postings import Capture, PlaceHold, Release
 from crm_loyalty.routes.accounts import Reference
-from crm_loyalty.schemas import HoldIn, HoldOut
+from crm_loyalty.schemas.holds import HoldIn, HoldOut
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page

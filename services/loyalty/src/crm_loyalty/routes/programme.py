@@ -1,7 +1,7 @@
 """The programme over HTTP."""
 
 from crm_loyalty import programme
-from crm_loyalty.schemas import ProgrammeOut
+from crm_loyalty.schemas.programme import ProgrammeOut
 from crm_shared.callers import READERS
 from crm_shared.web.router import Router
 from crm_shared.web.session import Session, allow

@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import Response
 
 from crm_loyalty import summary
-from crm_loyalty.schemas import LoyaltySummaryOut
+from crm_loyalty.schemas.summary import LoyaltySummaryOut
 from crm_shared.callers import READERS, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.web.problems import documented

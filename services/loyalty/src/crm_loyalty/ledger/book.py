@@ -16,7 +16,7 @@ from crm_loyalty.errors import (
     InsufficientPoints,
     ReferenceReused,
 )
-from crm_loyalty.models import HoldState, Kind, ProgrammeAccount
+from crm_loyalty.models.ledger import HoldState, Kind, ProgrammeAccount
 from crm_loyalty.postings import (
     Adjust,
     Capture,

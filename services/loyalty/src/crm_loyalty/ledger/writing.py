@@ -9,8 +9,8 @@ from sqlalchemy import ARRAY, BigInteger, DateTime, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import TypeEngine
 
-from crm_loyalty.book import Changes
-from crm_loyalty.models import HoldState, ProgrammeAccount
+from crm_loyalty.ledger.book import Changes
+from crm_loyalty.models.ledger import HoldState, ProgrammeAccount
 from crm_loyalty.postings import Adjust, Spend
 from crm_shared.ids import uuid7
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty import accounts, ledger
-from crm_loyalty.models import Hold, HoldState
+from crm_loyalty.ledger import accounts, ledger
+from crm_loyalty.models.ledger import Hold, HoldState
 from crm_loyalty.postings import Movement, RunOut
 from crm_shared.pages import Cursors, Key, Listing, paginate
 

@@ -11,12 +11,12 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty import accounts, writing
-from crm_loyalty.announcements import announce
-from crm_loyalty.book import AccountState, Book, HoldRecord, LotState, needed
-from crm_loyalty.earning import Line
-from crm_loyalty.models import HoldState, Kind
+from crm_loyalty.ledger import accounts, writing
+from crm_loyalty.ledger.announcements import announce
+from crm_loyalty.ledger.book import AccountState, Book, HoldRecord, LotState, needed
+from crm_loyalty.models.ledger import HoldState, Kind
 from crm_loyalty.postings import Earn, Movement, Posting, Resolution, Verdict, Wish
+from crm_loyalty.rules.earning import Line
 from crm_shared import customers, due
 from crm_shared.outbox import News, publish_many
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from uuid import UUID
 
-from crm_loyalty.book import Changes, LotState
-from crm_loyalty.models import Kind
+from crm_loyalty.ledger.book import Changes, LotState
+from crm_loyalty.models.ledger import Kind
 from crm_loyalty.postings import Movement, Posting
 from crm_shared.contracts.loyalty import (
     PointsAdjusted,

@@ -6,17 +6,15 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from crm_loyalty.models.base import BOOKKEEPING, Base
 from crm_shared.customers import OwnedByCustomer
-from crm_shared.database import TYPES, Json, enum_column, new_metadata
+from crm_shared.database import Json, enum_column
 from crm_shared.erasure import POLICY, Delete, Keep, Redact
 from crm_shared.exports import EXPORT, Shown
 from crm_shared.ids import uuid7
-from crm_shared.permission_copies import ContactPolicyCopy, PermissionCopy, SentMessageCopy
 from crm_shared.schema import APPEND_ONLY
-
-BOOKKEEPING = "points are a liability: the books stay, under an id that no longer leads to anybody"
 
 
 class Kind(StrEnum):
@@ -46,11 +44,6 @@ class HoldState(StrEnum):
     CAPTURED = "captured"
     RELEASED = "released"
     RAN_OUT = "ran_out"
-
-
-class Base(DeclarativeBase):
-    metadata = new_metadata()
-    type_annotation_map = TYPES
 
 
 class Account(OwnedByCustomer, Base):
@@ -221,40 +214,3 @@ class HoldPart(Base):
     hold_id: Mapped[UUID] = mapped_column(ForeignKey("holds.id"), primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     points: Mapped[int]
-
-
-class EarningRule(Base):
-    """One version of a rule that gives points for purchases; a change is a new version, the old ones stay."""
-
-    __tablename__ = "earning_rules"
-    __table_args__ = (
-        CheckConstraint("points > 0 AND per_amount > 0", name="rate_positive"),
-        CheckConstraint("valid_until > valid_from", name="valid_until_after_from"),
-        # Rows that migrations put in stay when tests empty the database.
-        {"info": {APPEND_ONLY: True}, "comment": "seed"},
-    )
-
-    key: Mapped[str] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    description: Mapped[str]
-    currency: Mapped[str]
-    points: Mapped[int]
-    per_amount: Mapped[int]
-    """Minor units of the currency: so many points for each whole such amount of a purchase."""
-    active: Mapped[bool]
-    valid_from: Mapped[datetime | None]
-    valid_until: Mapped[datetime | None]
-    created_at: Mapped[datetime]
-    created_by: Mapped[str]
-
-
-class Permission(PermissionCopy, Base):
-    """Whom we may write to, as profiles tells it."""
-
-
-class SentMessage(SentMessageCopy, Base):
-    """What customers got lately, from whichever service."""
-
-
-class ContactPolicy(ContactPolicyCopy, Base):
-    """By which rules the company writes, as profiles tells it."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import joinedload
 from sqlalchemy.sql import Select
 
 from crm_loyalty.errors import AccountNotFound
-from crm_loyalty.models import Account, Entry, Hold, HoldPart, Lot, Transaction
+from crm_loyalty.models.ledger import Account, Entry, Hold, HoldPart, Lot, Transaction
 from crm_shared import customers
 from crm_shared.ids import uuid7
 from crm_shared.pages import Cursors, Key, Listing, paginate

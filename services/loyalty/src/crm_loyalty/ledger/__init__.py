@@ -1,0 +1,1 @@
+"""The points ledger: accounts, lots, holds, and the one way in which points move."""

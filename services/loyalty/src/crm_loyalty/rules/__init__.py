@@ -1,0 +1,1 @@
+"""Pure rules: plain values in and out."""

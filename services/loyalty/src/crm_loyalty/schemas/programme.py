@@ -1,0 +1,21 @@
+"""The programme as a whole, as it is answered."""
+
+from pydantic import BaseModel
+
+
+class FigureOut(BaseModel):
+    """A number and what it counts."""
+
+    value: int
+    definition: str
+
+
+class ProgrammeOut(BaseModel):
+    """The programme in figures."""
+
+    accounts: FigureOut
+    issued: FigureOut
+    redeemed: FigureOut
+    adjusted: FigureOut
+    outstanding: FigureOut
+    held: FigureOut

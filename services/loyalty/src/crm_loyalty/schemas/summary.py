@@ -1,0 +1,33 @@
+"""A customer's points at a glance, as they are answered."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+
+class ExpiringOut(BaseModel):
+    """Points that will expire at an instant unless they are spent before."""
+
+    points: int
+    expires_at: datetime
+
+
+class OpenHoldOut(BaseModel):
+    """Points that are reserved now."""
+
+    id: UUID
+    points: int
+    reference: str | None
+    expires_at: datetime
+
+
+class LoyaltySummaryOut(BaseModel):
+    """What loyalty contributes to the view of a customer at a glance."""
+
+    customer_id: UUID
+    balance: int
+    held: int
+    available: int
+    expiring: list[ExpiringOut] = Field(description="the next five instants at which points expire")
+    open_holds: list[OpenHoldOut] = Field(description="the next ten that run out")
