@@ -269,5 +269,5 @@ async def change_customer(
 )
 async def summarize_profile(together: ReadTogether, caller: CurrentCaller, customer_id: UUID) -> Response:
     """Read a customer at a glance: who they are, what they bought, what happened last."""
-    found = await together.find(documents.find_summaries, customer_id)
-    return document(documents.known(found, customer_id), caller)
+    found = documents.known(await together.find(documents.find_summaries, customer_id), customer_id)
+    return document(found if caller.has(STAFF) else found.without_staff_words(), caller)
