@@ -207,15 +207,13 @@ async def test_reports_count_what_the_stages_say(
     profiles: httpx2.AsyncClient, clock: FrozenClock, work: Work
 ) -> None:
     begin = clock.now()
-    people: list[UUID | str] = []
-    for purchases in (0, 1, 1, 2, 3):
-        person = await customer(profiles)
-        people.append(person)
-        for number in range(purchases):
-            await buys(profiles, person, begin + timedelta(days=2 * number, hours=1))
+    people = [await customer(profiles) for _ in range(5)]
     left = await profiles.post(f"/v1/customers/{people[0]}/exit", json={"reason": "price"})
     assert left.status_code == 201
     clock.advance(timedelta(days=400))
+    for person, purchases in zip(people, (0, 1, 1, 2, 3), strict=True):
+        for number in range(purchases):
+            await buys(profiles, person, begin + timedelta(days=2 * number, hours=1))
     await work()
     period = {"from": begin.date().isoformat(), "to": (begin.date() + timedelta(days=500)).isoformat()}
     funnel = (await profiles.get("/v1/reports/funnel", params=period)).json()

@@ -7,10 +7,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from crm_shared.contracts.segmentation import Level
+from crm_shared.fields import VISIBLE, legible
 from crm_tickets.flow import Status, Step
 from crm_tickets.models import Severity, Ticket, TicketChannel, TicketKind
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=VISIBLE), legible]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000, pattern=r"\S")]
 
 

@@ -21,6 +21,7 @@ from crm_profiles.customers.contact_points import Owner
 from crm_profiles.errors import InteractionDiffers, InteractionNotFound
 from crm_profiles.models.interactions import Interaction
 from crm_profiles.models.timeline import EntryType
+from crm_profiles.rules import instants
 from crm_profiles.schemas.interactions import InteractionIn, InteractionPatch
 from crm_shared import etags
 from crm_shared.contracts.profiles import InteractionRecorded
@@ -90,19 +91,23 @@ async def record(
 ) -> list[Recorded | Problem]:
     """Put each interaction on file unless it is there; the same number of statements for any number.
 
-    An item's problem is CustomerNotFound, or InteractionDiffers when its external id stands for another.
+    An item's problem is CustomerNotFound, InteractionDiffers when its external id stands for another, or
+    InvalidRequest when it has not occurred yet.
     """
-    owners = await locks.lock(session, items)
+    premature = instants.premature([item.occurred_at for item in items], now=at)
+    timely = [item for index, item in enumerate(items) if index not in premature]
+    owners = await locks.lock(session, timely)
     candidates = [
         None if owner is None else Candidate(uuid7(), owner, item)
-        for item, owner in zip(items, owners, strict=True)
+        for item, owner in zip(timely, owners, strict=True)
     ]
     first: dict[NaturalKey, Candidate] = {}
     for candidate in filter(None, candidates):
         first.setdefault(candidate.key, candidate)
     stored = await _insert(session, sorted(first.values(), key=_order), at=at)
     await _tell(session, [c for key, c in first.items() if stored[key].id == c.id], at=at)
-    return [_outcome(candidate, stored) for candidate in candidates]
+    outcomes = iter([_outcome(candidate, stored) for candidate in candidates])
+    return [premature.get(index) or next(outcomes) for index in range(len(items))]
 
 
 async def get(session: AsyncSession, interaction_id: UUID, *, lock: bool = False) -> Interaction:

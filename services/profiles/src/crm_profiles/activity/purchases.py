@@ -27,6 +27,7 @@ from crm_profiles.models.customers import Channel
 from crm_profiles.models.purchases import Purchase, PurchaseLine, PurchaseStatus, Refund
 from crm_profiles.models.timeline import EntryType
 from crm_profiles.privacy import suppression
+from crm_profiles.rules import instants
 from crm_profiles.schemas.customers import CustomerItem
 from crm_profiles.schemas.purchases import PurchaseIn, PurchaseTotalsOut
 from crm_shared.clock import Clock
@@ -98,14 +99,17 @@ async def record(
     """Put each purchase on file unless it is there; the same number of statements however many they are.
 
     A customer whom it brings along, with a name, is created when unknown. An item's problem is
-    CustomerNotFound, PurchaseDiffers when its external id stands for another content, or why its customer
-    cannot be created. With the key `suppress_with`, nobody is created who was erased.
+    CustomerNotFound, PurchaseDiffers when its external id stands for another content, InvalidRequest when it
+    has not occurred yet, or why its customer cannot be created. With the key `suppress_with`, nobody is
+    created who was erased.
     """
-    found = await _welcome(session, items, await locks.lock(session, items), clock, suppress_with)
+    premature = instants.premature([item.occurred_at for item in items], now=clock.now())
+    timely = [item for index, item in enumerate(items) if index not in premature]
+    found = await _welcome(session, timely, await locks.lock(session, timely), clock, suppress_with)
     at = clock.now()
     candidates = [
         owner if isinstance(owner, Problem) else Candidate(uuid7(), owner, item)
-        for item, owner in zip(items, found, strict=True)
+        for item, owner in zip(timely, found, strict=True)
     ]
     first: dict[OrderKey, Candidate] = {}
     for candidate in candidates:
@@ -115,7 +119,8 @@ async def record(
     new = [c for key, c in first.items() if stored[key].id == c.id]
     await _tell(session, new, at=at)
     await conversions.credit(session, [purchase.id for purchase in new])
-    return [c if isinstance(c, Problem) else _outcome(c, stored) for c in candidates]
+    outcomes = iter([c if isinstance(c, Problem) else _outcome(c, stored) for c in candidates])
+    return [premature.get(index) or next(outcomes) for index in range(len(items))]
 
 
 async def get(session: AsyncSession, purchase_id: UUID) -> Purchase:

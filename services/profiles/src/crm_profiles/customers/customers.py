@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from crm_profiles.bulk import one_of
-from crm_profiles.customers import attributes, contact_points, drafts, external_ids, writing
+from crm_profiles.customers import attributes, contact_points, describing, drafts, external_ids, writing
 from crm_profiles.customers.contact_points import Owner
 from crm_profiles.customers.drafts import Draft, Status
 from crm_profiles.customers.external_ids import ExternalKey
@@ -53,6 +53,7 @@ async def create(
 
     `cause` is the event that told of them, whose actor it was; as in `patch`.
     """
+    describing.check_birthday(body, now=clock.now())
     declared = await attributes.declared(session, body.attributes or ())
     draft = Draft.new(uuid7())
     draft.cause = cause
@@ -74,6 +75,7 @@ async def patch(
 
     Raises CustomerNotFound, StaleVersion, and what `create` raises.
     """
+    describing.check_birthday(body, now=clock.now())
     declared = await attributes.declared(session, body.attributes or ())
     draft = await lock(session, customer_id)
     etags.check(if_match, draft.version)
@@ -122,6 +124,7 @@ async def upsert(
     named = {ExternalKey(i.source, i.external_id) for i in items if isinstance(i, CustomerItem)}
     by_key = await drafts.claim_or_lock(session, named)
     by_id = await _lock_all(session, [item.customer_id for item in items if isinstance(item, Revision)])
+    now = clock.now()
     outcomes: dict[int, Written | Problem] = {}
     ready: dict[int, Draft] = {}
     begun: set[UUID] = set()
@@ -135,6 +138,7 @@ async def upsert(
                 outcomes[index] = Written(draft.owner.id, Status.UNCHANGED, draft.version)
                 continue
             body = item.body if isinstance(item, Revision) else item
+            describing.check_birthday(body, now=now)
             draft.apply(body, source=body.source, declared=declared, kinds_apart=kinds_apart)
         except Problem as problem:
             outcomes[index] = problem
