@@ -90,7 +90,8 @@ def _lifespan(
 
         The internal port opens last, so that nobody calls us ready too early, and closes first, so that who
         probes sees the process go before its connections do. Readiness has a connection of its own: a busy
-        pool is not a database that is gone. Nothing here waits for Kafka, which an API does not need.
+        pool is not a database that is gone. What was handed in at a desk is done with before the database
+        goes. Nothing here waits for Kafka, which an API does not need.
         """
         engine = create_engine(settings)
         reading = create_engine(settings, reading=True)
@@ -110,6 +111,7 @@ def _lifespan(
             stack.push_async_callback(reading.dispose)
             stack.push_async_callback(probe.dispose)
             provide(app, create_sessions(engine), create_sessions(reading))
+            stack.push_async_callback(app.state.desks.drain)
             if extra is not None:
                 await stack.enter_async_context(extra(app))
             await stack.enter_async_context(health.serving())

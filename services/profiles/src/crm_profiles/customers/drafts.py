@@ -23,6 +23,7 @@ from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import CustomerChanged, CustomerCreated, CustomerState
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
+from crm_shared.outbox import Author
 
 
 class Status(StrEnum):
@@ -54,8 +55,8 @@ class Origin:
 class Draft:
     """A customer as they are to be; `version` is 0 for a new one.
 
-    `source`, `channel` and `cause` are of this change: they go into the history, and by themselves change
-    nothing.
+    `source`, `channel`, `cause` and `author` are of this change: they go into the history, and by themselves
+    change nothing. An author is given where it is not the session's.
     """
 
     owner: Owner
@@ -71,6 +72,7 @@ class Draft:
     source: str | None = None
     channel: Channel = Channel.API
     cause: Event | None = None
+    author: Author | None = None
 
     @classmethod
     def new(cls, customer_id: UUID, *keys: ExternalKey) -> "Draft":

@@ -1,10 +1,12 @@
 """Customers over HTTP."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
 from pydantic import Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.customers import contact_points, customers, documents, history
 from crm_profiles.customers.customers import CustomerFilters
@@ -41,18 +43,21 @@ from crm_profiles.schemas.customers import (
 )
 from crm_profiles.schemas.summary import ProfileSummaryOut
 from crm_shared import etags
-from crm_shared.callers import READERS, STAFF, Role
+from crm_shared.callers import READERS, STAFF, Caller, Role
+from crm_shared.clock import Clock
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion
 from crm_shared.fields import Instant
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.problems import Problem
+from crm_shared.web.desk import Handed
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
     CurrentCursors,
+    CurrentDesks,
     CurrentSessions,
     Cursor,
     IfMatch,
@@ -85,11 +90,22 @@ OWN = allow(*READERS, Role.CUSTOMER, own="customer_id")
     responses=documented(*UNFIT),
 )
 async def create_customer(
-    session: Session, clock: CurrentClock, caller: CurrentCaller, body: CustomerIn
+    request: Request, desks: CurrentDesks, caller: CurrentCaller, body: CustomerIn
 ) -> Response:
     """Make somebody known."""
-    customer_id = await customers.create(session, body, clock=clock)
-    return document(await documents.get_customer(session, customer_id), caller, status=201)
+    return await desks.answer(_make_known, request, (body, caller))
+
+
+async def _make_known(
+    session: AsyncSession, handed: Sequence[Handed[tuple[CustomerIn, Caller]]], clock: Clock
+) -> Sequence[Response | Problem]:
+    newcomers = [customers.Newcomer(each.item[0], author=each.author) for each in handed]
+    outcomes = await customers.create_many(session, newcomers, clock=clock)
+    made = await documents.find_customers(session, [each for each in outcomes if isinstance(each, UUID)])
+    return [
+        document(made[outcome], each.item[1], status=201) if isinstance(outcome, UUID) else outcome
+        for outcome, each in zip(outcomes, handed, strict=True)
+    ]
 
 
 @router.get(
