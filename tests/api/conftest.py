@@ -28,6 +28,8 @@ from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, Signer, deliver
 
+NEW = ("/v1/rewards/",)
+"""What is written in versions: each person's are their first."""
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
 
@@ -155,6 +157,8 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
 
     async def send(method: str, path: str, body: dict[str, Any]) -> Any:
         headers = gateway.bearer() | {"Idempotency-Key": str(uuid7())}
+        if method == "PUT" and path.startswith(NEW):
+            headers["If-None-Match"] = "*"
         response = await http.request(method, gateway.url + path, json=body, headers=headers)
         assert response.is_success, response.text
         return response.json()
@@ -197,6 +201,10 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
             "/v1/tickets", {"customer_id": customer["id"], "kind": "enquiry", "title": "Where is it?"}
         )
         hold = await post(f"/v1/accounts/{customer['id']}/holds", {"points": 10, "expires_in": 900})
+        gift = {"kind": "gift", "names": {"en": "A bag"}, "points": 5, "limited": False}
+        reward = f"bag-{number}"
+        await put(f"/v1/rewards/{reward}", gift)
+        order = await post(f"/v1/accounts/{customer['id']}/reward-orders", {"reward": reward})
         message = await post(
             "/v1/messages",
             {
@@ -224,6 +232,8 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "note_id": note["id"],
                 "ticket_id": ticket["id"],
                 "hold_id": hold["id"],
+                "reward_key": reward,
+                "order_id": order["id"],
                 "source": "shop",
                 "external_id": customer["id"],
                 "key": "base",

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from crm_loyalty.routes import accounts, earning_rules, holds, programme, summary
+from crm_loyalty.routes import accounts, earning_rules, holds, programme, reward_orders, rewards, summary
 from crm_loyalty.settings import Settings
 from crm_shared.settings import ServiceSettings
 from crm_shared.web.app import service_app
@@ -14,6 +14,8 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         accounts.router,
         holds.router,
         earning_rules.router,
+        rewards.router,
+        reward_orders.router,
         programme.router,
         summary.router,
     )

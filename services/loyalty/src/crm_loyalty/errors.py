@@ -28,3 +28,37 @@ class HoldResolved(Conflict):
 
 class ReferenceReused(Unprocessable):
     """The ledger knows this reference from a posting that was about something else."""
+
+
+class RewardNotFound(NotFound): ...
+
+
+class RewardOrderNotFound(NotFound): ...
+
+
+class RewardNotOffered(Conflict):
+    """It was taken out of the catalogue."""
+
+
+class OutOfStock(Conflict):
+    """Fewer are left than were asked for; `remaining` says how many."""
+
+
+class LimitReached(Conflict):
+    """It was had as often as it may be; `scope` says whose limit it is, `limit` which."""
+
+
+class NotYetValid(Conflict):
+    """It begins at `valid_from`."""
+
+
+class NoLongerValid(Conflict):
+    """It ended at `valid_until`."""
+
+
+class NotForThisTier(Conflict):
+    """It is for other tiers or levels than the customer's."""
+
+
+class OrderStateConflict(Conflict):
+    """An order in this `state` cannot take that step."""

@@ -69,6 +69,44 @@ class PointsReleased(PointsMoved):
     ran_out: bool = Field(description="nobody released it: its time was over")
 
 
+class RewardOrderMoved(Event):
+    """The order of a reward after a step; `version` is the order's."""
+
+    subject_field: ClassVar[str] = "order_id"
+
+    order_id: UUID
+    reward: str = Field(description="key of the reward")
+    kind: str = Field(description="gift, coupon or discount; may become more")
+    quantity: int = Field(ge=1)
+    points: int = Field(ge=1, description="paid for all of it")
+    state: str = Field(description="where the order stands now")
+    ordered_at: datetime
+
+
+class RewardOrdered(RewardOrderMoved):
+    """The customer has exchanged points for a reward."""
+
+    type: ClassVar[str] = "loyalty.reward.ordered.v1"
+
+
+class RewardShipped(RewardOrderMoved):
+    """The reward is on its way."""
+
+    type: ClassVar[str] = "loyalty.reward.shipped.v1"
+
+
+class RewardDelivered(RewardOrderMoved):
+    """The customer has the reward."""
+
+    type: ClassVar[str] = "loyalty.reward.delivered.v1"
+
+
+class RewardCancelled(RewardOrderMoved):
+    """The order was cancelled; the points are back."""
+
+    type: ClassVar[str] = "loyalty.reward.cancelled.v1"
+
+
 class MessageSent(MessageState):
     """The customer was written to."""
 
