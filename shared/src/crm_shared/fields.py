@@ -37,10 +37,13 @@ _STRAY_JOINERS = re.compile(
 )
 
 
-def _without_invisible(value: object) -> object:
-    if not isinstance(value, str) or value.isascii():
-        return value
-    return _STRAY_JOINERS.sub("", _INVISIBLE.sub("", value))
+def without_invisible(text: str) -> str:
+    """The text as it can be seen, with the joiners that its script needs."""
+    return text if text.isascii() else _STRAY_JOINERS.sub("", _INVISIBLE.sub("", text))
+
+
+def _as_seen(value: object) -> object:
+    return without_invisible(value) if isinstance(value, str) else value
 
 
 def _from_integral(value: object) -> object:
@@ -83,7 +86,7 @@ def _known_time_zone(name: str) -> str:
 # It closes the list of an alias that has bounds: before these it would hide them from the JSON schema.
 whole = BeforeValidator(_from_integral)
 
-legible = BeforeValidator(_without_invisible)
+legible = BeforeValidator(_as_seen)
 """Takes out of a name what nobody sees; it stands behind the bounds, as `whole` does."""
 VISIBLE = (
     r"[^\s\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"

@@ -16,7 +16,9 @@ from crm_shared.problems import (
 
 
 class ContactPointTaken(Conflict):
-    """It belongs to another customer, whom `customer_id` names."""
+    """It belongs to another customer, whom `customer_id` names to callers with the scope pii:read."""
+
+    personal = frozenset({"customer_id"})
 
 
 class InvalidContactPoint(InvalidRequest):

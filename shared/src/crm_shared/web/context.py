@@ -24,6 +24,10 @@ class Context:
     claim: Claim | None = None
     session: AsyncSession | None = None
 
+    @property
+    def sees_personal_data(self) -> bool:
+        return self.caller is not None and self.caller.sees_personal_data
+
     @classmethod
     def of(cls, scope: Scope) -> "Context":
         context = scope[_KEY]

@@ -79,7 +79,12 @@ def respond(problem: Problem, scope: Scope) -> Response:
     """The problem as a response to the request of this scope."""
     context = Context.of(scope)
     instance = quote(scope["path"], errors="replace")[:_MAX_INSTANCE]
-    body = problem.body(context.problem_base_url, instance=instance, request_id=context.request_id)
+    body = problem.body(
+        context.problem_base_url,
+        instance=instance,
+        request_id=context.request_id,
+        personal=context.sees_personal_data,
+    )
     return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
 
 

@@ -217,7 +217,8 @@ def _normal(kind: ContactKind, value: str, region: str | None) -> str:
     try:
         return contact_points.normalise(kind, value, region).value
     except InvalidContactPoint as invalid:
-        raise PydanticCustomError(f"invalid_{kind}", "{why}", {"why": invalid.detail}) from invalid
+        code = invalid.errors[0]["code"]
+        raise PydanticCustomError(code, "{why}", {"why": invalid.detail}) from invalid
 
 
 def _distinct(chosen: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -208,6 +209,7 @@ async def revert_import(
 )
 async def list_import_rows(
     session: Session,
+    caller: CurrentCaller,
     cursors: CurrentCursors,
     import_id: UUID,
     status: RowStatus | None = None,
@@ -217,7 +219,7 @@ async def list_import_rows(
     """List the verdicts on the rows, in the order of the file."""
     found = await imports.get(session, import_id)
     rows = await imports.list_rows(session, found, status, cursors=cursors, cursor=cursor, limit=limit)
-    return rows.map(_row)
+    return rows.map(partial(_row, caller=caller))
 
 
 @router.get(
@@ -313,11 +315,13 @@ def _layout(found: Import, caller: Caller) -> LayoutOut:
     )
 
 
-def _row(row: ImportRow) -> ImportRowOut:
+def _row(row: ImportRow, caller: Caller) -> ImportRowOut:
+    """Of a row that failed the customer is who has its contact point: for who may see contact points."""
+    named = row.status is not RowStatus.FAILED or sees_personal_data(caller)
     return ImportRowOut(
         line=row.line,
         status=row.status,
-        customer_id=row.customer_id,
+        customer_id=row.customer_id if named else None,
         version=row.version,
         faults=[RowFault.model_validate(fault) for fault in row.faults or ()],
         revert=row.revert,
