@@ -14,6 +14,10 @@ class HoldNotFound(NotFound):
 class EarningRuleNotFound(NotFound): ...
 
 
+class ChoiceDiffers(Conflict):
+    """Rules of one group choose in one way; `rule` names one that chooses in another."""
+
+
 class InsufficientPoints(Conflict):
     """More was asked for than is there; `available` says how much is."""
 

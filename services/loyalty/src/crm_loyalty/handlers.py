@@ -5,11 +5,9 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty import earning_rules
+from crm_loyalty.earning import awarding, members, purchases
 from crm_loyalty.ledger import accounts, holds, ledger
 from crm_loyalty.models.base import Base
-from crm_loyalty.postings import Earn
-from crm_loyalty.rules.earning import Purchase, evaluate
 from crm_shared import customers, erasure, exports, permission_copies
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
 from crm_shared.contracts.exports import LoyaltyExportPrepared
@@ -24,7 +22,9 @@ from crm_shared.contracts.profiles import (
     ExportRequested,
     MessageLogged,
     PurchaseRecorded,
+    PurchaseRefunded,
 )
+from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.due import Due, DueWork
 from crm_shared.subscriptions import Subscriptions
 
@@ -34,26 +34,19 @@ due_work = DueWork()
 
 @subscriptions.on(PurchaseRecorded)
 async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at: datetime) -> None:
-    """Give what the earning rules say for each purchase; a purchase that earns nothing leaves no trace."""
-    rules = await earning_rules.in_force(session)
-    postings = []
-    for event in events:
-        earned = evaluate(Purchase(event.occurred_at, event.total.amount, event.total.currency), rules)
-        if earned.points:
-            postings.append(
-                Earn(
-                    customer_id=event.customer_id,
-                    source=event.envelope.source,
-                    reference=str(event.purchase_id),
-                    effective_at=event.occurred_at,
-                    cause=event,
-                    points=earned.points,
-                    explanation=earned.lines,
-                )
-            )
-    if postings:
-        for verdict in await ledger.post(session, postings, at=at):
-            verdict.accepted()
+    """Give what the earning rules say for each purchase."""
+    await awarding.award(session, events, at=at)
+
+
+@subscriptions.on(PurchaseRefunded)
+async def take_back(session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime) -> None:
+    await purchases.give_back(session, events)
+
+
+@subscriptions.on(LevelChanged)
+async def keep_levels(session: AsyncSession, events: Sequence[LevelChanged], *, at: datetime) -> None:
+    """Rules may give more to customers of some levels."""
+    await members.keep_levels(session, events)
 
 
 @subscriptions.on(CustomerCreated)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, bindparam, func, select
+from sqlalchemy import ARRAY, Uuid, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
@@ -61,6 +61,25 @@ async def open_(session: AsyncSession, customer_ids: Collection[UUID], *, at: da
         for id in missing
     ]
     await session.execute(insert(Account).on_conflict_do_nothing(), rows)
+
+
+_LOCK = text(
+    """
+    SELECT origin_customer_id, customer_id FROM accounts
+    WHERE customer_id IN (
+        SELECT customer_id FROM accounts WHERE origin_customer_id = ANY(CAST(:ids AS uuid[]))
+    )
+    ORDER BY id FOR UPDATE
+    """
+).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
+
+
+async def lock(session: AsyncSession, customer_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Lock the accounts of whom these ids mean today, and say who owns each: for what must be decided before
+    points are posted to them, in the order in which the ledger locks them itself.
+    """
+    rows = await session.execute(_LOCK, {"ids": sorted(set(customer_ids))})
+    return {row.origin_customer_id: row.customer_id for row in rows}
 
 
 async def owned(session: AsyncSession, customer_id: UUID) -> Sequence[Account]:

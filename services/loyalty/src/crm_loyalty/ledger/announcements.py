@@ -37,14 +37,15 @@ def _event(movement: Movement, customer_id: UUID, lot: LotState | None, changes:
     }
     match movement.kind:
         case Kind.EARN if lot is not None:
-            only = movement.explanation[0] if len(movement.explanation) == 1 else None
+            rules = {(line.rule, line.version) for line in movement.explanation}
+            rule, version = rules.pop() if len(rules) == 1 else (None, None)
             return PointsEarned.model_validate(
                 state
                 | {
                     "lot_id": lot.id,
                     "expires_at": lot.expires_at,
-                    "rule": only.rule if only else None,
-                    "rule_version": only.version if only else None,
+                    "rule": rule,
+                    "rule_version": version,
                 }
             )
         case Kind.SPEND | Kind.CAPTURE:

@@ -78,12 +78,15 @@ class MovementOut(BaseModel):
 
 
 class LineOut(BaseModel):
-    """What one earning rule gave, and how that was reckoned."""
+    """What one earning rule gave for one line of a purchase, and how that was reckoned."""
 
     rule: str
     version: int
     points: int
     text: str
+    line: int | None = Field(
+        default=None, description="position in the purchase; null: for the purchase as a whole"
+    )
 
 
 class EntryOut(BaseModel):
