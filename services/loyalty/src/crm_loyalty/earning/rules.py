@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from crm_loyalty import versions
 from crm_loyalty.errors import ChoiceDiffers, EarningRuleNotFound
 from crm_loyalty.models.earning_rules import EarningRule
 from crm_loyalty.rules.conditions import Conditions, Days, Hours
@@ -21,8 +22,7 @@ from crm_loyalty.schemas.earning_rules import (
     PerItemIn,
     RateIn,
 )
-from crm_shared import etags
-from crm_shared.etags import IfMatchMissing, StaleVersion
+from crm_shared.etags import StaleVersion
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
 _newer = aliased(EarningRule)
@@ -147,17 +147,10 @@ async def put(
     Raises IfMatchMissing, StaleVersion, ChoiceDiffers.
     """
     current = await find(session, key)
-    if current is None:
-        if if_match is not None:
-            raise StaleVersion("There is no rule with this key.")
-        if if_none_match != "*":
-            raise IfMatchMissing("There is no rule with this key: send If-None-Match: * to make it.")
-    elif if_none_match is not None:
-        raise StaleVersion(f"The current version is {current.version}.", current_version=current.version)
-    else:
-        etags.require(if_match, current.version)
+    version = versions.following(
+        current.version if current else None, if_match=if_match, if_none_match=if_none_match
+    )
     await _agree_with_group(session, key, body)
-    version = current.version + 1 if current else 1
     # Of two who replace the same version at once, the second finds the next one taken.
     written: EarningRule | None = await session.scalar(
         insert(EarningRule)
