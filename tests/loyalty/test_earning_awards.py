@@ -14,8 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from crm_local.provisioning import Databases
 from crm_loyalty import reconcile
-from crm_shared.contracts.base import Event, Money
-from crm_shared.contracts.profiles import PurchaseLineState, PurchaseRecorded
+from crm_shared.contracts.base import Event
 from crm_shared.contracts.segmentation import Level, LevelChanged
 from crm_shared.database import Sessions, async_url
 from crm_shared.ids import uuid7
@@ -26,43 +25,6 @@ MakeEvent = Callable[..., Event]
 Put = Callable[..., Awaitable[None]]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
-
-
-def bought(customer_id: UUID, *lines: tuple[str, int], at: datetime = NOON) -> Event:
-    """A purchase of one piece of each category at so many cents."""
-    total = sum(cents for _, cents in lines)
-    return arrived(
-        PurchaseRecorded(
-            customer_id=customer_id,
-            version=1,
-            purchase_id=uuid7(),
-            source="shop",
-            external_id=str(uuid7()),
-            occurred_at=at,
-            channel="web",
-            total=Money(amount=total, currency="USD"),
-            lines=[
-                PurchaseLineState(
-                    line=number, category=category, quantity=1, total=Money(amount=cents, currency="USD")
-                )
-                for number, (category, cents) in enumerate(lines, start=1)
-            ],
-        )
-    )
-
-
-@pytest.fixture
-def put(loyalty: httpx2.AsyncClient) -> Put:
-    """Writes a rule, the first version or the next."""
-
-    async def write(key: str, **terms: Any) -> None:
-        path = f"/v1/earning-rules/{key}"
-        etag = (await loyalty.get(path)).headers.get("ETag")
-        seen = {"If-Match": etag} if etag else {"If-None-Match": "*"}
-        answer = await loyalty.put(path, json={"description": key} | terms, headers=seen)
-        assert answer.status_code == 200, answer.text
-
-    return write
 
 
 @pytest_asyncio.fixture
@@ -81,7 +43,7 @@ async def balance(loyalty: httpx2.AsyncClient, customer_id: UUID) -> int:
 
 
 async def test_the_entry_shows_the_calculation_per_line(
-    loyalty: httpx2.AsyncClient, receive: Receive, put: Put
+    loyalty: httpx2.AsyncClient, receive: Receive, put: Put, bought: MakeEvent
 ) -> None:
     jazz = {"kind": "multiplier", "percent": 100, "of": "base"}
     await put("jazz", rate=jazz, when={"categories": ["jazz"]})
@@ -99,7 +61,7 @@ async def test_the_entry_shows_the_calculation_per_line(
 
 
 async def test_a_cap_holds_within_a_batch_and_over_batches_and_begins_anew(
-    loyalty: httpx2.AsyncClient, receive: Receive, put: Put
+    loyalty: httpx2.AsyncClient, receive: Receive, put: Put, bought: MakeEvent
 ) -> None:
     await put("base", rate={"kind": "fixed", "points": 10}, caps=[{"period": "day", "points": 25}])
     ann, bob = uuid7(), uuid7()
@@ -113,7 +75,12 @@ async def test_a_cap_holds_within_a_batch_and_over_batches_and_begins_anew(
 
 
 async def test_a_cap_is_the_persons_even_after_a_merge_and_each_ones_own_after_its_undoing(
-    loyalty: httpx2.AsyncClient, receive: Receive, put: Put, merged: MakeEvent, unmerged: MakeEvent
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    put: Put,
+    merged: MakeEvent,
+    unmerged: MakeEvent,
+    bought: MakeEvent,
 ) -> None:
     await put("base", rate={"kind": "fixed", "points": 10}, caps=[{"period": "total", "points": 25}])
     ann, anne, merge_id = uuid7(), uuid7(), uuid7()
@@ -129,7 +96,7 @@ async def test_a_cap_is_the_persons_even_after_a_merge_and_each_ones_own_after_i
 
 
 async def test_only_the_first_purchase_earns_the_welcome_bonus(
-    loyalty: httpx2.AsyncClient, receive: Receive, put: Put
+    loyalty: httpx2.AsyncClient, receive: Receive, put: Put, bought: MakeEvent
 ) -> None:
     await put("base", rate={"kind": "fixed", "points": 500}, when={"purchase_numbers": [1]})
     ann = uuid7()
@@ -141,7 +108,7 @@ async def test_only_the_first_purchase_earns_the_welcome_bonus(
 
 
 async def test_a_level_counts_from_when_it_is_heard_of(
-    loyalty: httpx2.AsyncClient, receive: Receive, put: Put
+    loyalty: httpx2.AsyncClient, receive: Receive, put: Put, bought: MakeEvent
 ) -> None:
     await put("base", rate={"kind": "fixed", "points": 10}, when={"levels": ["vip"]})
     ann = uuid7()
@@ -173,6 +140,7 @@ async def test_a_budget_stops_exactly_however_many_buy_at_once(
     loyalty: httpx2.AsyncClient,
     receive: Receive,
     put: Put,
+    bought: MakeEvent,
 ) -> None:
     await put("base", rate={"kind": "fixed", "points": 7}, budget=345)
     people = [uuid7() for _ in range(100)]

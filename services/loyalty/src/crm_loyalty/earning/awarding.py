@@ -1,6 +1,5 @@
 """Points for purchases: each is reckoned once, under the locks of its customer's accounts."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.earning import members, purchases, rules, usage
+from crm_loyalty.earning import facts, purchases, rules, usage
 from crm_loyalty.earning.usage import Tally
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.postings import Earn
@@ -38,10 +37,11 @@ async def award(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at
     await customers.stop_merges(session)
     await accounts.open_(session, buyers, at=at)
     owners = await accounts.lock(session, buyers)
-    cases = await _cases(session, await purchases.unknown(session, events), owners)
-    if not cases:
+    unknown = await purchases.unknown(session, events)
+    if not unknown:
         return
     policy = Policy()
+    cases = await _cases(session, unknown, owners, policy)
     in_force = await rules.in_force(session)
     tally = await _tally(session, cases, in_force, policy)
     awarded = []
@@ -59,22 +59,15 @@ async def award(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at
 
 
 async def _cases(
-    session: AsyncSession, events: Sequence[PurchaseRecorded], owners: Mapping[UUID, UUID]
+    session: AsyncSession, events: Sequence[PurchaseRecorded], owners: Mapping[UUID, UUID], policy: Policy
 ) -> list[Case]:
-    """The purchases with their customers' facts, numbered in the order in which they came."""
-    if not events:
-        return []
-    buyers = {owners[event.customer_id] for event in events}
-    known = await members.find(session, buyers)
-    counts = defaultdict(int, await purchases.counts(session, buyers))
-    cases = []
-    for event in events:
-        owner = owners[event.customer_id]
-        counts[owner] += 1
-        member = known.get(owner)
-        customer = CustomerFacts(level=member.level if member else None, number=counts[owner])
-        cases.append(Case(event, owner, purchases.facts(event), customer))
-    return cases
+    told = [(owners[event.customer_id], event.occurred_at) for event in events]
+    return [
+        Case(event, owner, purchases.facts(event), customer)
+        for event, (owner, _), customer in zip(
+            events, told, await facts.of(session, told, policy), strict=True
+        )
+    ]
 
 
 async def _tally(
@@ -94,8 +87,7 @@ async def _tally(
     asked = [
         ask
         for case in cases
-        for rule in in_force
-        for _, ask in usage.asked_of(rule, case.owner, case.event.occurred_at, policy.time_zone)
+        for ask in usage.asked(in_force, case.owner, case.event.occurred_at, policy.time_zone)
     ]
     return await usage.read(session, asked, budgets, lock=True)
 

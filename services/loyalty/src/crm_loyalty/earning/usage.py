@@ -67,6 +67,11 @@ def asked_of(rule: Rule, customer_id: UUID, occurred_at: datetime, zone: str) ->
     ]
 
 
+def asked(rules: Iterable[Rule], customer_id: UUID, occurred_at: datetime, zone: str) -> list[Asked]:
+    """What the caps of all the rules count, for a purchase of the customer at that time."""
+    return [ask for rule in rules for _, ask in asked_of(rule, customer_id, occurred_at, zone)]
+
+
 _USED = text(
     """
     SELECT asked.n, coalesce(sum(awards.points), 0) AS points
@@ -96,7 +101,7 @@ _BEGIN = text(
 
 
 async def read(
-    session: AsyncSession, asked: Iterable[Asked], budgets: Sequence[Rule], *, lock: bool
+    session: AsyncSession, wanted: Iterable[Asked], budgets: Sequence[Rule], *, lock: bool
 ) -> Tally:
     """What was given before; with `lock`, nobody else takes from these budgets before the transaction ends.
 
@@ -104,15 +109,15 @@ async def read(
     then on nobody waits for it.
     """
     tally = Tally()
-    if wanted := sorted(set(asked)):
+    if asks := sorted(set(wanted)):
         columns: dict[str, list[object]] = {
-            "customers": [ask.customer_id for ask in wanted],
-            "rules": [ask.rule for ask in wanted],
-            "sinces": [ask.since for ask in wanted],
-            "untils": [ask.until for ask in wanted],
+            "customers": [ask.customer_id for ask in asks],
+            "rules": [ask.rule for ask in asks],
+            "sinces": [ask.since for ask in asks],
+            "untils": [ask.until for ask in asks],
         }
         for n, points in await session.execute(_USED, columns):
-            tally.used[wanted[n - 1]] = int(points)
+            tally.used[asks[n - 1]] = int(points)
     if budgets:
         tally.in_all.update(await _budgets(session, budgets, lock=lock))
     return tally

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import Header, Path, Response
 
-from crm_loyalty.earning import rules
-from crm_loyalty.errors import ChoiceDiffers, EarningRuleNotFound
+from crm_loyalty.earning import rules, trials
+from crm_loyalty.errors import AccountNotFound, ChoiceDiffers, EarningRuleNotFound
 from crm_loyalty.schemas.earning_rules import EarningRuleIn, EarningRuleOut, RuleKey
+from crm_loyalty.schemas.evaluations import EvaluationIn, EvaluationOut
 from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
@@ -89,3 +90,17 @@ async def put_earning_rule(
     )
     response.headers["ETag"] = etag(rule.version)
     return rules.out(rule)
+
+
+@router.post(
+    "/v1/earning-rules/evaluate",
+    response_model=EvaluationOut,
+    dependencies=[allow(*READERS)],
+    responses=documented(AccountNotFound),
+)
+async def evaluate_earning_rules(session: Session, clock: CurrentClock, body: EvaluationIn) -> EvaluationOut:
+    """Try what a basket would earn, and why each rule does or does not apply; nothing is written.
+
+    With `rules` and `without` rules are tried that are not in force. Caps and budgets are as they stand now.
+    """
+    return await trials.evaluate_basket(session, body, at=clock.now())
