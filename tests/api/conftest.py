@@ -237,6 +237,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "source": "shop",
                 "external_id": customer["id"],
                 "key": "base",
+                "calendar_code": "US",
                 "topic": "music",
                 "attribute_key": f"size_{number}",
                 "kind": "email",

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.earning import awarding, members, purchases
 from crm_loyalty.ledger import accounts, holds, ledger
 from crm_loyalty.models.base import Base
-from crm_shared import customers, erasure, exports, permission_copies
+from crm_shared import calendar_copies, customers, erasure, exports, permission_copies
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
 from crm_shared.contracts.exports import LoyaltyExportPrepared
 from crm_shared.contracts.profiles import (
@@ -25,6 +25,7 @@ from crm_shared.contracts.profiles import (
     PurchaseRefunded,
 )
 from crm_shared.contracts.segmentation import LevelChanged
+from crm_shared.contracts.tickets import CalendarChanged
 from crm_shared.due import Due, DueWork
 from crm_shared.subscriptions import Subscriptions
 
@@ -79,6 +80,11 @@ async def count_messages_of_others(
 ) -> None:
     """Everybody's messages count for the customer's frequency caps."""
     await permission_copies.keep_messages(session, events, at=at)
+
+
+@subscriptions.on(CalendarChanged)
+async def keep_calendars(session: AsyncSession, events: Sequence[CalendarChanged], *, at: datetime) -> None:
+    await calendar_copies.keep(session, events)
 
 
 @subscriptions.on(CustomerMerged)

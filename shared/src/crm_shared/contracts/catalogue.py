@@ -43,6 +43,7 @@ EVENTS: tuple[type[Event], ...] = (
     tickets.MessageDelivered,
     tickets.MessageFailed,
     tickets.MessageAnswered,
+    tickets.CalendarChanged,
     loyalty.PointsEarned,
     loyalty.PointsSpent,
     loyalty.PointsAdjusted,
@@ -129,8 +130,11 @@ def example_of(schema: Schema, defs: Mapping[str, Schema] | None = None) -> Any:
         return schema["examples"][0]
     if "enum" in schema:
         return schema["enum"][0]
-    if "anyOf" in schema:
-        return example_of(schema["anyOf"][0], defs)
+    if "const" in schema:
+        return schema["const"]
+    for choice in ("anyOf", "oneOf"):
+        if choice in schema:
+            return example_of(schema[choice][0], defs)
     match schema.get("type"):
         case "object":
             return {name: example_of(part, defs) for name, part in schema.get("properties", {}).items()}
