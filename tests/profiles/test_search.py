@@ -183,6 +183,33 @@ async def test_filters_hold_together_with_what_is_searched(profiles: httpx2.Asyn
     assert await names_found(profiles, "anna", gender="female") == ["Anna Ek"]
 
 
+async def test_a_search_can_be_among_those_who_have_a_custom_attribute(profiles: httpx2.AsyncClient) -> None:
+    for key, declared in (
+        ("size", {"type": "choice", "choices": ["S", "M"]}),
+        ("visits", {"type": "number"}),
+        ("hobbies", {"type": "choices", "choices": ["chess", "jazz"]}),
+    ):
+        answer = await profiles.put(f"/v1/customer-attributes/{key}", json=declared | {"label": key})
+        assert answer.status_code == 201, answer.text
+    await create(profiles, "Anna Ek", attributes={"size": "M", "visits": 3, "hobbies": ["chess", "jazz"]})
+    await create(profiles, "Anna", attributes={"size": "S", "visits": 3})
+    await create(profiles, "Joanna", attributes={"size": "M"}, tags=["vip"])
+
+    async def names(q: str, *asked: str, **filters: str) -> list[str]:
+        params = [("q", q), *filters.items(), *(("attribute", each) for each in asked)]
+        found = await profiles.get("/v1/customers/search", params=params)
+        assert found.status_code == 200, found.text
+        return [item["customer"]["name"] for item in found.json()["items"]]
+
+    assert await names("anna", "size:M") == ["Anna Ek", "Joanna"]
+    assert await names("anna", "visits:3") == ["Anna", "Anna Ek"]
+    assert await names("anna", "visits:3", "size:M") == ["Anna Ek"]
+    assert await names("anna", "hobbies:jazz") == ["Anna Ek"]
+    assert await names("anna", "size:M", tag="vip") == ["Joanna"]
+    assert await names("anna", "size:L") == await names("anna", "nothing:1") == []
+    assert (await profiles.get("/v1/customers/search?q=a&attribute=Size")).status_code == 422
+
+
 @given(names=st.lists(NAMES, min_size=1, max_size=8), data=st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.capability("P8")

@@ -29,6 +29,7 @@ from crm_profiles.routes import (
     search,
     stages,
     submissions,
+    tags,
     timeline,
 )
 from crm_profiles.settings import Settings
@@ -43,6 +44,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         search.router,
         customers.router,
         attributes.router,
+        tags.router,
         belongings.router,
         history.router,
         managers.router,

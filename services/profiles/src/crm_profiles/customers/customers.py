@@ -241,8 +241,8 @@ def matching(filters: CustomerFilters) -> Select[Customer]:
     for column in (Customer.gender, Customer.region, Customer.source, Customer.channel, Customer.manager):
         if (wanted := getattr(filters, column.key)) is not None:
             statement = statement.where(column == wanted)
-    for key, _, value in (text.partition(":") for text in filters.attribute):
-        statement = statement.where(attributes.condition(key, value))
+    for asked in filters.attribute:
+        statement = statement.where(attributes.condition(asked))
     for kind in ContactKind:
         value = getattr(filters, kind)
         if value is None:

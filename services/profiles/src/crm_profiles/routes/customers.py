@@ -5,7 +5,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
-from pydantic import Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.customers import contact_points, customers, documents, history
@@ -29,6 +28,7 @@ from crm_profiles.routes.answers import (
     sees_personal_data,
     validated,
 )
+from crm_profiles.routes.filters import AttributeFilters
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.customers import (
     CustomerBatchIn,
@@ -73,12 +73,6 @@ router = Router(tags=["customers"])
 UNFIT = (ContactPointTaken, InvalidContactPoint, InvalidAttributes, NoLunarDate)
 """What may be wrong with a customer whom the schema lets pass."""
 
-AttributeFilter = Annotated[
-    str,
-    StringConstraints(max_length=1100, pattern="^[a-z][a-z0-9_]{0,63}:"),
-    Field(examples=["shirt_size:M"]),
-]
-
 OWN = allow(*READERS, Role.CUSTOMER, own="customer_id")
 
 
@@ -118,14 +112,7 @@ async def list_customers(
     session: Session,
     caller: CurrentCaller,
     cursors: CurrentCursors,
-    attribute: Annotated[
-        list[AttributeFilter],
-        Query(
-            default_factory=list,
-            max_length=10,
-            description="custom attributes as key:value, all of which must hold",
-        ),
-    ],
+    attribute: AttributeFilters,
     tag: Annotated[str | None, Query(max_length=64)] = None,
     phone: Annotated[str | None, Query(max_length=50, description="with country code")] = None,
     email: Annotated[str | None, Query(max_length=254)] = None,

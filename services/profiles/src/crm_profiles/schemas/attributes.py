@@ -25,6 +25,8 @@ from crm_shared.fields import VISIBLE, legible
 MAX_TEXT = 1000
 MAX_NUMBER = 10**15
 MAX_CHOICES = 100
+MAX_ASKED = 10
+"""By so many attributes customers can be filtered at once."""
 
 AttributeKey = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$", max_length=64)]
 Choice = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=VISIBLE), legible]
