@@ -95,6 +95,7 @@ def settings_of(name: str, address: Databases, signer: Signer) -> ServiceSetting
         internal_public_key=signer.public_key,
         cursor_secret="cursors of the tests, thirty-two bytes and more",
         suppression_secret="suppression of the tests, thirty-two bytes and more",
+        unsubscribe_secret="unsubscribing in the tests, thirty-two bytes and more",
         pool_size=20,
     )
     return settings

@@ -95,6 +95,7 @@ async def system(own_databases: Mapping[str, Databases]) -> AsyncIterator[Mappin
             "internal_public_key": signer.public_key,
             "cursor_secret": "cursors of the tests, thirty-two bytes and more",
             "suppression_secret": "suppression of the tests, thirty-two bytes and more",
+            "unsubscribe_secret": "unsubscribing in the tests, thirty-two bytes and more",
             "internal_port": 0,
             "pool_size": 5,
             "log_level": "ERROR",
@@ -155,7 +156,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
 
     numbers = count(12_345_678)
 
-    async def send(method: str, path: str, body: dict[str, Any]) -> Any:
+    async def send(method: str, path: str, body: dict[str, Any] | None) -> Any:
         headers = gateway.bearer() | {"Idempotency-Key": str(uuid7())}
         if method == "PUT" and path.startswith(NEW):
             headers["If-None-Match"] = "*"
@@ -223,10 +224,13 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         fields = [asked | target]
         await put(f"/v1/forms/{form}", said | {"channel": "form", "difficulty": 0, "fields": fields})
         submission = await post(f"/v1/forms/{form}/submissions", {"answers": {"email": email}})
+        asked_for = f"/v1/customers/{customer['id']}/unsubscribe-link?purpose=greeting&channel=email"
+        link = await send("GET", asked_for, None)
         return Person(
             UUID(customer["id"]),
             {
                 "customer_id": customer["id"],
+                "token": link["path"].rpartition("/")[2],
                 "purchase_id": purchase["id"],
                 "interaction_id": interaction["id"],
                 "note_id": note["id"],

@@ -79,6 +79,7 @@ class Plan:
         }
         if name == "profiles":
             settings["SUPPRESSION_SECRET"] = self.secrets.suppression_secret
+            settings["UNSUBSCRIBE_SECRET"] = self.secrets.unsubscribe_secret
         if name == "gateway":
             upstreams = {each: f"http://{HOST}:{self.ports[each]}" for each in SERVICES if each != "gateway"}
             settings |= {

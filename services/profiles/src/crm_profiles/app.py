@@ -31,6 +31,7 @@ from crm_profiles.routes import (
     submissions,
     tags,
     timeline,
+    unsubscribing,
 )
 from crm_profiles.settings import Settings
 from crm_shared.settings import ServiceSettings
@@ -58,6 +59,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         card.router,
         stages.router,
         consents.router,
+        unsubscribing.router,
         contact_policy.router,
         duplicates.router,
         merges.router,

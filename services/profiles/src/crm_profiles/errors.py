@@ -176,6 +176,10 @@ class StatementOutOfTime(InvalidRequest):
     """A statement is not made in the future, and ends after it begins."""
 
 
+class UnsubscribeLinkInvalid(NotFound):
+    """The link is not valid: perhaps a part of it was lost on its way."""
+
+
 class MessageNotFound(NotFound): ...
 
 
