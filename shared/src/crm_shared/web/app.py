@@ -19,7 +19,7 @@ from crm_shared.settings import ServiceSettings
 from crm_shared.tracing import Tracer
 from crm_shared.web import openapi, problems
 from crm_shared.web.dead_letters import dead_letters_router
-from crm_shared.web.dispatch import Dispatcher
+from crm_shared.web.dispatch import Dispatcher, Routes, Shortcut
 from crm_shared.web.middleware import Authentication, RequestMiddleware
 from crm_shared.web.routing import Route
 from crm_shared.web.session import provide
@@ -77,7 +77,9 @@ def service_app(
         app.include_router(router)
     routes = list(iter_route_contexts(app.routes))
     _refuse_open_doors(routes)
-    app.router.middleware_stack = Dispatcher(routes, app.router.middleware_stack)
+    by_path = Routes(routes)
+    app.router.middleware_stack = Dispatcher(by_path, app.router.middleware_stack)
+    app.user_middleware.append(Middleware(Shortcut, routes=by_path))
     return app
 
 

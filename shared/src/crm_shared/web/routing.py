@@ -34,7 +34,9 @@ class JsonRequest(Request):
     """A request whose JSON is parsed strictly (no NaN, no lone surrogates) and fast."""
 
     async def json(self) -> Any:
-        return orjson.loads(await self.body())
+        if not hasattr(self, "_json"):
+            self._json = orjson.loads(await self.body())
+        return self._json
 
 
 class Route(APIRoute):
