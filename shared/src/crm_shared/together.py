@@ -39,6 +39,10 @@ class Together:
         return await desk.ask(key)
 
 
+_Gathered: TypeAlias = dict[Key, list[asyncio.Future[Answer | None]]]
+"""Who waits for the answer to each question."""
+
+
 class _Desk(Generic[Key, Answer]):
     """The questions of one kind."""
 
@@ -46,20 +50,37 @@ class _Desk(Generic[Key, Answer]):
         self._sessions = sessions
         self._find = find
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._gathered: set[Key] = set()
-        self._answers: asyncio.Task[Mapping[Key, Answer]] | None = None
+        self._gathered: _Gathered[Key, Answer] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, key: Key) -> Answer | None:
-        if self._answers is None or len(self._gathered) >= MOST:
-            self._gathered = set()
+        if self._gathered is None or len(self._gathered) >= MOST:
+            self._gathered = {}
             # Of nobody's context: a request's id does not belong on what is asked for several.
-            self._answers = asyncio.create_task(self._answer(self._gathered), context=Context())
-        self._gathered.add(key)
-        return (await asyncio.shield(self._answers)).get(key)
+            task = asyncio.create_task(self._answer(self._gathered), context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        # A future for each is cheaper than to shield one that all wait for.
+        answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._gathered.setdefault(key, []).append(answer)
+        return await answer
 
-    async def _answer(self, keys: set[Key]) -> Mapping[Key, Answer]:
+    async def _answer(self, gathered: "_Gathered[Key, Answer]") -> None:
         async with self._turns:
-            if keys is self._gathered:  # from here on others gather anew
-                self._answers = None
-            async with self._sessions() as session:
-                return await self._find(session, keys)
+            if gathered is self._gathered:  # from here on others gather anew
+                self._gathered = None
+            try:
+                async with self._sessions() as session:
+                    found = await self._find(session, gathered.keys())
+            except Exception as error:
+                for answer in _waiting(gathered):
+                    answer.set_exception(error)
+            else:
+                for key, answers in gathered.items():
+                    for answer in answers:
+                        if not answer.done():
+                            answer.set_result(found.get(key))
+
+
+def _waiting(gathered: "_Gathered[Key, Answer]") -> list["asyncio.Future[Answer | None]"]:
+    return [answer for answers in gathered.values() for answer in answers if not answer.done()]

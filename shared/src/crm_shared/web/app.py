@@ -7,12 +7,14 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from crm_shared import logs
 from crm_shared.callers import Verifier
 from crm_shared.clock import Clock, SystemClock
 from crm_shared.database import create_engine, create_sessions
 from crm_shared.health import Health, database_answers, migrations_at_head
+from crm_shared.memory import collect_seldom
 from crm_shared.metrics import Metrics
 from crm_shared.pages import Cursors
 from crm_shared.settings import ServiceSettings
@@ -28,7 +30,15 @@ Extra = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class Service(FastAPI):
-    """FastAPI with our OpenAPI document."""
+    """FastAPI with our OpenAPI document, and with our middleware around its own instead of within."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        ours, self.user_middleware = self.user_middleware, []
+        app = super().build_middleware_stack()
+        for middleware, args, kwargs in reversed(ours):
+            app = middleware(app, *args, **kwargs)
+        self.user_middleware = ours
+        return app
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -117,6 +127,7 @@ def _lifespan(
             if extra is not None:
                 await stack.enter_async_context(extra(app))
             await stack.enter_async_context(health.serving())
+            collect_seldom()
             yield
 
     return lifespan

@@ -1,6 +1,6 @@
 """Calling an endpoint by a plan that is made once, where the framework would look anew at each request."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from inspect import iscoroutinefunction, signature
 from json import JSONDecodeError
@@ -13,20 +13,16 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticUndefined
 from starlette.datastructures import QueryParams
 
+_REQUEST = 0
+"""The place of the request among the results."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class _Step:
     """A dependency, or the endpoint itself: what is called, and with which earlier results."""
 
     call: Callable[..., Awaitable[Any]]
-    request_as: str | None
-    results: Mapping[str, int]
-
-    async def take(self, request: Request, earlier: list[Any], values: Mapping[str, Any]) -> Any:
-        arguments = {name: earlier[place] for name, place in self.results.items()}
-        if self.request_as is not None:
-            arguments[self.request_as] = request
-        return await self.call(**arguments, **values)
+    results: Sequence[tuple[str, int]]
 
 
 class Direct:
@@ -43,6 +39,8 @@ class Direct:
         self._steps: list[_Step] = []
         self._places: dict[Any, int] = {}
         self._plan(dependant)
+        *self._before, self._endpoint = self._steps
+        self._takes_body = bool(dependant.body_params)
         self._path = [(field, field.alias, ("path", field.alias)) for field in dependant.path_params]
         unasked, _ = request_params_to_args(dependant.query_params, QueryParams())
         # As long as all are None: another default would have to be made anew for each request.
@@ -53,12 +51,14 @@ class Direct:
 
     async def __call__(self, request: Request) -> Response:
         """Raises RequestValidationError, and what the endpoint and its dependencies raise."""
-        *before, endpoint = self._steps
-        body = await _sent(request) if self._dependant.body_params else None
-        results: list[Any] = []
-        for step in before:
-            results.append(await step.take(request, results, {}))
-        response: Response = await endpoint.take(request, results, await self._values(request, body))
+        body = await _sent(request) if self._takes_body else None
+        results: list[Any] = [request]
+        for step in self._before:
+            results.append(await step.call(**{name: results[place] for name, place in step.results}))
+        values = await self._values(request, body)
+        for name, place in self._endpoint.results:
+            values[name] = results[place]
+        response: Response = await self._endpoint.call(**values)
         return response
 
     async def _values(self, request: Request, body: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Direct:
             told, wrong = request_params_to_args(self._dependant.header_params, request.headers)
             values |= told
             errors += wrong
-        if self._dependant.body_params:
+        if self._takes_body:
             told, wrong = await request_body_to_args(self._dependant.body_params, body, False)
             values |= told
             errors += wrong
@@ -87,14 +87,16 @@ class Direct:
 
     def _plan(self, dependant: Dependant) -> int:
         """The place of its result."""
-        results = {}
+        results = []
+        if dependant.request_param_name is not None:
+            results.append((dependant.request_param_name, _REQUEST))
         for each in dependant.dependencies:
             place = self._places[each.call] if each.call in self._places else self._plan(each)
             if each.name is not None:
-                results[each.name] = place
+                results.append((each.name, place))
         assert dependant.call is not None
-        self._steps.append(_Step(dependant.call, dependant.request_param_name, results))
-        self._places[dependant.call] = len(self._steps) - 1
+        self._steps.append(_Step(dependant.call, results))
+        self._places[dependant.call] = _REQUEST + len(self._steps)
         return self._places[dependant.call]
 
 

@@ -1,19 +1,30 @@
 """Finding the route of a request without trying one after the other, which costs more than answering it."""
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeAlias
 
-from fastapi import Request
 from fastapi.routing import RouteContext
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_shared.problems import MethodNotAllowed
-from crm_shared.web.routing import Route
+from crm_shared.web.routing import JsonRequest, Route
 
 Key: TypeAlias = tuple[str, int, str]
 
 _FOUND = "crm.route"
+
+
+class Found(NamedTuple):
+    """A route, and how to call it."""
+
+    path: re.Pattern[str]
+    has_parameters: bool
+    route: BaseRoute
+    endpoint: Callable[..., Any] | None
+    app: ASGIApp
 
 
 class Routes:
@@ -24,26 +35,30 @@ class Routes:
     """
 
     def __init__(self, routes: Iterable[RouteContext]) -> None:
-        self._routes: defaultdict[Key, list[RouteContext]] = defaultdict(list)
+        self._routes: defaultdict[Key, list[Found]] = defaultdict(list)
         self._fixed: set[str] = set()
         for route in sorted(routes, key=has_parameters):
             if not has_parameters(route):
                 self._fixed.add(route.path_format or "")
+            # Made once: each look at a route's context is a search of its own.
+            found = Found(
+                route.path_regex, has_parameters(route), route.original_route, route.endpoint, route.app
+            )
             for method in route.methods or ():
-                self._routes[_key(method, route.path_format or "")].append(route)
+                self._routes[_key(method, route.path_format or "")].append(found)
 
-    def find(self, scope: Scope) -> RouteContext | None:
+    def find(self, scope: Scope) -> Found | None:
         """The request's route, whose parameters are put into its scope; raises MethodNotAllowed."""
         path = scope["path"]
-        for route in self._routes.get(_key(scope["method"], path), ()):
-            match = route.path_regex.match(path)
+        for found in self._routes.get(_key(scope["method"], path), ()):
+            match = found.path.match(path)
             if match:
-                if path in self._fixed and has_parameters(route):
+                if found.has_parameters and path in self._fixed:
                     raise MethodNotAllowed
                 scope["path_params"] = match.groupdict()
-                scope["route"] = route.original_route
-                scope["endpoint"] = route.endpoint
-                return route
+                scope["route"] = found.route
+                scope["endpoint"] = found.endpoint
+                return found
         return None
 
 
@@ -80,9 +95,9 @@ class Shortcut:
                 found = None
             else:
                 scope[_FOUND] = found
-            original = found.original_route if found is not None else None
-            if isinstance(original, Route) and original.direct is not None:
-                response = await original.direct(Request(scope, receive))
+            route = found.route if found is not None else None
+            if isinstance(route, Route) and route.direct is not None:
+                response = await route.direct(JsonRequest(scope, receive))
                 await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)

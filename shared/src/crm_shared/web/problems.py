@@ -55,8 +55,12 @@ def install(app: FastAPI) -> None:
             problem.headers["Allow"] = ", ".join(sorted(_offered(app, request.scope["path"])))
         return respond(problem, request.scope)
 
+    async def leave(request: Request, error: Exception) -> Response:
+        raise error
+
     for kind in (Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)
+    app.add_exception_handler(Exception, leave)
 
 
 def problem_of(error: BaseException) -> Problem:
