@@ -219,6 +219,8 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         )
         asked = {"key": "email", "type": "email", "label": {"en": "E-mail"}}
         target = {"target": {"kind": "contact_point", "contact": "email"}}
+        day = {"since": "2026-02-01T00:00:00Z", "until": "2026-02-02T00:00:00Z"}
+        backtest = await post("/v1/earning-rules/backtests", day)
         said = {"title": {"en": "Ask us"}, "thanks": {"en": "Thank you"}}
         form = f"ask-{number}"  # of each person's own: people are made at once
         fields = [asked | target]
@@ -242,6 +244,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "external_id": customer["id"],
                 "key": "base",
                 "calendar_code": "US",
+                "backtest_id": backtest["id"],
                 "topic": "music",
                 "attribute_key": f"size_{number}",
                 "kind": "email",

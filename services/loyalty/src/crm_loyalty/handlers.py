@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.earning import awarding, members, purchases
+from crm_loyalty.earning import awarding, backtests, members, purchases
 from crm_loyalty.ledger import accounts, holds, ledger
 from crm_loyalty.models.base import Base
 from crm_shared import calendar_copies, customers, erasure, exports, permission_copies
@@ -26,11 +26,14 @@ from crm_shared.contracts.profiles import (
 )
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import CalendarChanged
+from crm_shared.database import Json, Sessions
 from crm_shared.due import Due, DueWork
+from crm_shared.jobs import Jobs, RunningJob
 from crm_shared.subscriptions import Subscriptions
 
 subscriptions = Subscriptions()
 due_work = DueWork()
+jobs = Jobs()
 
 
 @subscriptions.on(PurchaseRecorded)
@@ -121,3 +124,9 @@ async def show_what_is_held(
 @due_work.on(ledger.HOLD)
 async def run_out_holds(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await holds.run_out(session, [each.ref for each in due], at=at)
+
+
+@jobs.on(backtests.BACKTEST)
+async def compare_rules(sessions: Sessions, job: RunningJob) -> Json:
+    """Somebody wants to know what other rules would have given."""
+    return await backtests.run(sessions, job)

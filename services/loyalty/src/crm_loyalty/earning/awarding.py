@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.earning import facts, purchases, rules, usage
-from crm_loyalty.earning.usage import Tally
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.postings import Earn
 from crm_loyalty.rules.conditions import CustomerFacts, Purchase
 from crm_loyalty.rules.earning import Earned, Policy, Rule, evaluate
+from crm_loyalty.rules.tally import Tally, asked
 from crm_shared import customers
 from crm_shared.contracts.profiles import PurchaseRecorded
 
@@ -84,12 +84,10 @@ async def _tally(
             for case in cases
         )
     ]
-    asked = [
-        ask
-        for case in cases
-        for ask in usage.asked(in_force, case.owner, case.event.occurred_at, policy.time_zone)
+    asks = [
+        ask for case in cases for ask in asked(in_force, case.owner, case.event.occurred_at, policy.time_zone)
     ]
-    return await usage.read(session, asked, budgets, lock=True)
+    return await usage.read(session, asks, budgets, lock=True)
 
 
 def _posting(event: PurchaseRecorded, earned: Earned) -> Earn:

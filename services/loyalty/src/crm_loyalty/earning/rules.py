@@ -1,5 +1,6 @@
 """Earning rules as data: a change is a new version, and the newest one of each key is in force."""
 
+from collections.abc import Sequence
 from datetime import datetime, time
 
 from sqlalchemy import select
@@ -36,8 +37,15 @@ _NEWEST = (
 
 async def in_force(session: AsyncSession) -> list[Rule]:
     """The newest version of every rule, for the evaluator."""
-    rows = await session.scalars(select(EarningRule).where(_NEWEST))
-    return [rule_of(row.key, row.version, EarningRuleIn.model_validate(row.terms)) for row in rows]
+    return [
+        rule_of(row.key, row.version, EarningRuleIn.model_validate(row.terms))
+        for row in await newest(session)
+    ]
+
+
+async def newest(session: AsyncSession) -> Sequence[EarningRule]:
+    """The newest version of every rule, as it was written."""
+    return (await session.scalars(select(EarningRule).where(_NEWEST).order_by(EarningRule.key))).all()
 
 
 def rule_of(key: str, version: int, terms: EarningRuleIn) -> Rule:

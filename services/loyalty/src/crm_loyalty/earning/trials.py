@@ -9,6 +9,7 @@ from crm_loyalty.earning import facts, rules, usage
 from crm_loyalty.ledger import accounts
 from crm_loyalty.rules.conditions import CustomerFacts, Purchase, PurchaseLine
 from crm_loyalty.rules.earning import Earned, Policy, Rule, Usage, evaluate
+from crm_loyalty.rules.tally import Asked, asked
 from crm_loyalty.schemas.accounts import LineOut
 from crm_loyalty.schemas.evaluations import CustomerFactsOut, DecisionOut, EvaluationIn, EvaluationOut, Trial
 
@@ -28,13 +29,14 @@ async def evaluate_basket(session: AsyncSession, body: EvaluationIn, *, at: date
     policy = Policy()
     purchase = _purchase(body, body.occurred_at or at)
     tried = await rules_of(session, body)
-    customer, owner, asked = CustomerFacts(), None, []
+    customer, owner = CustomerFacts(), None
+    asks: list[Asked] = []
     if body.customer_id is not None:
         owner = (await accounts.owned(session, body.customer_id))[0].customer_id
         [customer] = await facts.of(session, [(owner, purchase.occurred_at)], policy)
-        asked = usage.asked(tried, owner, purchase.occurred_at, policy.time_zone)
+        asks = asked(tried, owner, purchase.occurred_at, policy.time_zone)
     budgets = [rule for rule in tried if rule.budget is not None]
-    tally = await usage.read(session, asked, budgets, lock=False)
+    tally = await usage.read(session, asks, budgets, lock=False)
     limits = (
         tally.usage(owner, purchase.occurred_at, tried, policy.time_zone)
         if owner
