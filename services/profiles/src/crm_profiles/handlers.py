@@ -162,6 +162,13 @@ async def delete_expired_files(session: AsyncSession, due: Sequence[Due], *, at:
     await schedule(session, files.EXPIRY, dict.fromkeys(busy, at + _LATER))
 
 
+@due_work.on(imports.FORGET)
+async def forget_rows_of_imports(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Delete what imports said of rows; of those that are being worked on a little later."""
+    busy = await imports.forget_rows(session, [each.ref for each in due])
+    await schedule(session, imports.FORGET, dict.fromkeys(busy, at + _LATER))
+
+
 def due_of(settings: Settings) -> DueWork:
     """All that is done when it is due; how long topics are written to is a setting."""
     all_work = DueWork()

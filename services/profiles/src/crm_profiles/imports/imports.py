@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select
@@ -17,12 +18,13 @@ from crm_profiles.errors import (
     ImportNotReady,
     NothingToRevert,
 )
+from crm_profiles.imports import recording, trying
 from crm_profiles.imports.mapping import Reader
 from crm_profiles.imports.sheets import Layout
-from crm_profiles.models.files import Encoding
+from crm_profiles.models.files import Encoding, File
 from crm_profiles.models.imports import Import, ImportRow, RowStatus
 from crm_profiles.schemas.imports import ImportState, MappingIn
-from crm_shared import jobs
+from crm_shared import due, jobs
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.jobs import Job, JobState
@@ -31,6 +33,15 @@ from crm_shared.pages import Cursors, Key, Listing, paginate
 INSPECT = "imports.inspect"
 RUN = "imports.run"
 REVERT = "imports.revert"
+FORGET = "imports.forget"
+"""The kind of due work that deletes what was said of rows."""
+
+
+class Standing(NamedTuple):
+    """What was started last, and until when the file is kept."""
+
+    job: Job
+    file_expires_at: datetime | None
 
 
 async def create(
@@ -48,7 +59,7 @@ async def create(
     """Take an uploaded file in and have it inspected.
 
     `start`: go on at once if the headings leave no doubt, with these parameters of a run. The file is deleted
-    at `until`.
+    at `until`, and what was said of its rows.
     """
     file = await files.keep(session, file_id, until=until)
     import_id = uuid7()
@@ -67,6 +78,7 @@ async def create(
     )
     session.add(made)
     await session.flush()
+    await due.schedule(session, FORGET, {import_id: until})
     return made
 
 
@@ -84,6 +96,17 @@ async def list_(
     """All imports, the newest first."""
     order = [Key(Import.id, descending=True)]
     return await paginate(session, select(Import), order, cursors=cursors, cursor=cursor, limit=limit)
+
+
+async def standings(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Standing]:
+    """How it stands with each of these imports."""
+    found = (
+        select(Import.id, Job, File.expires_at)
+        .join(Job, Job.id == Import.job_id)
+        .outerjoin(File, File.id == Import.file_id)
+        .where(Import.id.in_(ids))
+    )
+    return {id: Standing(job, until) for id, job, until in await session.execute(found)}
 
 
 async def job_of(session: AsyncSession, found: Import, *, lock: bool = False) -> Job:
@@ -157,13 +180,15 @@ async def begin(
 ) -> None:
     """Queue a run over the rows of an import that is ready for it; `after` a stopped one it goes on there."""
     run_id = found.run_id if after is not None else None
+    replaced = found.run_id if after is None else None
     if run_id is None:
         run_id = uuid7()
         failures = await files.create(
             session, f"{found.name}.failed.csv", "text/csv", at=at, until=await _file_expiry(session, found)
         )
         found.failures_id = failures
-    job = jobs.start(session, RUN, {"import_id": str(found.id)}, at=at)
+    params = {"import_id": str(found.id), "replaced": str(replaced) if replaced else None}
+    job = jobs.start(session, RUN, params, at=at)
     job.total = layout_of(found).rows
     if after is not None:
         job.done, job.total, job.counts, job.checkpoint = (
@@ -179,15 +204,22 @@ async def cancel(session: AsyncSession, import_id: UUID, *, at: datetime) -> Imp
     """Stop what is being done; what is done already stays. Raises ImportNotFound, JobEnded."""
     found = await get(session, import_id, lock=True)
     await jobs.cancel(session, found.job_id, at=at)
+    if found.run_id is not None:
+        await trying.forget(session, [found.run_id])
     return found
 
 
 async def revert(session: AsyncSession, import_id: UUID, *, at: datetime) -> Import:
-    """Take back what the import did; raises ImportNotFound, ImportBusy, NothingToRevert."""
+    """Take back what the import did; raises ImportNotFound, ImportBusy, NothingToRevert.
+
+    It goes by the verdicts on the rows, and they are kept for some days.
+    """
     found = await get(session, import_id, lock=True)
     state = state_of(found, await _settled_job(session, found))
     if found.run_id is None or found.dry_run or state not in (ImportState.IMPORTED, ImportState.STOPPED):
         raise NothingToRevert
+    if not await recording.is_kept(session, found.run_id):
+        raise NothingToRevert("What became of its rows is not kept any more.")
     found.job_id = jobs.start(session, REVERT, {"import_id": str(found.id)}, at=at).id
     return found
 
@@ -239,6 +271,20 @@ async def in_use(session: AsyncSession, ids: Collection[UUID]) -> set[UUID]:
         .where(Job.state.in_(jobs.OPEN), Import.file_id.in_(ids) | Import.failures_id.in_(ids))
     )
     return {id for row in await session.execute(busy) for id in row if id is not None}
+
+
+async def forget_rows(session: AsyncSession, ids: Collection[UUID]) -> set[UUID]:
+    """Delete what was said of the rows of these imports, unless they are being worked on: those are returned.
+
+    How many there were of each kind stays with the job.
+    """
+    open_ = select(Import.id).join(Job, Job.id == Import.job_id).where(Job.state.in_(jobs.OPEN))
+    busy = set(await session.scalars(open_.where(Import.id.in_(ids))))
+    runs = select(Import.run_id).where(Import.id.in_(set(ids) - busy), Import.run_id.is_not(None))
+    found = [run_id for run_id in await session.scalars(runs) if run_id is not None]
+    await recording.forget(session, found)
+    await trying.forget(session, found)
+    return busy
 
 
 async def delete_files(session: AsyncSession, ids: Collection[UUID]) -> None:
