@@ -42,7 +42,7 @@ ROWS = st.builds(
 )
 FILES = st.lists(ROWS, min_size=1, max_size=12)
 EXAMPLES = settings(
-    max_examples=20,
+    max_examples=8,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],  # each example takes long: none is made simpler
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -99,7 +99,12 @@ async def on_file(sessions: Sessions) -> list[tuple[Any, ...]]:
         names = {each.customer_id: each.external_id for each in await session.scalars(select(ExternalId))}
         versions = await session.scalars(select(CustomerVersion))
         return sorted(
-            (names[each.customer_id], each.version, str(each.state["contact_points"]), str(each.state["tags"]))
+            (
+                names[each.customer_id],
+                each.version,
+                str(each.state["contact_points"]),
+                str(each.state["tags"]),
+            )
             for each in versions
         )
 
