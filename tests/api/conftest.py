@@ -28,7 +28,7 @@ from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, Signer, deliver
 
-NEW = ("/v1/rewards/",)
+NEW = ("/v1/rewards/", "/v1/coupon-series/")
 """What is written in versions: each person's are their first."""
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
@@ -156,7 +156,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
 
     numbers = count(12_345_678)
 
-    async def send(method: str, path: str, body: dict[str, Any] | None) -> Any:
+    async def send(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         headers = gateway.bearer() | {"Idempotency-Key": str(uuid7())}
         if method == "PUT" and path.startswith(NEW):
             headers["If-None-Match"] = "*"
@@ -206,6 +206,17 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         reward = f"bag-{number}"
         await put(f"/v1/rewards/{reward}", gift)
         order = await post(f"/v1/accounts/{customer['id']}/reward-orders", {"reward": reward})
+        series = f"tenth-{number}"
+        terms = {"names": {"en": "A tenth"}, "value": "percent", "basis_points": 1000}
+        await put(f"/v1/coupon-series/{series}", terms)
+        to = {"customer_ids": [customer["id"]]}
+        [coupon] = (await post(f"/v1/coupon-series/{series}/coupons", to))["items"]
+        listed = await send("GET", f"/v1/accounts/{customer['id']}/coupons")
+        batch = await post(f"/v1/coupon-series/{series}/batches", {"count": 1})
+        basket = {"currency": "USD", "lines": [{"price": 1000}]}
+        use = {"customer_id": customer["id"], "code": listed["items"][0]["code"], "basket": basket}
+        shop = {"order": {"source": "shop", "external_id": customer["id"]}}
+        reserved = await post("/v1/coupons/reserve", use | shop)
         message = await post(
             "/v1/messages",
             {
@@ -238,6 +249,10 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "note_id": note["id"],
                 "ticket_id": ticket["id"],
                 "hold_id": hold["id"],
+                "series_key": series,
+                "coupon_id": coupon["id"],
+                "batch_id": batch["id"],
+                "use_id": reserved["id"],
                 "reward_key": reward,
                 "order_id": order["id"],
                 "source": "shop",

@@ -12,9 +12,10 @@ from sqlalchemy import text
 
 from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
+from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import published
+from crm_shared.testing import arrived, published
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -114,6 +115,21 @@ async def test_a_reward_that_needs_approval_is_not_sent_without(
     assert (await step(client("loyalty", Role.AGENT), placed, "approve")).status_code == 403
     assert (await step(client("loyalty", Role.SUPERVISOR), placed, "approve")).status_code == 200
     assert (await step(loyalty, placed, "ship", {})).status_code == 200
+
+
+async def test_a_reward_may_be_for_some_levels_only(
+    loyalty: httpx2.AsyncClient, give: Give, receive: Receive
+) -> None:
+    customer = uuid7()
+    await give(customer, 100)
+    reward = await offer(loyalty, stock=1, levels=["vip"])
+    assert (await order(loyalty, customer, reward)).json()["code"] == "not_for_this_tier"
+
+    became = {"level": "vip", "reason": "figures", "thresholds_version": 1, "business_day": "2026-02-01"}
+    known = {"customer_id": customer, "version": 1}
+    await receive(arrived(LevelChanged.model_validate(known | became)))
+
+    assert (await order(loyalty, customer, reward)).status_code == 201
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from fastapi import FastAPI
 
+from crm_loyalty.coupons.guard import Guard
 from crm_loyalty.routes import (
     accounts,
     backtests,
+    coupon_series,
+    coupons,
     earning_rules,
     holds,
     programme,
@@ -18,7 +21,7 @@ from crm_shared.web.app import service_app
 
 
 def create_app(settings: ServiceSettings | None = None) -> FastAPI:
-    return service_app(
+    app = service_app(
         settings or Settings(),
         accounts.router,
         holds.router,
@@ -26,6 +29,10 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         backtests.router,
         rewards.router,
         reward_orders.router,
+        coupon_series.router,
+        coupons.router,
         programme.router,
         summary.router,
     )
+    app.state.coupon_guard = Guard()
+    return app

@@ -1,6 +1,6 @@
 """What can be wrong with a request to loyalty."""
 
-from crm_shared.problems import Conflict, NotFound, Unprocessable
+from crm_shared.problems import Conflict, NotFound, TooManyRequests, Unprocessable
 
 
 class AccountNotFound(NotFound):
@@ -66,3 +66,79 @@ class NotForThisTier(Conflict):
 
 class OrderStateConflict(Conflict):
     """An order in this `state` cannot take that step."""
+
+
+class CouponSeriesNotFound(NotFound): ...
+
+
+class CouponNotFound(NotFound):
+    """Nobody has ever been given this code."""
+
+
+class CouponUseNotFound(NotFound): ...
+
+
+class CouponBatchNotFound(NotFound): ...
+
+
+class InvalidCouponCode(Unprocessable):
+    """No code looks like this: a sign is missing, wrong, or has changed places with another one."""
+
+
+class TooManyWrongCodes(TooManyRequests):
+    """Too many codes that nobody was given: try again later."""
+
+
+class CouponSuspended(Conflict):
+    """The series is out of use for the time being."""
+
+
+class CouponNotYetValid(Conflict):
+    """It can be used from `valid_from` on."""
+
+
+class CouponExpired(Conflict):
+    """It could be used until `valid_until`."""
+
+
+class CouponInUse(Conflict):
+    """It is reserved for another order, until `expires_at` at most."""
+
+
+class CouponAlreadyRedeemed(Conflict): ...
+
+
+class CouponVoid(Conflict):
+    """Somebody has withdrawn it."""
+
+
+class CouponNotYours(Conflict):
+    """It was issued to another customer."""
+
+
+class CouponOtherCurrency(Conflict):
+    """It is worth money of another currency than the basket's."""
+
+
+class CouponNotForTheseProducts(Conflict):
+    """Nothing in the basket is what it is for."""
+
+
+class BasketTooSmall(Conflict):
+    """What it is for does not come to its `minimum`."""
+
+
+class CouponNotCombinable(Conflict):
+    """Another coupon is used for the order, and they do not go together."""
+
+
+class CouponHasNoEffect(Conflict):
+    """It would be used up and take nothing off."""
+
+
+class CouponUseEnded(Conflict):
+    """The reservation was redeemed, released or ran out before; `state` says which."""
+
+
+class IssueLimitReached(Conflict):
+    """No more of the series may be issued."""

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_loyalty.coupons import batches, ending, using
 from crm_loyalty.earning import awarding, backtests, members, purchases
 from crm_loyalty.ledger import accounts, holds, ledger
 from crm_loyalty.models.base import Base
+from crm_loyalty.settings import Settings
 from crm_shared import calendar_copies, customers, erasure, exports, permission_copies
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
 from crm_shared.contracts.exports import LoyaltyExportPrepared
@@ -130,3 +133,18 @@ async def run_out_holds(session: AsyncSession, due: Sequence[Due], *, at: dateti
 async def compare_rules(sessions: Sessions, job: RunningJob) -> Json:
     """Somebody wants to know what other rules would have given."""
     return await backtests.run(sessions, job)
+
+
+@due_work.on(using.RESERVATION)
+async def release_coupons(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Coupons that nobody redeemed in time can be used again."""
+    await ending.run_out(session, [each.ref for each in due], at=at)
+
+
+def jobs_of(settings: Settings) -> Jobs:
+    """All that takes long; codes of coupons are made by a secret of the settings."""
+    all_jobs = Jobs()
+    for kind in jobs.kinds:
+        all_jobs.on(kind)(jobs[kind])
+    all_jobs.on(batches.ISSUE)(partial(batches.run, key=settings.coupon_key))
+    return all_jobs

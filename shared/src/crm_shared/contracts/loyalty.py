@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crm_shared.contracts.base import Event
+from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.messages import MessageState
 
 
@@ -105,6 +105,43 @@ class RewardCancelled(RewardOrderMoved):
     """The order was cancelled; the points are back."""
 
     type: ClassVar[str] = "loyalty.reward.cancelled.v1"
+
+
+class CouponIssued(Event):
+    """The customer was given a coupon; `version` is the coupon's."""
+
+    type: ClassVar[str] = "loyalty.coupon.issued.v1"
+    subject_field: ClassVar[str] = "coupon_id"
+
+    coupon_id: UUID
+    series: str = Field(description="key of the series")
+    series_version: int
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+
+class CouponRedeemed(Event):
+    """The customer has used a coupon for an order."""
+
+    type: ClassVar[str] = "loyalty.coupon.redeemed.v1"
+    subject_field: ClassVar[str] = "coupon_id"
+
+    coupon_id: UUID
+    series: str
+    use_id: UUID
+    order_source: str = Field(description="the shop")
+    order_id: str = Field(description="what it calls the order")
+    discount: Money
+
+
+class CouponVoided(Event):
+    """A coupon that the customer had was withdrawn."""
+
+    type: ClassVar[str] = "loyalty.coupon.voided.v1"
+    subject_field: ClassVar[str] = "coupon_id"
+
+    coupon_id: UUID
+    series: str
 
 
 class MessageSent(MessageState):

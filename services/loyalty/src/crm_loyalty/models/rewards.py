@@ -60,6 +60,8 @@ class Reward(Base):
     """Only for customers in one of these; none: for all. `levels` likewise."""
     levels: Mapped[list[str]] = mapped_column(ARRAY(Text))
     needs_approval: Mapped[bool]
+    coupon_series: Mapped[str | None]
+    """Of which series each piece is a coupon; gifts have none."""
     active: Mapped[bool]
     valid_from: Mapped[datetime | None]
     valid_until: Mapped[datetime | None]

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_loyalty.earning import members
+
 
 @dataclass(frozen=True)
 class Member:
@@ -19,5 +21,6 @@ class Member:
 
 
 async def member(session: AsyncSession, owner: UUID) -> Member:
-    """Nobody has a tier or a level here yet: what is for some only is for nobody."""
-    return Member()
+    """What is known of the customer; nobody has a tier here yet, so what is for some tiers is for nobody."""
+    known = (await members.find(session, [owner])).get(owner)
+    return Member(level=known.level if known else None)

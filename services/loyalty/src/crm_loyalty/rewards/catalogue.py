@@ -9,11 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from crm_loyalty import versions
+from crm_loyalty.coupons import series
 from crm_loyalty.errors import LimitReached, OutOfStock, RewardNotFound
 from crm_loyalty.models.rewards import Reward, RewardStock
 from crm_loyalty.schemas.rewards import RewardIn
 from crm_shared.etags import StaleVersion
 from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.problems import InvalidRequest
 
 _newer = aliased(Reward)
 _NEWEST = (
@@ -80,7 +82,13 @@ async def put(
     at: datetime,
     by: str,
 ) -> Reward:
-    """Write the next version; raises IfMatchMissing, StaleVersion."""
+    """Write the next version; raises IfMatchMissing, StaleVersion, InvalidRequest."""
+    if body.coupon_series is not None and await series.find(session, body.coupon_series) is None:
+        raise InvalidRequest(
+            errors=[
+                {"pointer": "/coupon_series", "code": "coupon_series_not_found", "message": "There is none"}
+            ]
+        )
     current = await find(session, key)
     number = versions.following(
         current.version if current else None, if_match=if_match, if_none_match=if_none_match

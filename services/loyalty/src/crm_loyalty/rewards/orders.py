@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_loyalty.coupons import series
 from crm_loyalty.errors import (
     LimitReached,
     NoLongerValid,
@@ -52,12 +53,18 @@ _TOLD: dict[OrderState, type[RewardOrderMoved]] = {
 
 
 async def place(
-    session: AsyncSession, customer_id: UUID, body: RewardOrderIn, *, reference: tuple[str, str], at: datetime
+    session: AsyncSession,
+    customer_id: UUID,
+    body: RewardOrderIn,
+    *,
+    reference: tuple[str, str],
+    coupon_key: bytes,
+    at: datetime,
 ) -> RewardOrder:
     """Take points and stock in one transaction; the same reference gives the same order.
 
     Raises RewardNotFound, RewardNotOffered, NotYetValid, NoLongerValid, NotForThisTier, AccountNotFound,
-    InsufficientPoints, LimitReached, OutOfStock.
+    InsufficientPoints, LimitReached, OutOfStock, CouponSuspended, IssueLimitReached.
     """
     owner = (await customers.resolve(session, [customer_id], lock=True))[customer_id]
     reward = await catalogue.get(session, body.reward)
@@ -98,6 +105,12 @@ async def place(
     session.add(order)
     await session.flush()
     _tell(session, order, at=at, by=reference[0])
+    if reward.coupon_series is not None:
+        terms = await series.get(session, reward.coupon_series)
+        await series.issue_to(session, terms, [customer_id] * body.quantity, key=coupon_key, at=at)
+        order.state, order.version = OrderState.DELIVERED, order.version + 1
+        _tell(session, order, at=at, by=reference[0])
+        await session.flush()
     return order
 
 

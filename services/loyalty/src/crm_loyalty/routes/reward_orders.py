@@ -7,7 +7,9 @@ from fastapi import Query, Response
 
 from crm_loyalty.errors import (
     AccountNotFound,
+    CouponSuspended,
     InsufficientPoints,
+    IssueLimitReached,
     LimitReached,
     NoLongerValid,
     NotForThisTier,
@@ -22,6 +24,7 @@ from crm_loyalty.errors import (
 from crm_loyalty.models.rewards import OrderState, RewardOrder
 from crm_loyalty.rewards import orders
 from crm_loyalty.routes.accounts import Reference
+from crm_loyalty.routes.settings import CurrentSettings
 from crm_loyalty.schemas.rewards import RewardOrderIn, RewardOrderOut, RewardOrderWithStepsOut, ShipIn
 from crm_shared.callers import MANAGERS, READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
@@ -63,6 +66,8 @@ STEP = documented(RewardOrderNotFound, OrderStateConflict)
         InsufficientPoints,
         LimitReached,
         OutOfStock,
+        CouponSuspended,
+        IssueLimitReached,
         ReferenceReused,
         CustomerWasErased,
     ),
@@ -72,11 +77,22 @@ async def order_reward(
     clock: CurrentClock,
     response: Response,
     reference: Reference,
+    settings: CurrentSettings,
     customer_id: UUID,
     body: RewardOrderIn,
 ) -> RewardOrderOut:
-    """Exchange points for a reward: points and stock are taken together, or neither is."""
-    order = await orders.place(session, customer_id, body, reference=reference, at=clock.now())
+    """Exchange points for a reward: points and stock are taken together, or neither is.
+
+    A coupon is the customer's at once; a gift goes its way.
+    """
+    order = await orders.place(
+        session,
+        customer_id,
+        body,
+        reference=reference,
+        coupon_key=settings.coupon_key,
+        at=clock.now(),
+    )
     response.headers["Location"] = f"/v1/reward-orders/{order.id}"
     response.headers["ETag"] = etag(order.version)
     return RewardOrderOut.of(order)

@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from crm_loyalty.models.rewards import OrderState, OrderStep, Reward, RewardKind, RewardOrder, RewardStock
 from crm_loyalty.schemas.base import Key, Points, Text, Translations
@@ -44,9 +45,20 @@ class RewardIn(BaseModel):
     tiers: list[Key] = Field(default=[], max_length=50, description="only for these tiers; none: for all")
     levels: list[Key] = Field(default=[], max_length=50, description="only for these levels; none: for all")
     needs_approval: bool = Field(default=False, description="somebody approves each order before it is sent")
+    coupon_series: Key | None = Field(
+        default=None, description="for a coupon or a discount: the series of which each piece is one"
+    )
     active: bool = True
     valid_from: Instant | None = Field(default=None, description="can be ordered from this instant on")
     valid_until: Instant | None = Field(default=None, description="can be ordered before this instant")
+
+    @model_validator(mode="after")
+    def _has_what_it_gives(self) -> "RewardIn":
+        if (self.kind is RewardKind.GIFT) != (self.coupon_series is None):
+            raise PydanticCustomError(
+                "coupon_series_mismatch", "A coupon or a discount has a coupon_series, and a gift has none"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> "RewardIn":
@@ -71,6 +83,7 @@ class RewardOut(BaseModel):
     tiers: list[str]
     levels: list[str]
     needs_approval: bool
+    coupon_series: str | None
     active: bool
     valid_from: datetime | None
     valid_until: datetime | None
