@@ -10,6 +10,7 @@ from crm_loyalty.routes import (
     coupons,
     earning_rules,
     holds,
+    points_policy,
     programme,
     reward_orders,
     rewards,
@@ -32,6 +33,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         coupon_series.router,
         coupons.router,
         programme.router,
+        points_policy.router,
         summary.router,
     )
     app.state.coupon_guard = Guard()

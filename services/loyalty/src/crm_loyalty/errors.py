@@ -1,6 +1,6 @@
 """What can be wrong with a request to loyalty."""
 
-from crm_shared.problems import Conflict, NotFound, TooManyRequests, Unprocessable
+from crm_shared.problems import Conflict, Forbidden, NotFound, TooManyRequests, Unprocessable
 
 
 class AccountNotFound(NotFound):
@@ -18,8 +18,24 @@ class ChoiceDiffers(Conflict):
     """Rules of one group choose in one way; `rule` names one that chooses in another."""
 
 
+class TransactionNotFound(NotFound):
+    """This customer has no such transaction."""
+
+
+class NothingToReverse(Conflict):
+    """It was reversed before as a whole, or it moved no points."""
+
+
+class NothingToExpire(Conflict):
+    """Nothing is left of the lot, its time is not over, or holds have reserved what it has."""
+
+
 class InsufficientPoints(Conflict):
     """More was asked for than is there; `available` says how much is."""
+
+
+class OrderNotYours(Forbidden):
+    """Which order points pay is said by staff: they come back when it is refunded."""
 
 
 class HoldRanOut(Conflict):

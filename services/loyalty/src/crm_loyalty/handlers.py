@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.coupons import batches, ending, using
 from crm_loyalty.earning import awarding, backtests, members, purchases
-from crm_loyalty.ledger import accounts, holds, ledger
+from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
 from crm_loyalty.models.base import Base
 from crm_loyalty.settings import Settings
 from crm_shared import calendar_copies, customers, erasure, exports, permission_copies
@@ -45,15 +45,19 @@ async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded]
     await awarding.award(session, events, at=at)
 
 
-@subscriptions.on(PurchaseRefunded)
-async def take_back(session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime) -> None:
-    await purchases.give_back(session, events)
-
-
 @subscriptions.on(LevelChanged)
 async def keep_levels(session: AsyncSession, events: Sequence[LevelChanged], *, at: datetime) -> None:
     """Rules may give more to customers of some levels."""
     await members.keep_levels(session, events)
+
+
+@subscriptions.on(PurchaseRefunded)
+async def take_points_back(
+    session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime
+) -> None:
+    """Take back what the returned lines earned, and give back what was paid on them with points."""
+    await purchases.give_back(session, events)
+    await refunds.reverse(session, events, at=at)
 
 
 @subscriptions.on(CustomerCreated)
@@ -148,3 +152,13 @@ def jobs_of(settings: Settings) -> Jobs:
         all_jobs.on(kind)(jobs[kind])
     all_jobs.on(batches.ISSUE)(partial(batches.run, key=settings.coupon_key))
     return all_jobs
+
+
+@due_work.on(ledger.EXPIRY)
+async def expire_lots(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    await expirations.expire(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(ledger.EXPIRY_NOTICE)
+async def announce_expiry(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    await expirations.announce(session, [each.ref for each in due], at=at)

@@ -7,8 +7,17 @@ from uuid import UUID
 
 from crm_loyalty.models.ledger import Kind
 from crm_loyalty.rules.earning import Line
+from crm_loyalty.rules.refunds import EarnedLine
 from crm_shared.contracts.base import Event
 from crm_shared.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a shop calls a purchase, maybe before we hear of it."""
+
+    source: str
+    external_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +35,18 @@ class Posting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earn(Posting):
-    """Give points, as one lot; opens the account of a customer who has none."""
+    """Give points, as one lot; opens the account of a customer who has none.
+
+    They expire as the programme's policy says, unless the posting says when.
+    """
 
     kind: ClassVar[Kind] = Kind.EARN
 
     points: int
     expires_at: datetime | None = None
     explanation: tuple[Line, ...] = ()
+    lines: tuple[EarnedLine, ...] = ()
+    """What each line of the purchase earned: so much is taken back when it is given back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +62,8 @@ class Spend(Wish):
 
     points: int
     reason: str | None = None
+    order: Order | None = None
+    """What was paid with them: they come back as it is refunded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +85,8 @@ class PlaceHold(Wish):
     points: int
     expires_at: datetime
     purpose: str | None = None
+    order: Order | None = None
+    """What will be paid with them once the hold is captured: they come back as it is refunded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +118,36 @@ class RunOut(Resolution):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expire(Posting):
+    """Take what is left of a lot whose time is over, but for what holds have reserved before."""
+
+    kind: ClassVar[Kind] = Kind.EXPIRE
+
+    lot_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reverse(Wish):
+    """Undo a movement of points: what was given is taken back, what was spent goes back to its lots.
+
+    `total` is how much of it is undone after this, all reversals together; None: all of it.
+    """
+
+    kind: ClassVar[Kind] = Kind.REVERSE
+
+    transaction_id: UUID
+    total: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle(Posting):
+    """Pay what is owed with points that would expire; nobody asks for it, the ledger does it by itself."""
+
+    kind: ClassVar[Kind] = Kind.SETTLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
     """A posting that had its effect, as the ledger keeps it; `balance` and `held` are its owner's."""
 
@@ -113,6 +161,7 @@ class Movement:
     balance: int
     held: int
     hold_id: UUID | None
+    reverses: UUID | None
     explanation: tuple[Line, ...]
     effective_at: datetime
     recorded_at: datetime

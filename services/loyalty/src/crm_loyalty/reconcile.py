@@ -25,13 +25,14 @@ CHECKS = {
     "a transaction that moves points has entries for just so many": """
         SELECT subject, found, expected FROM (
             SELECT t.id AS subject, COALESCE(e.amount, 0) AS found,
-                CASE WHEN t.kind IN ('spend', 'capture') THEN -t.points ELSE t.points END AS expected
+                CASE WHEN t.kind IN ('spend', 'capture', 'expire') THEN -t.points ELSE t.points END
+                    AS expected
             FROM transactions AS t
             LEFT JOIN (
                 SELECT transaction_id, sum(amount) AS amount FROM entries WHERE account_id IS NOT NULL
                 GROUP BY transaction_id
             ) AS e ON e.transaction_id = t.id
-            WHERE t.kind IN ('earn', 'spend', 'adjust', 'capture')
+            WHERE t.kind IN ('earn', 'spend', 'adjust', 'capture', 'expire')
         ) AS moved WHERE found <> expected
     """,
     "a balance is the sum of the account's entries": """
@@ -56,6 +57,44 @@ CHECKS = {
         LEFT JOIN (SELECT lot_id, sum(points) AS points FROM allocations GROUP BY lot_id) AS p
             ON p.lot_id = l.id
         WHERE l.remaining <> l.amount - COALESCE(p.points, 0)
+    """,
+    "what a transaction changed in an account is what it changed in its lots": """
+        SELECT transaction_id AS subject, COALESCE(sum(entered), 0) AS found,
+            COALESCE(sum(in_lots), 0) AS expected
+        FROM (
+            SELECT transaction_id, account_id, amount AS entered, 0 AS in_lots FROM entries
+            WHERE account_id IS NOT NULL
+            UNION ALL SELECT transaction_id, account_id, 0, amount FROM lots
+            UNION ALL SELECT a.transaction_id, lots.account_id, 0, -a.points
+            FROM allocations AS a JOIN lots ON lots.id = a.lot_id
+        ) AS moved GROUP BY transaction_id, account_id HAVING sum(entered) <> sum(in_lots)
+    """,
+    "what an account owes is what its debts have left": """
+        SELECT a.id AS subject, a.owed AS found, COALESCE(l.owed, 0) AS expected
+        FROM accounts AS a
+        LEFT JOIN (
+            SELECT account_id, -sum(remaining) AS owed FROM lots WHERE remaining < 0 GROUP BY account_id
+        ) AS l ON l.account_id = a.id
+        WHERE a.owed <> COALESCE(l.owed, 0)
+    """,
+    "a reversal enters what it undoes, whatever of it was not there any more": """
+        SELECT t.id AS subject, COALESCE(e.amount, 0) AS found, -t.points AS expected
+        FROM transactions AS t
+        LEFT JOIN (
+            SELECT transaction_id, sum(amount) AS amount FROM entries WHERE programme_account = 'reversed'
+            GROUP BY transaction_id
+        ) AS e ON e.transaction_id = t.id
+        WHERE t.kind = 'reverse' AND COALESCE(e.amount, 0) <> -t.points
+    """,
+    "no more of a transaction is undone than it moved": """
+        SELECT t.id AS subject, sum(abs(r.points)) AS found, abs(t.points) AS expected
+        FROM transactions AS r JOIN transactions AS t ON t.id = r.reverses
+        GROUP BY t.id HAVING sum(abs(r.points)) > abs(t.points)
+    """,
+    "what the lines of a purchase earned adds up to what it earned": """
+        SELECT t.id AS subject, sum(l.points) AS found, t.points AS expected
+        FROM earned_lines AS l JOIN transactions AS t ON t.id = l.transaction_id
+        GROUP BY t.id HAVING sum(l.points) <> t.points
     """,
     "the points held in an account are those of its open holds": """
         SELECT a.id AS subject, a.held AS found, COALESCE(h.points, 0) AS expected

@@ -38,7 +38,16 @@ from crm_shared.contracts.exports import (
     SegmentationExportPrepared,
     TicketsExportPrepared,
 )
-from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsHeld, PointsReleased, PointsSpent
+from crm_shared.contracts.loyalty import (
+    PointsAdjusted,
+    PointsEarned,
+    PointsExpired,
+    PointsExpiring,
+    PointsHeld,
+    PointsReleased,
+    PointsReversed,
+    PointsSpent,
+)
 from crm_shared.contracts.messages import MessageState
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import (
@@ -74,6 +83,9 @@ TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
     loyalty.CouponIssued: (EntryType.COUPON_ISSUED, "Was given a coupon of {series}"),
     loyalty.CouponRedeemed: (EntryType.COUPON_REDEEMED, "Used a coupon of {series}"),
     loyalty.CouponVoided: (EntryType.COUPON_VOIDED, "A coupon of {series} was withdrawn"),
+    PointsExpired: (EntryType.POINTS_EXPIRED, "{points} points expired"),
+    PointsReversed: (EntryType.POINTS_REVERSED, "Points changed by {change:+d}, as something was given back"),
+    PointsExpiring: (EntryType.POINTS_EXPIRING, "{points} points are about to expire"),
     LevelChanged: (EntryType.LEVEL_CHANGED, "Level is now {level}"),
     TicketOpened: (EntryType.TICKET_OPENED, "Ticket {number} was opened: {title}"),
     TicketResponded: (EntryType.TICKET_RESPONDED, "Ticket {number} was answered"),

@@ -144,6 +144,37 @@ class CouponVoided(Event):
     series: str
 
 
+class PointsExpired(PointsMoved):
+    """Points of a lot had their time."""
+
+    type: ClassVar[str] = "loyalty.points.expired.v1"
+
+    lot_id: UUID
+    expired_at: datetime = Field(description="the first instant at which they could not be spent")
+
+
+class PointsReversed(PointsMoved):
+    """A movement was undone, or a part of it: mostly because a purchase was given back."""
+
+    type: ClassVar[str] = "loyalty.points.reversed.v1"
+
+    change: int = Field(
+        description="positive: spent points that came back; negative: given points that were taken back"
+    )
+    reverses: UUID = Field(description="the transaction that was undone")
+
+
+class PointsExpiring(Event):
+    """Points will expire unless they are spent before."""
+
+    type: ClassVar[str] = "loyalty.points.expiring.v1"
+    subject_field: ClassVar[str] = "account_id"
+
+    account_id: UUID
+    points: int = Field(ge=1, description="points of this account that expire at that instant")
+    expires_at: datetime = Field(description="the first instant at which they cannot be spent")
+
+
 class MessageSent(MessageState):
     """The customer was written to."""
 

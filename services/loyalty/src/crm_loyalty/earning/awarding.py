@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.earning import facts, purchases, rules, usage
-from crm_loyalty.ledger import accounts, ledger
+from crm_loyalty.ledger import accounts, ledger, refunds
 from crm_loyalty.postings import Earn
 from crm_loyalty.rules.conditions import CustomerFacts, Purchase
 from crm_loyalty.rules.earning import Earned, Policy, Rule, evaluate
@@ -99,4 +99,5 @@ def _posting(event: PurchaseRecorded, earned: Earned) -> Earn:
         cause=event,
         points=earned.points,
         explanation=earned.lines,
+        lines=refunds.earned_lines(event, earned.lines),
     )

@@ -3,27 +3,36 @@
 from collections.abc import Iterator, Mapping
 from uuid import UUID
 
-from crm_loyalty.ledger.book import Changes, LotState
+from crm_loyalty.ledger.journal import Changes, LotState
 from crm_loyalty.models.ledger import Kind
-from crm_loyalty.postings import Movement, Posting
+from crm_loyalty.postings import Expire, Movement, Posting
 from crm_shared.contracts.loyalty import (
     PointsAdjusted,
     PointsEarned,
+    PointsExpired,
     PointsHeld,
     PointsMoved,
     PointsReleased,
+    PointsReversed,
     PointsSpent,
 )
 
 
 def announce(changes: Changes, origins: Mapping[UUID, UUID]) -> Iterator[tuple[Posting, PointsMoved]]:
-    """One event per movement, in order; `origins` says for whom each account was opened."""
+    """One event per movement, in order; `origins` says for whom each account was opened.
+
+    That a debt was paid is told to nobody: the balance tells of it already.
+    """
     lots = {lot.transaction_id: lot for lot in changes.lots.values() if lot.transaction_id is not None}
     for posting, movement in changes.movements:
-        yield posting, _event(movement, origins[movement.account_id], lots.get(movement.id), changes)
+        if movement.kind is not Kind.SETTLE:
+            lot = lots.get(movement.id)
+            yield posting, _event(posting, movement, origins[movement.account_id], lot, changes)
 
 
-def _event(movement: Movement, customer_id: UUID, lot: LotState | None, changes: Changes) -> PointsMoved:
+def _event(
+    posting: Posting, movement: Movement, customer_id: UUID, lot: LotState | None, changes: Changes
+) -> PointsMoved:
     state = {
         "customer_id": customer_id,
         "version": movement.version,
@@ -58,4 +67,10 @@ def _event(movement: Movement, customer_id: UUID, lot: LotState | None, changes:
         case Kind.RELEASE | Kind.RUN_OUT:
             ran_out = movement.kind is Kind.RUN_OUT
             return PointsReleased.model_validate(state | {"hold_id": movement.hold_id, "ran_out": ran_out})
+        case Kind.EXPIRE if isinstance(posting, Expire):
+            expired_at = movement.effective_at
+            return PointsExpired.model_validate(state | {"lot_id": posting.lot_id, "expired_at": expired_at})
+        case Kind.REVERSE if movement.reverses is not None:
+            undone = {"change": movement.points, "reverses": movement.reverses}
+            return PointsReversed.model_validate(state | undone)
     raise LookupError(f"no event tells of {movement.kind} {movement.id}")

@@ -1,6 +1,25 @@
 """The tables of loyalty, a module for each noun."""
 
-from crm_loyalty.models import calendars, contact, coupons, earning_rules, ledger, purchases, rewards
+from crm_loyalty.models import (
+    calendars,
+    contact,
+    coupons,
+    earning_rules,
+    ledger,
+    points_policy,
+    purchases,
+    rewards,
+)
 from crm_loyalty.models.base import Base
 
-__all__ = ["Base", "calendars", "contact", "coupons", "earning_rules", "ledger", "purchases", "rewards"]
+__all__ = [
+    "Base",
+    "calendars",
+    "contact",
+    "coupons",
+    "earning_rules",
+    "ledger",
+    "points_policy",
+    "purchases",
+    "rewards",
+]

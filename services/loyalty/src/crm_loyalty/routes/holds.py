@@ -12,12 +12,13 @@ from crm_loyalty.errors import (
     HoldRanOut,
     HoldResolved,
     InsufficientPoints,
+    OrderNotYours,
     ReferenceReused,
 )
 from crm_loyalty.ledger import holds, ledger
 from crm_loyalty.models.ledger import Hold, HoldState
 from crm_loyalty.postings import Capture, PlaceHold, Release
-from crm_loyalty.routes.accounts import Reference
+from crm_loyalty.routes.accounts import Reference, order
 from crm_loyalty.schemas.holds import HoldIn, HoldOut
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
@@ -26,6 +27,7 @@ from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
+    CurrentCaller,
     CurrentClock,
     CurrentCursors,
     Cursor,
@@ -61,12 +63,18 @@ async def list_holds(
     response_model=HoldOut,
     dependencies=[allow(*STAFF, Role.CUSTOMER, own="customer_id"), requires_key],
     responses=documented(
-        AccountNotFound, CustomerNotFound, InsufficientPoints, ReferenceReused, CustomerWasErased
+        AccountNotFound,
+        CustomerNotFound,
+        InsufficientPoints,
+        ReferenceReused,
+        CustomerWasErased,
+        OrderNotYours,
     ),
 )
 async def place_hold(
     session: Session,
     clock: CurrentClock,
+    caller: CurrentCaller,
     reference: Reference,
     customer_id: UUID,
     body: HoldIn,
@@ -81,6 +89,7 @@ async def place_hold(
         points=body.points,
         expires_at=at + timedelta(seconds=body.expires_in),
         purpose=body.reference,
+        order=order(caller, body.order),
     )
     [verdict] = await ledger.post(session, [posting], at=at)
     return await holds.of(session, verdict.accepted())

@@ -140,6 +140,8 @@ def state(purchase: Purchase, refund: Refund) -> PurchaseRefunded:
             )
             for each in refund.lines
         ],
+        order_source=purchase.source,
+        order_external_id=purchase.external_id,
         purchased_at=purchase.occurred_at,
         purchase_total=money(purchase.amount),
         refunded_total=money(refund.refunded_total),
