@@ -345,6 +345,10 @@ async def test_the_programme_adds_up(
         "issued": 80,
         "redeemed": 8,
         "adjusted": -5,
+        "expired": 0,
+        "reversed": 0,
+        "forgiven": 0,
+        "owed": 0,
         "outstanding": 67,
         "held": 6,
     }

@@ -77,7 +77,7 @@ class AccountOut(BaseModel):
     balance: int = Field(description="points owned, held ones included, less those owed")
     held: int = Field(description="of these, reserved by holds")
     owed: int = Field(
-        description="points missing before any can be spent: a refund took back what had been spent"
+        description="points to be earned before any can be spent: taken back by refunds too late"
     )
     available: int = Field(description="what can be spent: balance without held, never below zero")
     version: int | None = Field(description="rises with every movement; null for a state of the past")
