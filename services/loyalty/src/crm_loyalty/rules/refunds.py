@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crm_loyalty.rules.apportioning import apportion
 from crm_loyalty.rules.earning import Line
 
 
@@ -25,24 +26,6 @@ class EarnedLine:
     points: int
 
 
-def split(points: int, weights: Sequence[int]) -> list[int]:
-    """Whole parts in proportion to the weights that add up to the points: by largest remainder.
-
-    Of equal remainders the earlier one gets more; where nothing weighs anything all weigh the same.
-    """
-    if not weights:
-        raise ValueError("there is nothing to split over")
-    weights = [max(weight, 0) for weight in weights]
-    if not any(weights):
-        weights = [1] * len(weights)
-    total = sum(weights)
-    parts = [points * weight // total for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(points * weights[i] % total), i))
-    for index in by_remainder[: points - sum(parts)]:
-        parts[index] += 1
-    return parts
-
-
 def earned_by_line(bought: Sequence[BoughtLine], explanation: Sequence[Line]) -> tuple[EarnedLine, ...]:
     """What each line of the purchase earned; what a rule gave for the whole is split over all by amount."""
     points = dict.fromkeys((line.line for line in bought), 0)
@@ -50,7 +33,7 @@ def earned_by_line(bought: Sequence[BoughtLine], explanation: Sequence[Line]) ->
         if given.line in points:
             points[given.line] += given.points
         else:
-            parts = split(given.points, [line.amount for line in bought])
+            parts = apportion(given.points, [max(line.amount, 0) for line in bought])
             for line, part in zip(bought, parts, strict=True):
                 points[line.line] += part
     return tuple(EarnedLine(line.line, line.amount, line.quantity, points[line.line]) for line in bought)
