@@ -201,6 +201,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         ticket = await post(
             "/v1/tickets", {"customer_id": customer["id"], "kind": "enquiry", "title": "Where is it?"}
         )
+        given = await post(f"/v1/accounts/{customer['id']}/adjust", {"points": 1, "reason": "Welcome"})
         hold = await post(f"/v1/accounts/{customer['id']}/holds", {"points": 10, "expires_in": 900})
         gift = {"kind": "gift", "names": {"en": "A bag"}, "points": 5, "limited": False}
         reward = f"bag-{number}"
@@ -253,6 +254,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "coupon_id": coupon["id"],
                 "batch_id": batch["id"],
                 "use_id": reserved["id"],
+                "transaction_id": given["transaction_id"],
                 "reward_key": reward,
                 "order_id": order["id"],
                 "source": "shop",
