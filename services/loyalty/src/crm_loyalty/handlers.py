@@ -145,15 +145,6 @@ async def release_coupons(session: AsyncSession, due: Sequence[Due], *, at: date
     await ending.run_out(session, [each.ref for each in due], at=at)
 
 
-def jobs_of(settings: Settings) -> Jobs:
-    """All that takes long; codes of coupons are made by a secret of the settings."""
-    all_jobs = Jobs()
-    for kind in jobs.kinds:
-        all_jobs.on(kind)(jobs[kind])
-    all_jobs.on(batches.ISSUE)(partial(batches.run, key=settings.coupon_key))
-    return all_jobs
-
-
 @due_work.on(ledger.EXPIRY)
 async def expire_lots(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await expirations.expire(session, [each.ref for each in due], at=at)
@@ -162,3 +153,12 @@ async def expire_lots(session: AsyncSession, due: Sequence[Due], *, at: datetime
 @due_work.on(ledger.EXPIRY_NOTICE)
 async def announce_expiry(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await expirations.announce(session, [each.ref for each in due], at=at)
+
+
+def jobs_of(settings: Settings) -> Jobs:
+    """All that takes long; codes of coupons are made by a secret of the settings."""
+    all_jobs = Jobs()
+    for kind in jobs.kinds:
+        all_jobs.on(kind)(jobs[kind])
+    all_jobs.on(batches.ISSUE)(partial(batches.run, key=settings.coupon_key))
+    return all_jobs
