@@ -1,5 +1,7 @@
 """Who sees contact points masked does not learn whose one is, either."""
 
+from typing import Any
+
 import httpx2
 from tests.conftest import ClientFactory
 from tests.profiles.conftest import Work
@@ -18,7 +20,7 @@ async def test_who_sees_contact_points_masked_does_not_learn_whose_one_is(
     point = {"kind": "phone", "value": "+8613812345678"}
     ada = await create(profiles, "Ada", contact_points=[point])
     eve = await create(profiles, "Eve")
-    order = {
+    order: dict[str, Any] = {
         "source": "shop",
         "external_id": "o-1",
         "customer": {"source": "shop", "external_id": "m", "name": "Mallory", "contact_points": [point]},
@@ -26,9 +28,9 @@ async def test_who_sees_contact_points_masked_does_not_learn_whose_one_is(
         "currency": "USD",
         "lines": [{"quantity": 1, "total": {"amount": 1, "currency": "USD"}}],
     }
-    body = {"name": "Mallory", "contact_points": [point]}
+    body: dict[str, Any] = {"name": "Mallory", "contact_points": [point]}
     item = {"source": "shop", "external_id": "9"} | body
-    asked: list[tuple[str, str, dict[str, object]]] = [
+    asked: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", "/v1/customers", body),
         ("PATCH", f"/v1/customers/{eve}", body),
         ("PUT", "/v1/customers/by-external-id/shop/9", body),

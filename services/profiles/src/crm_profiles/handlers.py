@@ -69,6 +69,7 @@ jobs = Jobs()
 _CHUNK = 5000
 
 _LATER = timedelta(minutes=1)
+_SOON = timedelta(seconds=1)
 
 TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
     PointsEarned: (EntryType.POINTS_EARNED, "Earned {points} points"),
@@ -157,6 +158,16 @@ async def tell_of_erasures_again(
     await privacy.tell_again(session, [each.ref for each in due], segment=segment, at=at)
 
 
+async def forget_unmatched_submissions(
+    session: AsyncSession, due: Sequence[Due], *, kept: timedelta, at: datetime
+) -> None:
+    """What reached nobody on file is nobody's to ask for, so it does not stay for ever."""
+    for each in due:
+        none_left = await submissions.delete_unmatched(session, before=at - kept)
+        again = at + (submissions.FORGET_EVERY if none_left else _SOON)
+        await schedule(session, submissions.FORGET, {each.ref: again})
+
+
 @due_work.on(privacy_exports.EXPIRE)
 async def let_archives_expire(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await privacy_exports.expire(session, [each.ref for each in due])
@@ -185,11 +196,12 @@ async def forget_rows_of_imports(session: AsyncSession, due: Sequence[Due], *, a
 
 
 def due_of(settings: Settings) -> DueWork:
-    """All that is done when it is due; how long topics are written to is a setting."""
+    """All that is done when it is due; how long something lasts is a setting."""
     all_work = DueWork()
     for kind in due_work.kinds:
         all_work.on(kind)(due_work[kind])
     all_work.on(privacy.TELL_AGAIN)(partial(tell_of_erasures_again, segment=settings.topic_segment))
+    all_work.on(submissions.FORGET)(partial(forget_unmatched_submissions, kept=settings.submissions_kept))
     return all_work
 
 

@@ -24,6 +24,13 @@ class Settings(ServiceSettings):
     file_retention_days: int = Field(default=7, ge=1, le=90)
     """how long uploaded and exported files are kept, if nobody in them is erased before"""
 
+    submission_retention_days: int = Field(default=90, ge=1, le=3650)
+    """how long what somebody submitted by a form is kept when it reaches nobody on file"""
+
+    @property
+    def submissions_kept(self) -> timedelta:
+        return timedelta(days=self.submission_retention_days)
+
     @property
     def files_kept(self) -> timedelta:
         return timedelta(days=self.file_retention_days)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import selectinload
 from crm_profiles.activity import timeline
 from crm_profiles.activity.timeline import Entry
 from crm_profiles.bulk import arrays, insert_new
+from crm_profiles.customers import customers as archive
 from crm_profiles.customers.contact_points import Owner
 from crm_profiles.errors import (
     NothingLeftToRefund,
@@ -22,6 +23,7 @@ from crm_profiles.errors import (
     RefundExceedsPurchase,
     TooManyRefunds,
 )
+from crm_profiles.messages import conversions
 from crm_profiles.models.purchases import Purchase, PurchaseLine, PurchaseStatus, Refund, RefundLine
 from crm_profiles.models.timeline import EntryType
 from crm_profiles.rules import instants
@@ -85,6 +87,9 @@ async def record(session: AsyncSession, purchase_id: UUID, body: RefundIn, *, at
     lines = [{"refund_id": row["id"]} | asdict(each) for each in given]
     await session.execute(_INSERT_LINES, arrays(lines, *_LINE_COLUMNS))
     refund = await session.get_one(Refund, row["id"], options=[selectinload(Refund.lines)])
+    if purchase.status is PurchaseStatus.REFUNDED:
+        await archive.hold(session, [purchase.customer_id])
+        await conversions.take_back(session, [purchase.id])
     await _tell(session, state(purchase, refund), refund, at=at)
     return Refunded(refund, created=True)
 
