@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from crm_loyalty.rules.apportioning import apportion
 from crm_loyalty.rules.conditions import (
     LAST_DAY,
+    Around,
     Conditions,
     CustomerFacts,
     Days,
@@ -118,8 +119,13 @@ def test_a_half_rounds_up_to_the_nearest() -> None:
         (Conditions(purchase_numbers=frozenset({1})), {"number": 2}, 0),
         (Conditions(every_nth_purchase=10), {"number": 20}, 29),
         (Conditions(every_nth_purchase=10), {"number": 21}, 0),
-        (Conditions(birthday=True), {}, 0),
-        (Conditions(birthday=True), {"birthday": True}, 29),
+        (Conditions(birthday=Around(0, 0)), {}, 0),
+        (Conditions(birthday=Around(0, 0)), {"birthday_offset": 0}, 29),
+        (Conditions(birthday=Around(2, 3)), {"birthday_offset": -2}, 29),
+        (Conditions(birthday=Around(2, 3)), {"birthday_offset": -3}, 0),
+        (Conditions(birthday=Around(2, 3)), {"birthday_offset": 3}, 29),
+        (Conditions(birthday=Around(2, 3)), {"birthday_offset": 4}, 0),
+        (Conditions(holidays=frozenset({"US:christmas"})), {}, 0),
     ],
 )
 def test_a_rule_gives_points_only_when_its_conditions_hold(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from crm_local.provisioning import Databases
 from crm_loyalty import reconcile
 from crm_shared.contracts.base import Event
+from crm_shared.contracts.profiles import CustomerCreated, LunarDateState
 from crm_shared.contracts.segmentation import Level, LevelChanged
 from crm_shared.database import Sessions, async_url
 from crm_shared.ids import uuid7
@@ -217,3 +218,70 @@ async def test_what_makes_no_sense_is_refused_where_it_is(
     [fault] = answer.json()["errors"]
     assert fault["pointer"] == pointer
     assert code is None or fault["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("born", "bought_at", "points"),
+    [
+        ({"birth_date": date(1990, 2, 1)}, NOON, 10),
+        ({"birth_date": date(1990, 2, 1)}, datetime(2026, 2, 1, 23, 59, 59, tzinfo=UTC), 10),
+        ({"birth_date": date(1990, 2, 1)}, datetime(2026, 2, 2, tzinfo=UTC), 0),
+        ({"birth_date": date(1992, 2, 29)}, datetime(2026, 2, 28, 12, tzinfo=UTC), 10),
+        ({"birth_date": date(1992, 2, 29)}, datetime(2028, 2, 28, 12, tzinfo=UTC), 0),
+        # The first day of the first lunar month: 17 February in 2026.
+        (
+            {
+                "birth_date": date(1990, 1, 27),
+                "birth_calendar": "lunar",
+                "lunar_birth_date": LunarDateState(year=1990, month=1, day=1),
+            },
+            datetime(2026, 2, 17, 12, tzinfo=UTC),
+            10,
+        ),
+        ({}, NOON, 0),
+    ],
+)
+async def test_a_birthday_earns_on_its_day_in_the_calendar_in_which_it_is_kept(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    put: Put,
+    bought: MakeEvent,
+    born: dict[str, Any],
+    bought_at: datetime,
+    points: int,
+) -> None:
+    await put("base", rate={"kind": "fixed", "points": 10}, when={"birthday": {}})
+    ann = uuid7()
+
+    await receive(arrived(CustomerCreated(customer_id=ann, version=1, name="Ann", **born)))
+    await receive(bought(ann, ("a", 1), at=bought_at))
+
+    assert await balance(loyalty, ann) == points
+
+
+async def test_a_holiday_earns_on_its_day_by_the_copy_of_the_calendar(
+    loyalty: httpx2.AsyncClient, receive: Receive, put: Put, bought: MakeEvent
+) -> None:
+    christmas = {"holidays": [{"calendar": "US", "key": "christmas"}]}
+    await put("base", rate={"kind": "fixed", "points": 10}, when=christmas)
+    ann = uuid7()
+
+    for second in (
+        "2026-12-24T23:59:59",
+        "2026-12-25T00:00:00",
+        "2026-12-25T23:59:59",
+        "2026-12-26T00:00:00",
+    ):
+        await receive(bought(ann, ("a", 1), at=datetime.fromisoformat(second + "+00:00")))
+
+    assert await balance(loyalty, ann) == 20
+
+
+async def test_a_holiday_that_no_calendar_has_is_refused(loyalty: httpx2.AsyncClient) -> None:
+    unknown = [{"calendar": "US", "key": "christmas"}, {"calendar": "US", "key": "nonsense"}]
+    body = {"description": "x", "rate": {"kind": "fixed", "points": 1}, "when": {"holidays": unknown}}
+
+    answer = await loyalty.put("/v1/earning-rules/x", json=body, headers={"If-None-Match": "*"})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "holiday_unknown")
+    assert answer.json()["errors"][0]["pointer"] == "/when/holidays/1"

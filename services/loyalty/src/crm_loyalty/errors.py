@@ -38,6 +38,10 @@ class OrderNotYours(Forbidden):
     """Which order points pay is said by staff: they come back when it is refunded."""
 
 
+class HolidayUnknown(Unprocessable):
+    """A rule names a holiday that its calendar has not."""
+
+
 class HoldRanOut(Conflict):
     """Its time is over: the points are free again."""
 

@@ -64,12 +64,14 @@ async def take_points_back(
 async def open_accounts(session: AsyncSession, events: Sequence[CustomerCreated], *, at: datetime) -> None:
     await accounts.open_(session, {event.customer_id for event in events}, at=at)
     await permission_copies.keep_time_zones(session, events)
+    await members.keep_birthdays(session, events)
 
 
 @subscriptions.on(CustomerChanged)
-async def keep_time_zones(session: AsyncSession, events: Sequence[CustomerChanged], *, at: datetime) -> None:
-    """Quiet hours lie in the customer's own time zone."""
+async def keep_profiles(session: AsyncSession, events: Sequence[CustomerChanged], *, at: datetime) -> None:
+    """Quiet hours lie in the customer's own time zone, and birthdays may earn more."""
     await permission_copies.keep_time_zones(session, events)
+    await members.keep_birthdays(session, events)
 
 
 @subscriptions.on(ConsentChanged)

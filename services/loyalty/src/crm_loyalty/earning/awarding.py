@@ -41,8 +41,8 @@ async def award(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at
     if not unknown:
         return
     policy = Policy()
-    cases = await _cases(session, unknown, owners, policy)
     in_force = await rules.in_force(session)
+    cases = await _cases(session, unknown, owners, in_force, policy)
     tally = await _tally(session, cases, in_force, policy)
     awarded = []
     for case in cases:
@@ -59,11 +59,16 @@ async def award(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at
 
 
 async def _cases(
-    session: AsyncSession, events: Sequence[PurchaseRecorded], owners: Mapping[UUID, UUID], policy: Policy
+    session: AsyncSession,
+    events: Sequence[PurchaseRecorded],
+    owners: Mapping[UUID, UUID],
+    in_force: Sequence[Rule],
+    policy: Policy,
 ) -> list[Case]:
+    calendars = await facts.calendars_of(session, in_force)
     told = [(owners[event.customer_id], event.occurred_at) for event in events]
     return [
-        Case(event, owner, purchases.facts(event), customer)
+        Case(event, owner, facts.celebrated(purchases.facts(event), calendars, policy), customer)
         for event, (owner, _), customer in zip(
             events, told, await facts.of(session, told, policy), strict=True
         )

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.earning import purchases, rules
+from crm_loyalty.earning import facts, purchases, rules
 from crm_loyalty.models.earning_rules import Award
 from crm_loyalty.models.purchases import Purchase
 from crm_loyalty.rules.comparing import BANDS, Comparison, Replay
@@ -53,7 +53,9 @@ async def run(sessions: Sessions, job: RunningJob) -> Json:
     since, until = (datetime.fromisoformat(job.params[name]) for name in ("since", "until"))
     replay = Replay(_rules(job.params["before"]), _rules(job.params["after"]), Policy())
     in_time = any(rule.budget is not None for rule in (*replay.before, *replay.after))
-    total = await _count(sessions, since, until)
+    async with sessions() as session:
+        total = (await session.scalars(_count(since, until))).one()
+        calendars = await facts.calendars_of(session, (*replay.before, *replay.after))
     last: Purchase | None = None
     while True:
         async with sessions.begin() as session:
@@ -63,8 +65,9 @@ async def run(sessions: Sessions, job: RunningJob) -> Json:
             break
         # No transaction is open meanwhile: what is read here keeps nothing from being vacuumed.
         for row in page:
-            facts = CustomerFacts(row.level, row.tier, row.number, row.birthday)
-            replay.reckon(row.customer_id, purchases.facts_of(row), facts)
+            purchase = facts.celebrated(purchases.facts_of(row), calendars, replay.policy)
+            customer = CustomerFacts(row.level, row.tier, row.number, row.birthday_offset)
+            replay.reckon(row.customer_id, purchase, customer)
         last = page[-1]
         if not in_time:
             replay.settle(but=last.customer_id)
@@ -84,10 +87,8 @@ def _rules(stored: Sequence[Json]) -> list[Rule]:
     ]
 
 
-async def _count(sessions: Sessions, since: datetime, until: datetime) -> int:
-    query = select(func.count()).where(Purchase.occurred_at >= since, Purchase.occurred_at < until)
-    async with sessions() as session:
-        return (await session.scalars(query)).one()
+def _count(since: datetime, until: datetime) -> Select[int]:
+    return select(func.count()).where(Purchase.occurred_at >= since, Purchase.occurred_at < until)
 
 
 def _page(since: datetime, until: datetime, last: Purchase | None, *, in_time: bool) -> Select[Purchase]:

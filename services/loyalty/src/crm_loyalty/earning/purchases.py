@@ -120,7 +120,7 @@ async def record(
             "number": customer.number,
             "level": customer.level,
             "tier": customer.tier,
-            "birthday": customer.birthday,
+            "birthday_offset": customer.birthday_offset,
         }
         for event, customer in reckoned
     ]

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from crm_loyalty import versions
-from crm_loyalty.errors import ChoiceDiffers, EarningRuleNotFound
+from crm_loyalty.earning import facts
+from crm_loyalty.errors import ChoiceDiffers, EarningRuleNotFound, HolidayUnknown
 from crm_loyalty.models.earning_rules import EarningRule
-from crm_loyalty.rules.conditions import Conditions, Days, Hours
+from crm_loyalty.rules.conditions import Around, Conditions, Days, Hours, holiday_name
 from crm_loyalty.rules.earning import Cap, Fixed, Multiplier, PerAmount, PerItem, Rate, Rule
 from crm_loyalty.rules.explaining import explain
 from crm_loyalty.schemas.earning_rules import (
@@ -74,7 +75,8 @@ def rule_of(key: str, version: int, terms: EarningRuleIn) -> Rule:
             ),
             purchase_numbers=frozenset(when.purchase_numbers),
             every_nth_purchase=when.every_nth_purchase,
-            birthday=when.birthday,
+            birthday=Around(when.birthday.days_before, when.birthday.days_after) if when.birthday else None,
+            holidays=frozenset(holiday_name(each.calendar, each.key) for each in when.holidays),
         ),
         caps=tuple(Cap(cap.period, cap.points) for cap in terms.caps),
         budget=terms.budget,
@@ -152,13 +154,14 @@ async def put(
 ) -> EarningRule:
     """Write the next version over the one that the caller has seen, or the first with `If-None-Match: *`.
 
-    Raises IfMatchMissing, StaleVersion, ChoiceDiffers.
+    Raises IfMatchMissing, StaleVersion, ChoiceDiffers, HolidayUnknown.
     """
     current = await find(session, key)
     version = versions.following(
         current.version if current else None, if_match=if_match, if_none_match=if_none_match
     )
     await _agree_with_group(session, key, body)
+    await _know_holidays(session, body)
     # Of two who replace the same version at once, the second finds the next one taken.
     written: EarningRule | None = await session.scalar(
         insert(EarningRule)
@@ -193,3 +196,21 @@ async def _agree_with_group(session: AsyncSession, key: str, body: EarningRuleIn
             rule=other.key,
             choice=other.terms["choice"],
         )
+
+
+async def _know_holidays(session: AsyncSession, body: EarningRuleIn) -> None:
+    """Every holiday of the rule is in its calendar; raises HolidayUnknown."""
+    known = await facts.calendars(session, {each.calendar for each in body.when.holidays})
+    for index, each in enumerate(body.when.holidays):
+        days = known.get(each.calendar)
+        if days is None or each.key not in {holiday.key for holiday in days.calendar.holidays}:
+            raise HolidayUnknown(
+                f"Calendar {each.calendar} has no holiday {each.key}.",
+                errors=[
+                    {
+                        "pointer": f"/when/holidays/{index}",
+                        "code": "holiday_unknown",
+                        "message": "There is no such holiday in the calendar",
+                    }
+                ],
+            )

@@ -29,6 +29,7 @@ async def evaluate_basket(session: AsyncSession, body: EvaluationIn, *, at: date
     policy = Policy()
     purchase = _purchase(body, body.occurred_at or at)
     tried = await rules_of(session, body)
+    purchase = facts.celebrated(purchase, await facts.calendars_of(session, tried), policy)
     customer, owner = CustomerFacts(), None
     asks: list[Asked] = []
     if body.customer_id is not None:

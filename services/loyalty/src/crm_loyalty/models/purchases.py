@@ -45,7 +45,8 @@ class Purchase(OwnedByCustomer, Base):
     """It was the customer's so manieth that we heard of."""
     level: Mapped[str | None]
     tier: Mapped[str | None]
-    birthday: Mapped[bool]
+    birthday_offset: Mapped[int | None]
+    """Days since the customer's nearest birthday, negative before it."""
 
 
 class Member(Base):
@@ -58,5 +59,6 @@ class Member(Base):
     level: Mapped[str | None]
     level_version: Mapped[int] = mapped_column(default=0)
     birth_date: Mapped[date | None]
-    lunar_birth_date: Mapped[Json | None]
+    lunar_birth_date: Mapped[Json | None] = mapped_column(JSONB(none_as_null=True))
+    """Of who keeps the lunar birthday."""
     profile_version: Mapped[int] = mapped_column(default=0)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Header, Path, Response
 
 from crm_loyalty.earning import rules, trials
-from crm_loyalty.errors import AccountNotFound, ChoiceDiffers, EarningRuleNotFound
+from crm_loyalty.errors import AccountNotFound, ChoiceDiffers, EarningRuleNotFound, HolidayUnknown
 from crm_loyalty.schemas.earning_rules import EarningRuleIn, EarningRuleOut, RuleKey
 from crm_loyalty.schemas.evaluations import EvaluationIn, EvaluationOut
 from crm_shared.callers import MANAGERS, READERS
@@ -63,7 +63,7 @@ async def get_earning_rule(session: Session, response: Response, key: Key) -> Ea
     "/v1/earning-rules/{key}",
     response_model=EarningRuleOut,
     dependencies=[allow(*MANAGERS)],
-    responses=documented(IfMatchMissing, StaleVersion, ChoiceDiffers),
+    responses=documented(IfMatchMissing, StaleVersion, ChoiceDiffers, HolidayUnknown),
 )
 async def put_earning_rule(
     session: Session,

@@ -23,6 +23,21 @@ class Days(NamedTuple):
     until: date
 
 
+def holiday_name(calendar: str, key: str) -> str:
+    """What a holiday of a calendar is called among the facts."""
+    return f"{calendar}:{key}"
+
+
+class Around(NamedTuple):
+    """So many days before and after a birthday, which counts itself."""
+
+    before: int
+    after: int
+
+    def holds(self, offset: int) -> bool:
+        return -self.before <= offset <= self.after
+
+
 class Hours(NamedTuple):
     """Times of day from the first on, until before the second; over midnight when that is earlier."""
 
@@ -57,6 +72,8 @@ class Purchase:
     lines: tuple[PurchaseLine, ...] = ()
     channel: str | None = None
     shop: str | None = None
+    holidays: Names = _NONE
+    """What is celebrated on its day: `US:christmas` is the holiday of that key in the calendar US."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +83,8 @@ class CustomerFacts:
     level: str | None = None
     tier: str | None = None
     number: int = 1
-    birthday: bool = False
+    birthday_offset: int | None = None
+    """Days since the nearest birthday, negative before it; None: nobody knows when it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +109,8 @@ class Conditions:
     hours: tuple[Hours, ...] = ()
     purchase_numbers: frozenset[int] = _NO_NUMBERS
     every_nth_purchase: int | None = None
-    birthday: bool = False
+    birthday: Around | None = None
+    holidays: Names = _NONE
 
     @property
     def choose_lines(self) -> bool:
@@ -131,6 +150,8 @@ class Conditions:
             yield f"{self.amount_of(purchase)} is less than the minimum amount of {self.min_amount}"
         yield from _not_among("channel", purchase.channel, self.channels)
         yield from _not_among("shop", purchase.shop, self.shops)
+        if self.holidays and not self.holidays & purchase.holidays:
+            yield f"it is not the holiday {_listed(self.holidays)}"
 
     def _against_moment(self, local: datetime) -> Iterator[str]:
         if self.weekdays and local.isoweekday() not in self.weekdays:
@@ -152,8 +173,8 @@ class Conditions:
             yield f"it is purchase {customer.number} of the customer, not {_listed(self.purchase_numbers)}"
         if self.every_nth_purchase and customer.number % self.every_nth_purchase:
             yield f"purchase {customer.number} is not every {self.every_nth_purchase}th"
-        if self.birthday and not customer.birthday:
-            yield "it is not the customer's birthday"
+        if self.birthday is not None:
+            yield from _not_around(customer.birthday_offset, self.birthday)
 
     def in_words(self) -> Iterator[str]:
         """Each condition that is given, in words."""
@@ -171,8 +192,9 @@ class Conditions:
         yield from (f"between {hours.since} and before {hours.until}" for hours in self.hours)
         if self.every_nth_purchase:
             yield f"every {self.every_nth_purchase}th purchase of the customer"
-        if self.birthday:
-            yield "on the customer's birthday"
+        if self.birthday is not None:
+            before, after = self.birthday
+            yield f"from {before} days before the customer's birthday to {after} days after"
 
 
 ALWAYS = Conditions()
@@ -183,6 +205,7 @@ _PLAIN = {
     "shops": "in shop",
     "levels": "for customers of level",
     "tiers": "for customers of tier",
+    "holidays": "on the holiday",
     "days_of_month": "on days of the month",
     "purchase_numbers": "for the customer's purchase number",
 }
@@ -191,6 +214,13 @@ _PLAIN = {
 def _not_among(what: str, found: str | None, wanted: Names) -> Iterator[str]:
     if wanted and found not in wanted:
         yield f"{what} {found} is not {_listed(wanted)}" if found else f"there is no {what}"
+
+
+def _not_around(offset: int | None, birthday: Around) -> Iterator[str]:
+    if offset is None:
+        yield "the customer's birthday is not known"
+    elif not birthday.holds(offset):
+        yield f"the birthday was {offset} days ago" if offset > 0 else f"the birthday is in {-offset} days"
 
 
 def _listed(values: Iterable[str | int]) -> str:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from crm_loyalty.rules.earning import Choice
 from crm_loyalty.rules.periods import Period
 from crm_loyalty.schemas.base import Points, Text
+from crm_shared.contracts.calendars import CalendarCode, HolidayKey
 from crm_shared.contracts.segmentation import Level
 from crm_shared.fields import Day, Instant, Whole
 
@@ -91,6 +92,20 @@ class HoursIn(_Strict):
         return until
 
 
+class BirthdayIn(_Strict):
+    """The customer's birthday, and maybe days around it."""
+
+    days_before: Whole = Field(default=0, ge=0, le=60)
+    days_after: Whole = Field(default=0, ge=0, le=60)
+
+
+class HolidayIn(_Strict):
+    """A holiday of one of the calendars."""
+
+    calendar: CalendarCode = Field(examples=["US"])
+    key: HolidayKey = Field(examples=["christmas"])
+
+
 class WhenIn(_Strict):
     """All conditions that are given must hold; of a list, one of its members.
 
@@ -118,8 +133,11 @@ class WhenIn(_Strict):
         default=[], max_length=100, description="[1]: only the customer's first purchase that we heard of"
     )
     every_nth_purchase: Whole | None = Field(default=None, ge=2, le=1_000_000)
-    birthday: bool = Field(
-        default=False, description="only on the customer's birthday, in the calendar in which they keep it"
+    birthday: BirthdayIn | None = Field(
+        default=None, description="around the customer's birthday, in the calendar in which they keep it"
+    )
+    holidays: list[HolidayIn] = Field(
+        default=[], max_length=100, description="on their own days, not on days off in their stead"
     )
 
     @field_validator("days_of_month")

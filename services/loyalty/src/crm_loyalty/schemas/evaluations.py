@@ -89,7 +89,9 @@ class CustomerFactsOut(BaseModel):
     level: str | None
     tier: str | None
     number: int = Field(description="the customer's so manieth purchase that we hear of")
-    birthday: bool
+    birthday_offset: int | None = Field(
+        description="days since their nearest birthday, negative before it; null: it is not known"
+    )
 
 
 class DecisionOut(BaseModel):

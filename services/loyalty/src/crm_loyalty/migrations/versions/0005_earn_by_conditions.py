@@ -66,7 +66,7 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("level", sa.Text(), nullable=True),
         sa.Column("tier", sa.Text(), nullable=True),
-        sa.Column("birthday", sa.Boolean(), nullable=False),
+        sa.Column("birthday_offset", sa.BigInteger(), nullable=True),
         sa.Column("origin_customer_id", sa.Uuid(), nullable=False),
         sa.PrimaryKeyConstraint("purchase_id", name=op.f("pk_purchases")),
     )
