@@ -14,10 +14,11 @@ from crm_profiles.customers import customers, owners
 from crm_profiles.customers.contact_points import Owner
 from crm_profiles.exports import exporting, exports
 from crm_profiles.forms import collecting, submissions
-from crm_profiles.imports import importing, imports, reverting
+from crm_profiles.imports import importing, imports, recording, reverting
 from crm_profiles.merging import duplicates
 from crm_profiles.messages import messages
 from crm_profiles.messages.messages import LogEntry
+from crm_profiles.models.imports import ImportRow, ImportTrial, ImportTrialName
 from crm_profiles.models.timeline import EntryType
 from crm_profiles.privacy import privacy, privacy_exports
 from crm_profiles.quality import quality
@@ -189,10 +190,22 @@ async def delete_expired_files(session: AsyncSession, due: Sequence[Due], *, at:
 
 
 @due_work.on(imports.FORGET)
-async def forget_rows_of_imports(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
-    """Delete what imports said of rows; of those that are being worked on a little later."""
-    busy = await imports.forget_rows(session, [each.ref for each in due])
-    await schedule(session, imports.FORGET, dict.fromkeys(busy, at + _LATER))
+async def forget_verdicts(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Delete what runs of imports said of rows; those that are not over a little later."""
+    runs = {each.ref for each in due}
+    busy = await imports.open_runs(session, runs)
+    left = await recording.forget(session, ImportRow, runs - busy)
+    await schedule(session, imports.FORGET, dict.fromkeys(busy, at + _LATER) | dict.fromkeys(left, at))
+    await schedule(session, imports.FORGET_TRIALS, dict.fromkeys(runs - busy, at))
+
+
+@due_work.on(imports.FORGET_TRIALS)
+async def forget_trials(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Delete what dry runs that are over remembered of customers."""
+    runs = {each.ref for each in due}
+    left = await recording.forget(session, ImportTrialName, runs)
+    left |= await recording.forget(session, ImportTrial, runs)
+    await schedule(session, imports.FORGET_TRIALS, dict.fromkeys(left, at))
 
 
 def due_of(settings: Settings) -> DueWork:

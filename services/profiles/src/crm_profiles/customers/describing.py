@@ -28,7 +28,8 @@ NOTHING: Json = {name: None for name in FIELDS} | {
 
 def told(before: Json, body: CustomerMembers) -> Json:
     """The members after the body's merge patch (RFC 7396); raises NoLunarDate."""
-    given: Json = {name: _plain(getattr(body, name)) for name in _TOLD if name in body.model_fields_set}
+    sent = body.model_fields_set
+    given: Json = {name: _plain(getattr(body, name)) for name in _TOLD if name in sent}
     after = NOTHING | before | given
     if "address" in given:
         merged = Address.model_validate(_merged(before.get("address"), given["address"])).model_dump()

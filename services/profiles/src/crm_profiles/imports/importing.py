@@ -91,16 +91,13 @@ async def run(sessions: Sessions, job: RunningJob, *, suppression_key: bytes) ->
         suppression_key,
         bool(found.dry_run),
     )
-    if not job.checkpoint and job.params.get("replaced") is not None:
-        async with sessions.begin() as session:
-            await recording.forget(session, [UUID(job.params["replaced"])])
     begun = Progress(job.checkpoint.get("rows", 0), Counter(job.checkpoint.get("counts", {})))
     async with spooled(sessions, found.file_id) as path:
         rows = await asyncio.to_thread(_skipped, sheets.rows(path, layout), begun.rows)
         done = await _Writing(sessions, job, this).write(rows, begun)
     if this.dry_run:
         async with sessions.begin() as session:
-            await trying.forget(session, [this.run_id])
+            await imports.forget_trials(session, this.run_id, at=job.clock.now())
     return {"rows": done.rows, "counts": dict(done.counts), "dry_run": this.dry_run}
 
 

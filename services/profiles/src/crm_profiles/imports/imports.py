@@ -18,7 +18,7 @@ from crm_profiles.errors import (
     ImportNotReady,
     NothingToRevert,
 )
-from crm_profiles.imports import recording, trying
+from crm_profiles.imports import recording
 from crm_profiles.imports.mapping import Reader
 from crm_profiles.imports.sheets import Layout
 from crm_profiles.models.files import Encoding, File
@@ -34,7 +34,9 @@ INSPECT = "imports.inspect"
 RUN = "imports.run"
 REVERT = "imports.revert"
 FORGET = "imports.forget"
-"""The kind of due work that deletes what was said of rows."""
+"""The kind of due work that deletes the verdicts of a run."""
+FORGET_TRIALS = "imports.forget_trials"
+"""The kind of due work that deletes what a dry run remembered."""
 
 
 class Standing(NamedTuple):
@@ -78,7 +80,6 @@ async def create(
     )
     session.add(made)
     await session.flush()
-    await due.schedule(session, FORGET, {import_id: until})
     return made
 
 
@@ -180,15 +181,12 @@ async def begin(
 ) -> None:
     """Queue a run over the rows of an import that is ready for it; `after` a stopped one it goes on there."""
     run_id = found.run_id if after is not None else None
-    replaced = found.run_id if after is None else None
     if run_id is None:
-        run_id = uuid7()
-        failures = await files.create(
-            session, f"{found.name}.failed.csv", "text/csv", at=at, until=await _file_expiry(session, found)
-        )
+        run_id, until = uuid7(), await _file_expiry(session, found)
+        await due.schedule(session, FORGET, {run_id: until} | ({found.run_id: at} if found.run_id else {}))
+        failures = await files.create(session, f"{found.name}.failed.csv", "text/csv", at=at, until=until)
         found.failures_id = failures
-    params = {"import_id": str(found.id), "replaced": str(replaced) if replaced else None}
-    job = jobs.start(session, RUN, params, at=at)
+    job = jobs.start(session, RUN, {"import_id": str(found.id)}, at=at)
     job.total = layout_of(found).rows
     if after is not None:
         job.done, job.total, job.counts, job.checkpoint = (
@@ -205,7 +203,7 @@ async def cancel(session: AsyncSession, import_id: UUID, *, at: datetime) -> Imp
     found = await get(session, import_id, lock=True)
     await jobs.cancel(session, found.job_id, at=at)
     if found.run_id is not None:
-        await trying.forget(session, [found.run_id])
+        await forget_trials(session, found.run_id, at=at)
     return found
 
 
@@ -273,18 +271,15 @@ async def in_use(session: AsyncSession, ids: Collection[UUID]) -> set[UUID]:
     return {id for row in await session.execute(busy) for id in row if id is not None}
 
 
-async def forget_rows(session: AsyncSession, ids: Collection[UUID]) -> set[UUID]:
-    """Delete what was said of the rows of these imports, unless they are being worked on: those are returned.
+async def forget_trials(session: AsyncSession, run_id: UUID, *, at: datetime) -> None:
+    """Have what a dry run remembered deleted by the worker, for it may be much."""
+    await due.schedule(session, FORGET_TRIALS, {run_id: at})
 
-    How many there were of each kind stays with the job.
-    """
-    open_ = select(Import.id).join(Job, Job.id == Import.job_id).where(Job.state.in_(jobs.OPEN))
-    busy = set(await session.scalars(open_.where(Import.id.in_(ids))))
-    runs = select(Import.run_id).where(Import.id.in_(set(ids) - busy), Import.run_id.is_not(None))
-    found = [run_id for run_id in await session.scalars(runs) if run_id is not None]
-    await recording.forget(session, found)
-    await trying.forget(session, found)
-    return busy
+
+async def open_runs(session: AsyncSession, runs: Collection[UUID]) -> set[UUID]:
+    """Those of the runs that are not over, or are just being taken back."""
+    busy = select(Import.run_id).join(Job, Job.id == Import.job_id).where(Job.state.in_(jobs.OPEN))
+    return {run for run in await session.scalars(busy.where(Import.run_id.in_(runs))) if run is not None}
 
 
 async def delete_files(session: AsyncSession, ids: Collection[UUID]) -> None:

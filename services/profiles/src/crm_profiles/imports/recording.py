@@ -3,10 +3,11 @@
 import csv
 import io
 from collections.abc import Collection, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, Text, bindparam, delete, func, insert, select
+from sqlalchemy import ARRAY, Text, bindparam, delete, func, insert, inspect, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,8 +16,12 @@ from crm_profiles.bulk import arrays, unnested
 from crm_profiles.exports.spreadsheets import guarded
 from crm_profiles.imports.judging import Verdict
 from crm_profiles.imports.preparing import Prepared, Run
-from crm_profiles.models.imports import ImportRow, RowStatus
+from crm_profiles.models.imports import ImportRow, ImportTrial, ImportTrialName, RowStatus
 from crm_shared.database import Json
+
+ROWS_AT_ONCE = 50_000
+"""Deleted by one statement."""
+OfRun = TypeVar("OfRun", ImportRow, ImportTrial, ImportTrialName)
 
 BYTE_ORDER_MARK = "\ufeff"
 """By which Excel knows UTF-8."""
@@ -52,11 +57,14 @@ async def is_kept(session: AsyncSession, run_id: UUID) -> bool:
     return await session.scalar(select(ImportRow.line).where(ImportRow.run_id == run_id).limit(1)) is not None
 
 
-async def forget(session: AsyncSession, runs: Collection[UUID]) -> None:
-    """Delete all verdicts of these runs."""
+async def forget(session: AsyncSession, table: type[OfRun], runs: Collection[UUID]) -> set[UUID]:
+    """Delete what the table keeps of these runs, as much as one statement should; of whom there is more."""
+    key = [getattr(table, column.name) for column in inspect(table).primary_key]
+    some = select(*key).where(table.run_id.in_(runs)).limit(ROWS_AT_ONCE)
     await session.execute(
-        delete(ImportRow).where(ImportRow.run_id.in_(runs)).execution_options(synchronize_session=False)
+        delete(table).where(tuple_(*key).in_(some)).execution_options(synchronize_session=False)
     )
+    return set(await session.scalars(select(table.run_id).where(table.run_id.in_(runs)).distinct()))
 
 
 async def keep_failures(

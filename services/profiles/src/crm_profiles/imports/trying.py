@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Text, Uuid, bindparam, delete, select, text
+from sqlalchemy import ARRAY, DateTime, Text, Uuid, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.bulk import arrays, one_of
@@ -18,7 +18,7 @@ from crm_profiles.customers.describing import FIELDS
 from crm_profiles.imports import judging
 from crm_profiles.imports.judging import Verdict
 from crm_profiles.imports.preparing import Chunk, Run
-from crm_profiles.models.imports import ImportTrial, ImportTrialName, RowStatus
+from crm_profiles.models.imports import ImportTrialName, RowStatus
 from crm_shared.clock import Clock
 from crm_shared.customers import stop_merges
 
@@ -61,14 +61,6 @@ async def write(session: AsyncSession, run: Run, chunk: Chunk, clock: Clock) -> 
         verdict if verdict.customer_id in known else replace(verdict, customer_id=None)
         for verdict in tried.verdicts
     ]
-
-
-async def forget(session: AsyncSession, runs: Collection[UUID]) -> None:
-    """Nothing of what these runs would have made of customers is kept."""
-    for table in (ImportTrialName, ImportTrial):
-        await session.execute(
-            delete(table).where(table.run_id.in_(runs)).execution_options(synchronize_session=False)
-        )
 
 
 async def _try(

@@ -56,13 +56,13 @@ def upgrade() -> None:
     # The verdicts of imports that are there go as if they had been uploaded now.
     op.execute(
         "INSERT INTO due (kind, ref, at, try_at, attempts)"
-        " SELECT 'imports.forget', id, now() + interval '7 days', now() + interval '7 days', 0 FROM imports"
-        " ON CONFLICT DO NOTHING"
+        " SELECT 'imports.forget', run_id, now() + interval '7 days', now() + interval '7 days', 0"
+        " FROM imports WHERE run_id IS NOT NULL ON CONFLICT DO NOTHING"
     )
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM due WHERE kind = 'imports.forget'")
+    op.execute("DELETE FROM due WHERE kind IN ('imports.forget', 'imports.forget_trials')")
     op.execute(_TAILS_OF.format(_BY_SEARCHING))
     op.drop_index("ix_import_trial_names_customer_id", table_name="import_trial_names")
     op.drop_table("import_trial_names")
