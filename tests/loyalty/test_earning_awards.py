@@ -285,3 +285,26 @@ async def test_a_holiday_that_no_calendar_has_is_refused(loyalty: httpx2.AsyncCl
 
     assert (answer.status_code, answer.json()["code"]) == (422, "holiday_unknown")
     assert answer.json()["errors"][0]["pointer"] == "/when/holidays/1"
+
+
+async def test_days_and_rounding_are_the_programmes(
+    loyalty: httpx2.AsyncClient, receive: Receive, put: Put, bought: MakeEvent
+) -> None:
+    path = "/v1/programme/points-policy"
+    seen = {"If-Match": (await loyalty.get(path)).headers["ETag"]}
+    policy = {"time_zone": "Asia/Shanghai", "expiry": "never", "rounding": "up"}
+    assert (await loyalty.put(path, json=policy, headers=seen)).status_code == 200
+    rate = {"kind": "per_amount", "points": 1, "per_amount": 100}
+    await put("base", currency="USD", rate=rate, when={"days_of_month": [8]})
+    ann = uuid7()
+
+    # Midnight of the eighth in Shanghai is four in the afternoon of the seventh in UTC.
+    for second in (
+        "2026-02-07T15:59:59",
+        "2026-02-07T16:00:00",
+        "2026-02-08T15:59:59",
+        "2026-02-08T16:00:00",
+    ):
+        await receive(bought(ann, ("a", 101), at=datetime.fromisoformat(second + "+00:00")))
+
+    assert await balance(loyalty, ann) == 4

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.earning import facts, purchases, rules, usage
-from crm_loyalty.ledger import accounts, ledger, refunds
+from crm_loyalty.ledger import accounts, ledger, points_policy, refunds
 from crm_loyalty.postings import Earn
 from crm_loyalty.rules.conditions import CustomerFacts, Purchase
 from crm_loyalty.rules.earning import Earned, Policy, Rule, evaluate
@@ -40,7 +40,7 @@ async def award(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at
     unknown = await purchases.unknown(session, events)
     if not unknown:
         return
-    policy = Policy()
+    policy = await points_policy.of_earning(session)
     in_force = await rules.in_force(session)
     cases = await _cases(session, unknown, owners, in_force, policy)
     tally = await _tally(session, cases, in_force, policy)

@@ -9,11 +9,12 @@ from sqlalchemy import Select, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.earning import facts, purchases, rules
+from crm_loyalty.ledger import points_policy
 from crm_loyalty.models.earning_rules import Award
 from crm_loyalty.models.purchases import Purchase
 from crm_loyalty.rules.comparing import BANDS, Comparison, Replay
 from crm_loyalty.rules.conditions import CustomerFacts
-from crm_loyalty.rules.earning import Policy, Rule
+from crm_loyalty.rules.earning import Rule
 from crm_loyalty.schemas.backtests import BacktestIn, BacktestReport, BandOut, ComparedOut, ExampleOut
 from crm_loyalty.schemas.earning_rules import EarningRuleIn
 from crm_loyalty.schemas.programme import FigureOut
@@ -51,11 +52,12 @@ async def run(sessions: Sessions, job: RunningJob) -> Json:
     purchase, with all of them remembered. Whoever takes it over begins anew.
     """
     since, until = (datetime.fromisoformat(job.params[name]) for name in ("since", "until"))
-    replay = Replay(_rules(job.params["before"]), _rules(job.params["after"]), Policy())
-    in_time = any(rule.budget is not None for rule in (*replay.before, *replay.after))
+    before, after = _rules(job.params["before"]), _rules(job.params["after"])
+    in_time = any(rule.budget is not None for rule in (*before, *after))
     async with sessions() as session:
+        replay = Replay(before, after, await points_policy.of_earning(session))
         total = (await session.scalars(_count(since, until))).one()
-        calendars = await facts.calendars_of(session, (*replay.before, *replay.after))
+        calendars = await facts.calendars_of(session, (*before, *after))
     last: Purchase | None = None
     while True:
         async with sessions.begin() as session:

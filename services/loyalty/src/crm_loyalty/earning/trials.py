@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.earning import facts, rules, usage
-from crm_loyalty.ledger import accounts
+from crm_loyalty.ledger import accounts, points_policy
 from crm_loyalty.rules.conditions import CustomerFacts, Purchase, PurchaseLine
 from crm_loyalty.rules.earning import Earned, Policy, Rule, Usage, evaluate
 from crm_loyalty.rules.tally import Asked, asked
@@ -26,7 +26,7 @@ async def evaluate_basket(session: AsyncSession, body: EvaluationIn, *, at: date
 
     Caps and budgets are as they stand; somebody else may use them up before the purchase comes.
     """
-    policy = Policy()
+    policy = await points_policy.of_earning(session)
     purchase = _purchase(body, body.occurred_at or at)
     tried = await rules_of(session, body)
     purchase = facts.celebrated(purchase, await facts.calendars_of(session, tried), policy)

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.models.points_policy import DebtRule, PointsPolicyVersion
+from crm_loyalty.rules.earning import Policy, Rounding
 from crm_loyalty.rules.expiry import Expiry, ExpiryRule
 from crm_loyalty.schemas.points_policy import PointsPolicyIn
 from crm_shared import etags
@@ -23,6 +24,12 @@ async def current(session: AsyncSession) -> PointsPolicyVersion:
 
 def expiry(policy: PointsPolicyVersion) -> Expiry:
     return Expiry(policy.expiry, policy.expires_after, zone(policy))
+
+
+async def of_earning(session: AsyncSession) -> Policy:
+    """What the evaluator of earning rules is told of it."""
+    policy = await current(session)
+    return Policy(policy.time_zone, policy.rounding)
 
 
 def zone(policy: PointsPolicyVersion) -> ZoneInfo:
@@ -71,6 +78,7 @@ def _initial() -> PointsPolicyVersion:
         notice_days=30,
         debt=DebtRule.OWE,
         approval_above=None,
+        rounding=Rounding.DOWN,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         created_by="initial",
     )

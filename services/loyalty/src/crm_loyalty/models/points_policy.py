@@ -7,6 +7,7 @@ from sqlalchemy import CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_loyalty.models.base import Base
+from crm_loyalty.rules.earning import Rounding
 from crm_loyalty.rules.expiry import ExpiryRule
 from crm_shared.database import enum_column
 from crm_shared.schema import APPEND_ONLY
@@ -37,5 +38,7 @@ class PointsPolicyVersion(Base):
     debt: Mapped[DebtRule] = mapped_column(enum_column(DebtRule))
     approval_above: Mapped[int | None]
     """An adjustment of more points needs a second person; None: none does."""
+    rounding: Mapped[Rounding] = mapped_column(enum_column(Rounding))
+    """What becomes of what is left of an amount beyond the whole steps that earn points."""
     created_at: Mapped[datetime]
     created_by: Mapped[str]

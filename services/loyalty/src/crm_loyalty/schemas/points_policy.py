@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from crm_loyalty.models.points_policy import DebtRule
+from crm_loyalty.rules.earning import Rounding
 from crm_loyalty.rules.expiry import ExpiryRule
 from crm_loyalty.schemas.base import MAX_POINTS
 from crm_shared.fields import TimeZone, Whole
@@ -54,6 +55,12 @@ class PointsPolicyIn(BaseModel):
         description="an adjustment of more points than this needs a second person; null: none does",
     )
 
+    rounding: Rounding = Field(
+        default=Rounding.DOWN,
+        description="what becomes of what is left of an amount beyond the whole `per_amount` of an earning"
+        " rule, once per purchase and rule",
+    )
+
     @model_validator(mode="after")
     def _says_when(self) -> "PointsPolicyIn":
         if (self.expiry is ExpiryRule.NEVER) != (self.expires_after is None):
@@ -75,5 +82,6 @@ class PointsPolicyOut(BaseModel):
     notice_days: int
     debt: DebtRule
     approval_above: int | None
+    rounding: Rounding
     created_at: datetime
     created_by: str = Field(max_length=255)

@@ -14,6 +14,9 @@ depends_on = None
 
 
 def upgrade() -> None:
+    rounding = sa.Enum("down", "nearest", "up", name="rounding", native_enum=False, length=None)
+    op.add_column("points_policies", sa.Column("rounding", rounding, nullable=False, server_default="down"))
+    op.alter_column("points_policies", "rounding", server_default=None)
     op.create_table(
         "awards",
         sa.Column("purchase_id", sa.Uuid(), nullable=False),
@@ -107,6 +110,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("points_policies", "rounding")
     columns = {
         "description": sa.Text(),
         "currency": sa.Text(),
