@@ -25,6 +25,10 @@ class InvalidContactPoint(InvalidRequest):
     """No phone number, e-mail address or account name can be read from it."""
 
 
+class ContactPointNotFound(NotFound):
+    """The customer has no such contact point."""
+
+
 class ExternalIdTaken(Conflict):
     """It names another customer, whom `customer_id` names."""
 

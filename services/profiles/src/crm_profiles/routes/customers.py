@@ -28,7 +28,7 @@ from crm_profiles.routes.answers import (
     sees_personal_data,
     validated,
 )
-from crm_profiles.routes.filters import AttributeFilters
+from crm_profiles.routes.parameters import AttributeFilters
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.customers import (
     CustomerBatchIn,

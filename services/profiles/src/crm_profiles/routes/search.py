@@ -9,7 +9,7 @@ from crm_profiles.customers.search import SearchFilters
 from crm_profiles.fields import Region, Source, Tag
 from crm_profiles.models.customers import Channel, Gender
 from crm_profiles.routes.answers import sees_personal_data
-from crm_profiles.routes.filters import AttributeFilters
+from crm_profiles.routes.parameters import AttributeFilters
 from crm_profiles.schemas.search import DEFAULT_FOUND, MAX_FOUND, FoundOut
 from crm_shared.callers import READERS
 from crm_shared.web.router import Router

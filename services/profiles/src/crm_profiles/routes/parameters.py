@@ -1,11 +1,12 @@
-"""Filters that lists of customers have in common."""
+"""Parameters that several routes about customers have in common."""
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import Field, StringConstraints
 
 from crm_profiles.schemas.attributes import MAX_ASKED
+from crm_profiles.schemas.customers import MAX_CONTACT_POINT
 
 AttributeFilter = Annotated[
     str,
@@ -18,5 +19,15 @@ AttributeFilters = Annotated[
         default_factory=list,
         max_length=MAX_ASKED,
         description="custom attributes as key:value, all of which must hold",
+    ),
+]
+
+ContactValue = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=MAX_CONTACT_POINT,
+        description="in any way of writing",
+        examples=["+8613812345678"],
     ),
 ]
