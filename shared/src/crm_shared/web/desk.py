@@ -145,6 +145,7 @@ class Desk(Generic[Item]):
 
     async def _serve(self, slips: Sequence[_Slip[Item]], *, hasty: bool) -> None:
         """In one transaction; where that fails before its end, each in one of its own."""
+        outcomes: Sequence[Response | Exception] | None = None
         try:
             async with self._sessions() as session:
                 try:
@@ -154,13 +155,16 @@ class Desk(Generic[Item]):
                 except Exception as error:
                     if len(slips) == 1 and not (hasty and awaits_a_lock(error)):
                         raise
-                    for slip in slips:
-                        self._begin(self._serve([slip], hasty=False))
-                    return
-                await session.commit()
+                else:
+                    await session.commit()
         except Exception as error:
             for slip in slips:
                 slip.settle(error)
+            return
+        if outcomes is None:
+            # Only now: until it was rolled back, the transaction held the keys that each will claim.
+            for slip in slips:
+                self._begin(self._serve([slip], hasty=False))
         else:
             for slip, outcome in zip(slips, outcomes, strict=True):
                 slip.settle(outcome)
