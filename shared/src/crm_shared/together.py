@@ -79,10 +79,13 @@ class _Desk(Generic[Key, Answer]):
     async def _answer(self, waiting: _Waiting[Key, Answer]) -> None:
         try:
             async with self._sessions() as session:
-                while waiting:
-                    _settle(waiting, await self._find(session, waiting.keys()))
+                found = await self._find(session, waiting.keys())
+                while more := self._next():
+                    _settle(waiting, found)
+                    waiting = more
                     session.expunge_all()  # rows are read anew
-                    waiting = self._next()
+                    found = await self._find(session, waiting.keys())
+            _settle(waiting, found)
         except Exception as error:
             for answer in _unanswered(waiting):
                 answer.set_exception(error)
