@@ -28,7 +28,7 @@ from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, Signer, deliver
 
-NEW = ("/v1/rewards/", "/v1/coupon-series/")
+NEW = ("/v1/rewards/", "/v1/coupon-series/", "/v1/promotions/")
 """What is written in versions: each person's are their first."""
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
@@ -218,6 +218,9 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         use = {"customer_id": customer["id"], "code": listed["items"][0]["code"], "basket": basket}
         shop = {"order": {"source": "shop", "external_id": customer["id"]}}
         reserved = await post("/v1/coupons/reserve", use | shop)
+        quote = await post("/v1/quotes", {"customer_id": customer["id"], "basket": basket})
+        promotion = f"day-{number}"
+        await put(f"/v1/promotions/{promotion}", terms)
         message = await post(
             "/v1/messages",
             {
@@ -250,6 +253,8 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "note_id": note["id"],
                 "ticket_id": ticket["id"],
                 "hold_id": hold["id"],
+                "quote_id": quote["id"],
+                "promotion_key": promotion,
                 "series_key": series,
                 "coupon_id": coupon["id"],
                 "batch_id": batch["id"],

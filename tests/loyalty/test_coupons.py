@@ -14,15 +14,16 @@ from sqlalchemy import text
 
 from crm_loyalty.coupons import ending
 from crm_loyalty.coupons.guard import Guard
-from crm_loyalty.coupons.using import Order
 from crm_loyalty.handlers import due_work, jobs_of
+from crm_loyalty.postings import Order
 from crm_loyalty.rules import codes
 from crm_shared import due, jobs
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
+from crm_shared.contracts.base import Event, Money
+from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, published
+from crm_shared.testing import FrozenClock, arrived, published
 
 Receive = Callable[..., Awaitable[None]]
 Give = Callable[..., Awaitable[None]]
@@ -320,6 +321,59 @@ async def test_a_refund_of_the_order_gives_the_coupon_back_as_its_terms_say(
     assert coupon["valid_until"] == (begin + timedelta(days=days)).isoformat().replace("+00:00", "Z")
     again = await ask(loyalty, "redeem", code, customer, "1018")
     assert (again.status_code == 201) == usable, again.text
+
+
+async def test_the_refund_of_a_whole_purchase_gives_back_coupon_and_points(
+    loyalty: httpx2.AsyncClient, give: Give, receive: Receive, clock: FrozenClock
+) -> None:
+    customer = uuid7()
+    await give(customer, 100)
+    code = await issue(loyalty, customer)
+    body = {"customer_id": str(customer), "basket": BASKET, "coupons": [code], "points": 60}
+    named = (await loyalty.post("/v1/quotes", json=body)).json()
+    order = {"order": {"source": "shop", "external_id": "1017"}}
+    taken = await loyalty.post(f"/v1/quotes/{named['id']}/commit", json=order, headers=key())
+    assert taken.status_code == 200, taken.text
+    paid = Money(amount=3540, currency="USD")
+    purchase_id = uuid7()
+    bought = PurchaseRecorded(
+        customer_id=customer,
+        version=1,
+        purchase_id=purchase_id,
+        source="shop",
+        external_id="1017",
+        occurred_at=clock.now(),
+        total=paid,
+        lines=[],
+    )
+
+    async def refund(version: int, cents: int, status: str) -> None:
+        back = PurchaseRefunded(
+            customer_id=customer,
+            version=version,
+            purchase_id=purchase_id,
+            refund_id=uuid7(),
+            source="shop",
+            external_id=f"back {version}",
+            occurred_at=clock.now(),
+            total=Money(amount=cents, currency="USD"),
+            lines=[],
+            order_source="shop",
+            order_external_id="1017",
+            purchased_at=clock.now(),
+            purchase_total=paid,
+            refunded_total=Money(amount=cents if version == 2 else 3540, currency="USD"),
+            status=status,
+        )
+        await receive(arrived(back))
+
+    await receive(arrived(bought))
+    await refund(2, 40, "partly_refunded")
+    assert (await ask(loyalty, "check", code, customer)).json()["usable"] is False
+    await refund(3, 3500, "refunded")
+
+    assert (await ask(loyalty, "check", code, customer, "1018")).json()["usable"] is True
+    assert (await loyalty.get(f"/v1/accounts/{customer}")).json()["balance"] == 100
 
 
 @pytest.fixture

@@ -162,3 +162,25 @@ class CouponUseEnded(Conflict):
 
 class IssueLimitReached(Conflict):
     """No more of the series may be issued."""
+
+
+class PromotionNotFound(NotFound): ...
+
+
+class QuoteNotFound(NotFound): ...
+
+
+class QuoteExpired(Conflict):
+    """The price held until `expires_at`: ask for a new one."""
+
+
+class QuoteIsStale(Conflict):
+    """Something has changed since: `changes` says what was and what would be now; ask for a new one."""
+
+
+class QuoteCommitted(Conflict):
+    """The price was taken for another order."""
+
+
+class PointsNotPayable(Conflict):
+    """Points do not pay baskets of this currency."""

@@ -10,6 +10,7 @@ from crm_loyalty.coupons import batches, ending, using
 from crm_loyalty.earning import awarding, backtests, members, purchases
 from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
 from crm_loyalty.models.base import Base
+from crm_loyalty.quotes import quotes
 from crm_loyalty.settings import Settings
 from crm_shared import calendar_copies, customers, erasure, exports, permission_copies
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
@@ -55,9 +56,10 @@ async def keep_levels(session: AsyncSession, events: Sequence[LevelChanged], *, 
 async def take_points_back(
     session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime
 ) -> None:
-    """Take back what the returned lines earned, and give back what was paid on them with points."""
+    """Take back what the returned lines earned, and give back what was paid on them, coupons too."""
     await purchases.give_back(session, events)
     await refunds.reverse(session, events, at=at)
+    await ending.restore_refunded(session, events, at=at)
 
 
 @subscriptions.on(CustomerCreated)
@@ -155,6 +157,12 @@ async def expire_lots(session: AsyncSession, due: Sequence[Due], *, at: datetime
 @due_work.on(ledger.EXPIRY_NOTICE)
 async def announce_expiry(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await expirations.announce(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(quotes.FORGET)
+async def forget_quotes(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Prices that nobody took need not be kept."""
+    await quotes.forget(session, [each.ref for each in due])
 
 
 def jobs_of(settings: Settings) -> Jobs:

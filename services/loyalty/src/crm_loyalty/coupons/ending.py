@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.coupons.using import LIVE, Order, count, tell
+from crm_loyalty.coupons.using import LIVE, count, tell
 from crm_loyalty.errors import (
     CouponAlreadyRedeemed,
     CouponNotFound,
@@ -25,9 +25,14 @@ from crm_loyalty.models.coupons import (
     OnRefund,
     UseState,
 )
+from crm_loyalty.postings import Order
 from crm_shared import customers
 from crm_shared.contracts.loyalty import CouponVoided
+from crm_shared.contracts.profiles import PurchaseRefunded
 from crm_shared.outbox import publish
+
+WHOLLY = "refunded"
+"""The status of a purchase of which nothing is left."""
 
 
 async def get_use(session: AsyncSession, use_id: UUID) -> CouponUse:
@@ -63,6 +68,19 @@ async def run_out(session: AsyncSession, use_ids: Collection[UUID], *, at: datet
         if use.state is UseState.RESERVED and use.expires_at is not None and at >= use.expires_at
     ]
     await _end(session, over, UseState.RELEASED, at=at)
+
+
+async def restore_refunded(
+    session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime
+) -> None:
+    """Give back the coupons of purchases of which nothing is left."""
+    orders = [
+        Order(event.order_source, event.order_external_id)
+        for event in events
+        if event.status == WHOLLY and event.order_source and event.order_external_id
+    ]
+    if orders:
+        await restore(session, orders, at=at)
 
 
 async def restore(session: AsyncSession, orders: Collection[Order], *, at: datetime) -> None:

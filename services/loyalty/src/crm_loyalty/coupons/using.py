@@ -36,6 +36,7 @@ from crm_loyalty.models.coupons import (
     CouponUse,
     UseState,
 )
+from crm_loyalty.postings import Order
 from crm_loyalty.rules import codes, pricing
 from crm_loyalty.rules.pricing import Basket, Discount, Reason
 from crm_shared import customers, due
@@ -55,20 +56,12 @@ LIVE = (UseState.RESERVED, UseState.REDEEMED)
 
 _LOCK_CUSTOMER = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("owner", type_=Text), 0)))
 
-_REFUSALS: dict[Reason, type[Problem]] = {
+REFUSALS: dict[Reason, type[Problem]] = {
     Reason.OTHER_CURRENCY: CouponOtherCurrency,
     Reason.NO_SUCH_PRODUCT: CouponNotForTheseProducts,
     Reason.BASKET_TOO_SMALL: BasketTooSmall,
     Reason.NOT_COMBINED: CouponNotCombinable,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a shop calls the order for which coupons are used."""
-
-    source: str
-    external_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +111,13 @@ async def find(session: AsyncSession, typed: Mapping[str, str], *, lock: bool) -
         raise CouponNotFound
     held = {each.coupon.id: each for each in await _held(session, coupons)}
     return [held[by_digest[digest].id] for digest in dict.fromkeys(digests)]
+
+
+async def find_by_id(session: AsyncSession, ids: Sequence[UUID]) -> list[Held]:
+    """The coupons with these ids, locked in their order."""
+    wanted = select(Coupon).where(Coupon.id.in_(ids)).order_by(Coupon.id).with_for_update()
+    found = await session.scalars(wanted.execution_options(populate_existing=True))
+    return await _held(session, list(found))
 
 
 async def _held(session: AsyncSession, coupons: Sequence[Coupon]) -> list[Held]:
@@ -189,10 +189,10 @@ async def _judge(
     if refusal is None:
         refusal = (await limits(session, [held], owner, at=at)).get(held.coupon.id)
     if refusal is None and reason is not None:
-        refusal = _REFUSALS[reason](minimum=held.terms.minimum)
+        refusal = REFUSALS[reason](minimum=held.terms.minimum)
     if refusal is None and not amount:
         refusal = CouponHasNoEffect()
-    if refusal is None and not pricing.combinable([held.discount, *await _beside(session, order)]):
+    if refusal is None and not pricing.combinable([held.discount, *await beside(session, order)]):
         refusal = CouponNotCombinable()
     return Verdict(held, amount, refusal)
 
@@ -349,7 +349,7 @@ def _is_over(use: CouponUse, at: datetime) -> bool:
     return use.state is UseState.RESERVED and use.expires_at is not None and at >= use.expires_at
 
 
-async def _beside(session: AsyncSession, order: Order) -> list[Discount]:
+async def beside(session: AsyncSession, order: Order) -> list[Discount]:
     """The coupons that are used for the order already."""
     rows = await session.execute(
         select(Coupon.id, CouponSeries)

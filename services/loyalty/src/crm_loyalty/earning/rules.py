@@ -23,6 +23,7 @@ from crm_loyalty.schemas.earning_rules import (
     PerAmountIn,
     PerItemIn,
     RateIn,
+    WhenIn,
 )
 from crm_shared.etags import StaleVersion
 from crm_shared.pages import Cursors, Key, Listing, paginate
@@ -49,35 +50,38 @@ async def newest(session: AsyncSession) -> Sequence[EarningRule]:
     return (await session.scalars(select(EarningRule).where(_NEWEST).order_by(EarningRule.key))).all()
 
 
+def conditions_of(when: WhenIn) -> Conditions:
+    """The conditions as the evaluator knows them."""
+    return Conditions(
+        min_amount=when.min_amount,
+        products=frozenset(when.products),
+        categories=frozenset(when.categories),
+        brands=frozenset(when.brands),
+        channels=frozenset(when.channels),
+        shops=frozenset(when.shops),
+        levels=frozenset(level.value for level in when.levels),
+        tiers=frozenset(when.tiers),
+        weekdays=frozenset(when.weekdays),
+        days_of_month=frozenset(when.days_of_month),
+        dates=tuple(Days(days.since, days.until) for days in when.dates),
+        hours=tuple(
+            Hours(time.fromisoformat(hours.since), time.fromisoformat(hours.until)) for hours in when.hours
+        ),
+        purchase_numbers=frozenset(when.purchase_numbers),
+        every_nth_purchase=when.every_nth_purchase,
+        birthday=Around(when.birthday.days_before, when.birthday.days_after) if when.birthday else None,
+        holidays=frozenset(holiday_name(each.calendar, each.key) for each in when.holidays),
+    )
+
+
 def rule_of(key: str, version: int, terms: EarningRuleIn) -> Rule:
     """The rule as the evaluator knows it."""
-    when = terms.when
     return Rule(
         key=key,
         version=version,
         rate=_rate(terms.rate),
         currency=terms.currency,
-        when=Conditions(
-            min_amount=when.min_amount,
-            products=frozenset(when.products),
-            categories=frozenset(when.categories),
-            brands=frozenset(when.brands),
-            channels=frozenset(when.channels),
-            shops=frozenset(when.shops),
-            levels=frozenset(level.value for level in when.levels),
-            tiers=frozenset(when.tiers),
-            weekdays=frozenset(when.weekdays),
-            days_of_month=frozenset(when.days_of_month),
-            dates=tuple(Days(days.since, days.until) for days in when.dates),
-            hours=tuple(
-                Hours(time.fromisoformat(hours.since), time.fromisoformat(hours.until))
-                for hours in when.hours
-            ),
-            purchase_numbers=frozenset(when.purchase_numbers),
-            every_nth_purchase=when.every_nth_purchase,
-            birthday=Around(when.birthday.days_before, when.birthday.days_after) if when.birthday else None,
-            holidays=frozenset(holiday_name(each.calendar, each.key) for each in when.holidays),
-        ),
+        when=conditions_of(terms.when),
         caps=tuple(Cap(cap.period, cap.points) for cap in terms.caps),
         budget=terms.budget,
         priority=terms.priority,

@@ -8,6 +8,7 @@ from crm_loyalty.models import (
     ledger,
     points_policy,
     purchases,
+    quotes,
     rewards,
 )
 from crm_loyalty.models.base import Base
@@ -21,5 +22,6 @@ __all__ = [
     "ledger",
     "points_policy",
     "purchases",
+    "quotes",
     "rewards",
 ]

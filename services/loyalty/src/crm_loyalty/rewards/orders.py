@@ -18,7 +18,7 @@ from crm_loyalty.errors import (
 )
 from crm_loyalty.ledger import ledger
 from crm_loyalty.models.rewards import OrderState, OrderStep, Reward, RewardOrder
-from crm_loyalty.postings import Adjust, Spend
+from crm_loyalty.postings import Reverse, Spend
 from crm_loyalty.rewards import audience, catalogue
 from crm_loyalty.schemas.rewards import RewardOrderIn
 from crm_shared import customers
@@ -238,13 +238,13 @@ async def _paid_by(session: AsyncSession, transaction_id: UUID) -> RewardOrder:
 
 
 async def _give_back(session: AsyncSession, order: RewardOrder, *, at: datetime) -> None:
-    """Points and stock, in the order in which they are taken."""
-    points = Adjust(
+    """Points, to the lots that they came from, and stock; in the order in which they are taken."""
+    points = Reverse(
         customer_id=order.origin_customer_id,
         source=SOURCE,
         reference=f"order {order.id} cancelled",
         effective_at=at,
-        points=order.points,
+        transaction_id=order.transaction_id,
         reason=f"Cancelled: reward {order.reward_key}",
     )
     [verdict] = await ledger.post(session, [points], at=at)

@@ -8,7 +8,6 @@ from fastapi import Depends, Request, Response
 
 from crm_loyalty.coupons import ending, holdings, using
 from crm_loyalty.coupons.guard import Guard
-from crm_loyalty.coupons.using import Order
 from crm_loyalty.errors import (
     BasketTooSmall,
     CouponAlreadyRedeemed,
@@ -29,6 +28,7 @@ from crm_loyalty.errors import (
     LimitReached,
     TooManyWrongCodes,
 )
+from crm_loyalty.postings import Order
 from crm_loyalty.routes.settings import CurrentSettings
 from crm_loyalty.schemas.coupons import (
     CouponOut,

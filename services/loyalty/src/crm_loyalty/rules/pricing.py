@@ -56,6 +56,7 @@ class Line:
     quantity: int
     product: str | None = None
     category: str | None = None
+    brand: str | None = None
 
     @property
     def amount(self) -> int:
@@ -87,8 +88,9 @@ class Discount:
     product: str | None = None
     """Of which one piece is free."""
     products: frozenset[str] = frozenset()
-    """Only lines of these products or categories; none: all lines."""
+    """Only lines of these products, of these categories and of these brands; none: of all."""
     categories: frozenset[str] = frozenset()
+    brands: frozenset[str] = frozenset()
     minimum: int = 0
     """The lines it is for come to this much at least, before any discount."""
     group: str | None = None
@@ -209,9 +211,11 @@ def spread(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
 def _matches(discount: Discount, line: Line) -> bool:
     if discount.value is ValueKind.FREE_ITEM:
         return line.product is not None and line.product == discount.product
-    if not discount.products and not discount.categories:
-        return True
-    return line.product in discount.products or line.category in discount.categories
+    return (
+        (not discount.products or line.product in discount.products)
+        and (not discount.categories or line.category in discount.categories)
+        and (not discount.brands or line.brand in discount.brands)
+    )
 
 
 def _bears(one: Discount, other: Discount) -> bool:

@@ -14,7 +14,7 @@ Product = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$", max_length=3)]
 
 
-class BasketLineIn(BaseModel):
+class BasketItemIn(BaseModel):
     """Some pieces of one product."""
 
     model_config = ConfigDict(extra="forbid")
@@ -23,6 +23,7 @@ class BasketLineIn(BaseModel):
     quantity: Whole = Field(default=1, ge=1, le=10_000)
     product: Product | None = None
     category: Product | None = None
+    brand: Product | None = None
 
 
 class BasketIn(BaseModel):
@@ -31,7 +32,7 @@ class BasketIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     currency: Currency
-    lines: list[BasketLineIn] = Field(min_length=1, max_length=MAX_LINES)
+    lines: list[BasketItemIn] = Field(min_length=1, max_length=MAX_LINES)
 
     def basket(self) -> Basket:
         return Basket(self.currency, tuple(Line(**line.model_dump()) for line in self.lines))

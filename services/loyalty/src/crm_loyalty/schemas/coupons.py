@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 from pydantic_core import PydanticCustomError
 
 from crm_loyalty.models.coupons import Coupon, CouponState, CouponUse, OnRefund, UseState
-from crm_loyalty.rules.pricing import BASIS, Stacking, ValueKind
+from crm_loyalty.rules.pricing import Stacking, ValueKind
 from crm_loyalty.schemas.base import Key, Translations
-from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, Currency, OrderReference, Product
+from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, OrderReference, Product
+from crm_loyalty.schemas.discounts import DiscountIn
 from crm_shared.contracts.base import Money
 from crm_shared.fields import Instant, Whole
 
@@ -25,14 +26,8 @@ Code = Annotated[
 ]
 Limit = Annotated[Whole | None, Field(default=None, ge=1, le=1_000_000_000)]
 
-_NEEDED = {
-    ValueKind.AMOUNT: {"amount", "currency"},
-    ValueKind.PERCENT: {"basis_points"},
-    ValueKind.FREE_ITEM: {"free_product"},
-}
 
-
-class CouponSeriesIn(BaseModel):
+class CouponSeriesIn(DiscountIn):
     """The terms of a series: what its coupons are worth, for what, for whom, how often, and until when."""
 
     model_config = ConfigDict(
@@ -44,6 +39,7 @@ class CouponSeriesIn(BaseModel):
                     "value": "percent",
                     "basis_points": 1500,
                     "max_discount": 5000,
+                    "currency": "USD",
                     "categories": ["records"],
                     "valid_days": 30,
                     "stacking": "best_of",
@@ -53,19 +49,6 @@ class CouponSeriesIn(BaseModel):
         },
     )
 
-    names: Translations
-    value: ValueKind
-    amount: Whole | None = Field(default=None, ge=1, le=MAX_PRICE, description="minor units; for an amount")
-    currency: Currency | None = Field(
-        default=None, description="of amount, max_discount and minimum; only for baskets of this currency"
-    )
-    basis_points: Whole | None = Field(
-        default=None, ge=1, le=BASIS, description="for a percentage: 1500 are 15 %"
-    )
-    max_discount: Whole | None = Field(
-        default=None, ge=1, le=MAX_PRICE, description="of a percentage, at most"
-    )
-    free_product: Product | None = Field(default=None, description="of which one piece is free")
     products: list[Product] = Field(default=[], max_length=200, description="only for these; none: for all")
     categories: list[Product] = Field(default=[], max_length=200)
     minimum: Whole = Field(
@@ -96,16 +79,9 @@ class CouponSeriesIn(BaseModel):
     active: bool = Field(default=True, description="false: none is issued, and none can be used")
 
     @model_validator(mode="after")
-    def _is_complete(self) -> "CouponSeriesIn":
-        given = {name for names in _NEEDED.values() for name in names if getattr(self, name) is not None}
-        if missing := _NEEDED[self.value] - given:
-            raise PydanticCustomError(
-                "value_incomplete",
-                "This value needs {names}",
-                {"names": ", ".join(sorted(missing))},
-            )
-        if (self.minimum or self.max_discount) and self.currency is None:
-            raise PydanticCustomError("currency_missing", "Say of which currency the amounts are")
+    def _makes_sense(self) -> "CouponSeriesIn":
+        if self.minimum and self.currency is None:
+            raise PydanticCustomError("currency_missing", "Say of which currency the minimum is")
         if self.valid_from and self.valid_until and self.valid_until <= self.valid_from:
             raise ValueError("valid_until must come after valid_from")
         return self
