@@ -127,7 +127,7 @@ async def test_the_order_of_coupons_makes_no_difference(
 ) -> None:
     customer = uuid7()
     await give(customer, 1)
-    terms = [
+    terms: list[dict[str, Any]] = [
         {"stacking": "stackable"},
         {"stacking": "stackable", "basis_points": 2000},
         {"stacking": "best_of"},
