@@ -7,7 +7,7 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.coupons import batches, ending, using
-from crm_loyalty.earning import awarding, backtests, members, purchases
+from crm_loyalty.earning import awarding, backtests, members, pending, purchases
 from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
 from crm_loyalty.models.base import Base
 from crm_loyalty.quotes import quotes
@@ -58,6 +58,7 @@ async def take_points_back(
 ) -> None:
     """Take back what the returned lines earned, and give back what was paid on them, coupons too."""
     await purchases.give_back(session, events)
+    await pending.take_back(session, events)
     await refunds.reverse(session, events, at=at)
     await ending.restore_refunded(session, events, at=at)
 
@@ -135,6 +136,12 @@ async def show_what_is_held(
 @due_work.on(ledger.HOLD)
 async def run_out_holds(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await holds.run_out(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(pending.PENDING)
+async def release_points(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """The return window is over: the points can be spent."""
+    await pending.release(session, [each.ref for each in due], at=at)
 
 
 @jobs.on(backtests.BACKTEST)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.earning import facts, purchases, rules, usage
+from crm_loyalty.earning import facts, pending, purchases, rules, usage
 from crm_loyalty.ledger import accounts, ledger, points_policy, refunds
 from crm_loyalty.postings import Earn
 from crm_loyalty.rules.conditions import CustomerFacts, Purchase
@@ -52,7 +52,15 @@ async def award(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at
         awarded.append((case.event, earned))
     await purchases.record(session, [(case.event, case.customer) for case in cases], owners, at=at)
     await usage.record(session, awarded, owners, tally.given)
-    postings = [_posting(event, earned) for event, earned in awarded if earned.points]
+    postings, waiting = [], []
+    for event, earned in awarded:
+        if earned.points:
+            when = pending.available_at(earned, event.occurred_at, policy.time_zone)
+            if when > at:
+                waiting.append((_posting(event, earned), event.purchase_id, when))
+            else:
+                postings.append(_posting(event, earned))
+    await pending.keep(session, waiting, owners)
     if postings:
         for verdict in await ledger.post(session, postings, at=at):
             verdict.accepted()

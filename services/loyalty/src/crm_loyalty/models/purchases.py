@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import CheckConstraint, Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -62,3 +62,26 @@ class Member(Base):
     lunar_birth_date: Mapped[Json | None] = mapped_column(JSONB(none_as_null=True))
     """Of who keeps the lunar birthday."""
     profile_version: Mapped[int] = mapped_column(default=0)
+
+
+class PendingAward(OwnedByCustomer, Base):
+    """Points that were given but cannot be spent yet: they come to the account when their time is over."""
+
+    __tablename__ = "pending_awards"
+    __table_args__ = (
+        CheckConstraint("points >= 0", name="points_not_negative"),
+        {"info": {POLICY: Delete()}},
+    )
+
+    purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    """Of the event that told of the purchase."""
+    points: Mapped[int]
+    """What refunds so far have left of them."""
+    lines: Mapped[list[Json]] = mapped_column(JSONB)
+    """What each line of the purchase earned."""
+    explanation: Mapped[list[Json]] = mapped_column(JSONB)
+    returned: Mapped[list[Json]] = mapped_column(JSONB)
+    """What refunds gave back of which line."""
+    occurred_at: Mapped[datetime]
+    available_at: Mapped[datetime]

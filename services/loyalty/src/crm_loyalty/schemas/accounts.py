@@ -185,3 +185,15 @@ class ExpirationOut(BaseModel):
     points: int = Field(description="what the lots that end then have left, held points included")
     lots: int = Field(description="how many lots these are")
     policy_versions: list[int] = Field(description="the points policies under which they were earned")
+
+
+class PendingOut(BaseModel):
+    """Points of a purchase that can be spent once its return window is over."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    purchase_id: UUID
+    points: int = Field(description="what refunds so far have left of them; not in the balance yet")
+    explanation: list[LineOut] = Field(description="the earning rules that gave points, before refunds")
+    occurred_at: datetime
+    available_at: datetime

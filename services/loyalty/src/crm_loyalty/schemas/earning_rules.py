@@ -200,7 +200,10 @@ class EarningRuleIn(_Strict):
         description="which rules of the group count: all, the best, or the first that gives any",
     )
     pending_days: Whole = Field(
-        default=0, ge=0, le=365, description="days from the purchase until the points can be spent"
+        default=0,
+        ge=0,
+        le=365,
+        description="days from the purchase until its points can be spent; of several rules the longest",
     )
     active: bool = True
     valid_from: Instant | None = Field(default=None, description="purchases from this instant on")

@@ -84,6 +84,25 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_purchases_origin_customer_id"), "purchases", ["origin_customer_id"], unique=False
     )
+    op.create_table(
+        "pending_awards",
+        sa.Column("purchase_id", sa.Uuid(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("points", sa.BigInteger(), nullable=False),
+        sa.Column("lines", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("explanation", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("returned", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("available_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("customer_id", sa.Uuid(), nullable=False),
+        sa.Column("origin_customer_id", sa.Uuid(), nullable=False),
+        sa.CheckConstraint("points >= 0", name=op.f("ck_pending_awards_points_not_negative")),
+        sa.PrimaryKeyConstraint("purchase_id", name=op.f("pk_pending_awards")),
+    )
+    op.create_index(op.f("ix_pending_awards_customer_id"), "pending_awards", ["customer_id"], unique=False)
+    op.create_index(
+        op.f("ix_pending_awards_origin_customer_id"), "pending_awards", ["origin_customer_id"], unique=False
+    )
     op.add_column("earning_rules", sa.Column("terms", postgresql.JSONB(astext_type=sa.Text())))
     op.execute(
         """
@@ -110,6 +129,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("pending_awards")
     op.drop_column("points_policies", "rounding")
     columns = {
         "description": sa.Text(),
