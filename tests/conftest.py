@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.chance import TIMES
 
 from crm_local.postgres import temporary_postgres
 from crm_local.provisioning import SERVICES, Databases, provision
@@ -25,18 +26,26 @@ from crm_shared.web.session import provide
 
 GROUPED = {"api", "capabilities", "local", "messaging"}
 """Folders whose tests share something that is dear to start or busy by itself: one process has all of it."""
+APART = {"test_schemathesis.py"}
+"""Files of such folders that another process may as well have: they are long enough to start it anew."""
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
 ClientFactory = Callable[..., httpx2.AsyncClient]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell the processes that share the tests what belongs together."""
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook, and would be first
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tell the processes that share the tests what belongs together, and how long each may take."""
+    within = float(config.getini("timeout")) * TIMES
     here = Path(__file__).parent
     for item in items:
         folder = item.path.relative_to(here).parts[0]
-        if folder in GROUPED:
+        if item.path.name in APART:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        elif folder in GROUPED:
             item.add_marker(pytest.mark.xdist_group(folder))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(within))
 
 
 class InternalToken(httpx2.Auth):

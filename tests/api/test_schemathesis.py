@@ -10,12 +10,13 @@ from shutil import copy
 
 import pytest
 import pytest_asyncio
+from tests.chance import examples
 
 from .conftest import Api, Populate
 
 HERE = Path(__file__).parent
-EXAMPLES = os.environ.get("CRM_TEST_EXAMPLES", "3")
-"""Random requests per operation and phase; `CRM_TEST_EXAMPLES=200` searches for long."""
+EXAMPLES = str(examples(3))
+"""Random requests per operation and phase."""
 OF_THE_GATEWAY = "^/v1/(api-keys|admin/gateway|customers/[^/]+/360)"
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+from tests.chance import examples
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
@@ -356,7 +357,7 @@ class Run:
         assert found == lots
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches=BATCHES, forgiving=st.booleans())
 async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(
     databases: dict[str, Sessions],

@@ -13,6 +13,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from tests.chance import examples
 from tests.conftest import ClientFactory
 
 from crm_profiles.handlers import due_work, jobs
@@ -178,7 +179,9 @@ async def test_another_policy_is_applied_to_everybody_in_a_job(
 DAYS = st.lists(st.integers(0, 900), min_size=1, max_size=3)
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(groups=st.lists(DAYS, min_size=1, max_size=3), order=st.randoms(use_true_random=False))
 async def test_stages_do_not_depend_on_when_and_in_which_order_purchases_are_told(
     groups: list[list[int]], order: Any, profiles: httpx2.AsyncClient, clock: FrozenClock, work: Work
