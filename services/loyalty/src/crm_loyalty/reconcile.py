@@ -120,6 +120,11 @@ CHECKS = {
         ) AS t ON t.hold_id = h.id
         WHERE COALESCE(t.ends, 0) <> CAST(h.state <> 'open' AS int)
     """,
+    "no budget has given more than was awarded": """
+        SELECT b.rule AS subject, b.used AS found, CAST(coalesce(sum(a.points), 0) AS bigint) AS expected
+        FROM earning_budgets AS b LEFT JOIN awards AS a ON a.rule = b.rule
+        GROUP BY b.rule HAVING b.used > coalesce(sum(a.points), 0)
+    """,
 }
 
 
