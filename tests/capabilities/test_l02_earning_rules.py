@@ -1,4 +1,4 @@
-"""L2: rules by conditions, caps, budgets and groups; the answer shows the calculation, the same for a retry."""
+"""L2: rules by conditions, caps, budgets and groups; the answer shows the calculation, a retry the same."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
