@@ -18,6 +18,7 @@ from crm_loyalty.routes import (
     reward_orders,
     rewards,
     summary,
+    tiers,
 )
 from crm_loyalty.settings import Settings
 from crm_shared.settings import ServiceSettings
@@ -38,6 +39,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         coupons.router,
         promotions.router,
         quotes.router,
+        tiers.router,
         programme.router,
         points_policy.router,
         summary.router,

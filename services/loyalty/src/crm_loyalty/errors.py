@@ -184,3 +184,15 @@ class QuoteCommitted(Conflict):
 
 class PointsNotPayable(Conflict):
     """Points do not pay baskets of this currency."""
+
+
+class TierLadderNotFound(NotFound):
+    """Nobody has said yet which tiers there are."""
+
+
+class TierNotFound(NotFound):
+    """The ladder has no such tier."""
+
+
+class GrantInThePast(Unprocessable):
+    """A tier is given for some time to come."""

@@ -12,6 +12,7 @@ from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
 from crm_loyalty.models.base import Base
 from crm_loyalty.quotes import quotes
 from crm_loyalty.settings import Settings
+from crm_loyalty.tiers import ladders, merging, standings
 from crm_shared import calendar_copies, customers, erasure, exports, permission_copies
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
 from crm_shared.contracts.exports import LoyaltyExportPrepared
@@ -42,8 +43,9 @@ jobs = Jobs()
 
 @subscriptions.on(PurchaseRecorded)
 async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at: datetime) -> None:
-    """Give what the earning rules say for each purchase."""
+    """Give what the earning rules say for each purchase, then see which tier it leads to."""
     await awarding.award(session, events, at=at)
+    await _look_at_tiers(session, events, at)
 
 
 @subscriptions.on(LevelChanged)
@@ -61,6 +63,7 @@ async def take_points_back(
     await pending.take_back(session, events)
     await refunds.reverse(session, events, at=at)
     await ending.restore_refunded(session, events, at=at)
+    await _look_at_tiers(session, events, at)
 
 
 @subscriptions.on(CustomerCreated)
@@ -109,12 +112,14 @@ async def join_accounts(session: AsyncSession, events: Sequence[CustomerMerged],
     # So that every id that ever meant somebody leads to an account, and by it to its owner.
     both = {id for event in events for id in (event.customer_id, event.survivor_id)}
     await accounts.open_(session, both - await customers.erased(session, both), at=at)
+    await merging.join(session, events, at=at)
 
 
 @subscriptions.on(CustomerUnmerged)
 async def part_accounts(session: AsyncSession, events: Sequence[CustomerUnmerged], *, at: datetime) -> None:
     """Each account goes back to whom it was opened for, with what its lots have left."""
     await customers.unlink(session, Base.metadata, events)
+    await merging.part(session, events, at=at)
 
 
 @subscriptions.on(CustomerErased)
@@ -172,6 +177,12 @@ async def forget_quotes(session: AsyncSession, due: Sequence[Due], *, at: dateti
     await quotes.forget(session, [each.ref for each in due])
 
 
+@due_work.on(ladders.LOOK)
+async def let_tiers_change(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Nothing happened to these customers but the passing of time, or another ladder."""
+    await standings.reassess(session, [each.ref for each in due], at=at)
+
+
 def jobs_of(settings: Settings) -> Jobs:
     """All that takes long; codes of coupons are made by a secret of the settings."""
     all_jobs = Jobs()
@@ -179,3 +190,10 @@ def jobs_of(settings: Settings) -> Jobs:
         all_jobs.on(kind)(jobs[kind])
     all_jobs.on(batches.ISSUE)(partial(batches.run, key=settings.coupon_key))
     return all_jobs
+
+
+async def _look_at_tiers(
+    session: AsyncSession, events: Sequence[PurchaseRecorded | PurchaseRefunded], at: datetime
+) -> None:
+    causes = {event.customer_id: event for event in events}
+    await standings.reassess(session, causes, at=at, causes=causes)

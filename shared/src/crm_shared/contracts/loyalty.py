@@ -197,3 +197,34 @@ class MessageAnswered(MessageState):
     """The customer has answered the message."""
 
     type: ClassVar[str] = "loyalty.message.answered.v1"
+
+
+class TierState(Event):
+    """Where the customer stands on the ladder of tiers; `version` is that of what was told of it."""
+
+    subject_field: ClassVar[str] = "customer_id"
+
+    tier: str | None = Field(default=None, description="key of the tier that the customer has")
+    why: str = Field(description="none, reached, held, grace or granted; may become more")
+    total: int = Field(description="of the basis in this period; money in minor units")
+    basis: str = Field(description="spend, net_spend, orders or points_earned; may become more")
+    currency: str | None = None
+    until: datetime | None = Field(default=None, description="the end of the period that it is held for")
+    ladder_version: int
+
+
+class TierChanged(TierState):
+    """The customer rose or fell on the ladder."""
+
+    type: ClassVar[str] = "loyalty.tier.changed.v1"
+
+    previous: str | None = None
+
+
+class TierDowngradeAnnounced(TierState):
+    """The customer will lose the tier, unless the basis reaches it again before."""
+
+    type: ClassVar[str] = "loyalty.tier.downgrade_announced.v1"
+
+    falls_to: str | None = None
+    falls_at: datetime

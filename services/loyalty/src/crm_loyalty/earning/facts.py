@@ -13,6 +13,7 @@ from crm_loyalty.models.purchases import Member
 from crm_loyalty.rules import birthdays
 from crm_loyalty.rules.conditions import CustomerFacts, Purchase, holiday_name
 from crm_loyalty.rules.earning import Policy, Rule
+from crm_loyalty.tiers import standings
 from crm_shared import calendar_copies
 from crm_shared.calendars import day_of
 from crm_shared.calendars.birthdays import Birthday, LunarBirthday, SolarBirthday
@@ -26,11 +27,12 @@ async def of(
     """The facts for each purchase, (who owns it today, when it was made), in the order in which they came."""
     owners = {owner for owner, _ in told}
     known = await members.find(session, owners)
+    tiers = await standings.current(session, owners)
     numbers = defaultdict(int, await purchases.counts(session, owners))
     found = []
     for owner, occurred_at in told:
         numbers[owner] += 1
-        facts = CustomerFacts(number=numbers[owner])
+        facts = CustomerFacts(number=numbers[owner], tier=tiers.get(owner))
         if member := known.get(owner):
             offset = _birthday_offset(member, day_of(occurred_at, policy.time_zone))
             facts = replace(facts, level=member.level, birthday_offset=offset)

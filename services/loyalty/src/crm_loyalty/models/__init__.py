@@ -10,6 +10,7 @@ from crm_loyalty.models import (
     purchases,
     quotes,
     rewards,
+    tiers,
 )
 from crm_loyalty.models.base import Base
 
@@ -24,4 +25,5 @@ __all__ = [
     "purchases",
     "quotes",
     "rewards",
+    "tiers",
 ]

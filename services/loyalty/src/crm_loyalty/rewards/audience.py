@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.earning import members
+from crm_loyalty.tiers import standings
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Member:
 
 
 async def member(session: AsyncSession, owner: UUID) -> Member:
-    """What is known of the customer; nobody has a tier here yet, so what is for some tiers is for nobody."""
-    known = (await members.find(session, [owner])).get(owner)
-    return Member(level=known.level if known else None)
+    """As the newest events tell it."""
+    tiers = await standings.current(session, [owner])
+    known = await members.find(session, [owner])
+    return Member(tier=tiers.get(owner), level=known[owner].level if owner in known else None)
