@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_loyalty.rules.tiers import Facts, Ladder, Standing, Tier, TierBasis, TierPeriodKind, Why, decide
+from crm_loyalty.rules.tiers import (
+    Facts,
+    Ladder,
+    Standing,
+    Tier,
+    TierBasis,
+    TierPeriodKind,
+    TierReason,
+    decide,
+)
 
 JOINED = datetime(2024, 2, 29, 12, tzinfo=UTC)
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -61,13 +70,15 @@ def test_what_is_missing_for_the_next_tier_is_said() -> None:
 @pytest.mark.parametrize(
     ("now", "tier", "why"),
     [
-        (END - SECOND, "gold", Why.HELD),
-        (END, "gold", Why.GRACE),
-        (END + 30 * DAY - SECOND, "gold", Why.GRACE),
-        (END + 30 * DAY, "silver", Why.REACHED),
+        (END - SECOND, "gold", TierReason.HELD),
+        (END, "gold", TierReason.GRACE),
+        (END + 30 * DAY - SECOND, "gold", TierReason.GRACE),
+        (END + 30 * DAY, "silver", TierReason.REACHED),
     ],
 )
-def test_a_tier_is_lost_when_its_period_and_the_grace_are_over(now: datetime, tier: str, why: Why) -> None:
+def test_a_tier_is_lost_when_its_period_and_the_grace_are_over(
+    now: datetime, tier: str, why: TierReason
+) -> None:
     decision = decide(ladder(), GOLD, facts(0, closing=150), now)
     assert (decision.tier, decision.why) == (tier, why)
 
@@ -93,7 +104,7 @@ def test_a_gift_counts_where_it_is_higher_and_as_long_as_it_lasts() -> None:
         decide(ladder(), given_, facts(100), NOW).why,
     ) == (
         "black",
-        Why.GRANTED,
+        TierReason.GRANTED,
     )
     assert decide(ladder(), given_, facts(100), NOW + DAY).tier == "silver"
     assert decide(ladder(), given_, facts(100), NOW).look_at == NOW + DAY

@@ -22,7 +22,7 @@ class TierLadder(Base):
 
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     terms: Mapped[Json]
-    """The ladder as it was written: see LadderIn."""
+    """The ladder as it was written: see TierLadderIn."""
     created_at: Mapped[datetime]
     created_by: Mapped[str]
 

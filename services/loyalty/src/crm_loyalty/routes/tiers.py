@@ -9,12 +9,12 @@ from crm_loyalty.errors import AccountNotFound, GrantInThePast, TierLadderNotFou
 from crm_loyalty.models.tiers import TierChange, TierLadder
 from crm_loyalty.schemas.tiers import (
     CustomerTierOut,
-    GrantIn,
-    LadderIn,
-    LadderOut,
-    LadderVersionOut,
-    PreviewOut,
     TierChangeOut,
+    TierGrantIn,
+    TierLadderIn,
+    TierLadderOut,
+    TierLadderVersionOut,
+    TierPreviewOut,
 )
 from crm_loyalty.tiers import ladders, tiers
 from crm_shared.callers import MANAGERS, READERS, Role
@@ -42,11 +42,11 @@ Version = Annotated[int | None, Query(ge=1, le=2**31, description="an earlier on
 
 @router.get(
     "/v1/tiers",
-    response_model=LadderOut,
+    response_model=TierLadderOut,
     dependencies=[allow(*READERS)],
     responses=documented(TierLadderNotFound),
 )
-async def get_tier_ladder(session: Session, response: Response, version: Version = None) -> LadderOut:
+async def get_tier_ladder(session: Session, response: Response, version: Version = None) -> TierLadderOut:
     """Read the ladder: the tiers, the lowest first, and how they are reached and lost."""
     row = await ladders.get(session, version=version)
     response.headers["ETag"] = etag(row.version)
@@ -55,7 +55,7 @@ async def get_tier_ladder(session: Session, response: Response, version: Version
 
 @router.put(
     "/v1/tiers",
-    response_model=LadderOut,
+    response_model=TierLadderOut,
     dependencies=[allow(*MANAGERS)],
     responses=documented(IfMatchMissing, StaleVersion),
 )
@@ -64,10 +64,10 @@ async def put_tier_ladder(
     clock: CurrentClock,
     caller: CurrentCaller,
     response: Response,
-    body: LadderIn,
+    body: TierLadderIn,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
-) -> LadderOut:
+) -> TierLadderOut:
     """Write the ladder's next version; everybody is looked at by it soon after.
 
     Who reaches a higher tier has it at once; who has one keeps it until the end of its period and the grace.
@@ -87,7 +87,7 @@ async def put_tier_ladder(
 
 @router.get(
     "/v1/tiers/versions",
-    response_model=Page[LadderVersionOut],
+    response_model=Page[TierLadderVersionOut],
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
@@ -98,8 +98,8 @@ async def list_tier_ladder_versions(
     return await ladders.list_versions(session, cursors=cursors, cursor=cursor, limit=limit)
 
 
-@router.post("/v1/tiers/preview", response_model=PreviewOut, dependencies=[allow(*MANAGERS)])
-async def preview_tier_ladder(session: Session, clock: CurrentClock, body: LadderIn) -> PreviewOut:
+@router.post("/v1/tiers/preview", response_model=TierPreviewOut, dependencies=[allow(*MANAGERS)])
+async def preview_tier_ladder(session: Session, clock: CurrentClock, body: TierLadderIn) -> TierPreviewOut:
     """Show who would move if this were the ladder, over all customers; nothing is written."""
     return await tiers.preview(session, body, at=clock.now())
 
@@ -141,7 +141,7 @@ async def list_customer_tier_changes(
     ),
 )
 async def grant_customer_tier(
-    session: Session, clock: CurrentClock, caller: CurrentCaller, customer_id: UUID, body: GrantIn
+    session: Session, clock: CurrentClock, caller: CurrentCaller, customer_id: UUID, body: TierGrantIn
 ) -> CustomerTierOut:
     """Give a customer a tier by hand until an instant, in place of what was given before.
 

@@ -34,8 +34,8 @@ class TierPeriodKind(StrEnum):
     """Years since the day of joining."""
 
 
-class Why(StrEnum):
-    """Why somebody has the tier that they have."""
+class TierReason(StrEnum):
+    """TierReason somebody has the tier that they have."""
 
     NONE = "none"
     """They have none."""
@@ -134,7 +134,7 @@ class Decision:
     """Where somebody stands now; `tier` is what counts, `reached` what they have without a grant."""
 
     tier: str | None
-    why: Why
+    why: TierReason
     reached: str | None
     since: datetime | None
     until: datetime | None
@@ -160,13 +160,13 @@ def decide(ladder: Ladder, standing: Standing, facts: Facts, now: datetime) -> D
     granted = standing.grant(now)
     tier = ladder.best(reached, granted)
     if ladder.rank(tier) > ladder.rank(reached):
-        why = Why.GRANTED
+        why = TierReason.GRANTED
     lost_at = until + ladder.grace if until is not None else None
     told_at = lost_at - ladder.notice if lost_at is not None and ladder.notice else None
     falls_to, at_risk = None, False
     if until is not None and until == standing.until:  # else the period has just begun
         falls_to = ladder.reached(facts.closing)
-        if why is Why.GRACE:
+        if why is TierReason.GRACE:
             falls_to = ladder.best(falls_to, ladder.reached(facts.current))
         at_risk = ladder.rank(falls_to) < ladder.rank(reached)
     following = _next(ladder, tier)
@@ -190,24 +190,24 @@ def decide(ladder: Ladder, standing: Standing, facts: Facts, now: datetime) -> D
 
 def _reached(
     ladder: Ladder, standing: Standing, facts: Facts, now: datetime
-) -> tuple[str | None, Why, datetime | None, datetime | None]:
+) -> tuple[str | None, TierReason, datetime | None, datetime | None]:
     """The tier without any grant, why, since when, and the end of the period that it is held for."""
     had, end = standing.tier, ladder.window(now, facts.joined_at)[1]
     enough = ladder.reached(facts.current)
     if ladder.rank(enough) > ladder.rank(had):
-        return enough, Why.REACHED, now, end
+        return enough, TierReason.REACHED, now, end
     if not ladder.rank(had) or standing.until is None:
-        return None, Why.NONE, None, None
+        return None, TierReason.NONE, None, None
     if now < standing.until:
-        return had, Why.REACHED if enough == had else Why.HELD, standing.since, standing.until
+        return had, TierReason.REACHED if enough == had else TierReason.HELD, standing.since, standing.until
     in_time = ladder.best(enough, ladder.reached(facts.closing))
     if ladder.rank(in_time) >= ladder.rank(had):
-        return had, Why.REACHED, standing.since, end
+        return had, TierReason.REACHED, standing.since, end
     if now < standing.until + ladder.grace:
-        return had, Why.GRACE, standing.since, standing.until
+        return had, TierReason.GRACE, standing.since, standing.until
     if in_time is None:
-        return None, Why.NONE, None, None
-    return in_time, Why.REACHED, now, end
+        return None, TierReason.NONE, None, None
+    return in_time, TierReason.REACHED, now, end
 
 
 def _next(ladder: Ladder, tier: str | None) -> Tier | None:

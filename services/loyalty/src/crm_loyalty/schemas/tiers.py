@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from crm_loyalty.rules.tiers import TierBasis, TierPeriodKind, Why
+from crm_loyalty.rules.tiers import TierBasis, TierPeriodKind, TierReason
 from crm_loyalty.schemas.base import Text
 from crm_shared.contracts.calendars import Language, Name
 from crm_shared.fields import Instant, TimeZone, Whole
@@ -21,7 +21,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", from_attributes=True)
 
 
-class BenefitsIn(_Part):
+class TierBenefits(_Part):
     """What customers of the tier get."""
 
     multiplier_percent: Whole = Field(
@@ -48,10 +48,10 @@ class TierIn(_Part):
         description="as much of the basis as reaches it; money in minor units; null: by invitation only",
         examples=[50_000],
     )
-    benefits: BenefitsIn = BenefitsIn()
+    benefits: TierBenefits = TierBenefits()
 
 
-class PeriodIn(_Part):
+class TierPeriodIn(_Part):
     """Over which time the basis is counted, and for how long a tier is held once it is reached."""
 
     kind: TierPeriodKind
@@ -67,7 +67,7 @@ def _rising(tiers: list[TierIn]) -> list[TierIn]:
     return tiers
 
 
-class LadderIn(_Part):
+class TierLadderIn(_Part):
     """All tiers, the lowest first, and how they are reached and lost."""
 
     model_config = ConfigDict(
@@ -102,7 +102,7 @@ class LadderIn(_Part):
         max_length=3,
         description="of what is spent: purchases in others do not count; null for other bases",
     )
-    period: PeriodIn
+    period: TierPeriodIn
     grace_days: Whole = Field(default=0, ge=0, le=366, description="after the period, before a tier is lost")
     notice_days: Whole = Field(
         default=0, ge=0, le=366, description="so long before the loss it is announced; 0: it is not"
@@ -117,7 +117,7 @@ class LadderIn(_Part):
         return self
 
 
-class LadderOut(LadderIn):
+class TierLadderOut(TierLadderIn):
     """One version of the ladder."""
 
     version: int
@@ -125,7 +125,7 @@ class LadderOut(LadderIn):
     created_by: str
 
 
-class LadderVersionOut(BaseModel):
+class TierLadderVersionOut(BaseModel):
     """That somebody wrote a version."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -135,7 +135,7 @@ class LadderVersionOut(BaseModel):
     created_by: str
 
 
-class GrantIn(_Part):
+class TierGrantIn(_Part):
     """A tier given by hand: it counts where it is higher than what the customer has reached."""
 
     model_config = ConfigDict(
@@ -149,7 +149,7 @@ class GrantIn(_Part):
     reason: Text
 
 
-class GrantOut(BaseModel):
+class TierGrantOut(BaseModel):
     """What was given by hand."""
 
     tier: str
@@ -171,19 +171,19 @@ class CustomerTierOut(BaseModel):
 
     customer_id: UUID
     tier: str | None
-    why: Why
+    why: TierReason
     explanation: str
     since: datetime | None = Field(description="when what was reached was reached; null: nothing was")
     until: datetime | None = Field(description="the end of the period that it is held for")
     lost_at: datetime | None = Field(description="when it goes after that unless it is reached again")
     falls_to: str | None = Field(description="what would be left then, by what is counted so far")
-    granted: GrantOut | None
+    granted: TierGrantOut | None
     basis: TierBasis
     currency: str | None
     counted_from: datetime = Field(description="the beginning of this period")
     total: int = Field(description="of the basis in this period; money in minor units")
     next: NextTierOut | None
-    benefits: BenefitsIn | None
+    benefits: TierBenefits | None
     ladder_version: int
     version: int = Field(description="of what was told of the customer's tier")
 
@@ -203,7 +203,7 @@ class TierChangeOut(BaseModel):
     at: datetime
 
 
-class MoveOut(BaseModel):
+class TierMoveOut(BaseModel):
     """So many customers would go from one tier to another."""
 
     previous: str | None
@@ -212,13 +212,13 @@ class MoveOut(BaseModel):
     examples: list[UUID] = Field(description="some of them")
 
 
-class PreviewOut(BaseModel):
+class TierPreviewOut(BaseModel):
     """What another ladder would change."""
 
     at: datetime
     customers: int = Field(description="who have an account, merged ones counted once")
     stay: int = Field(description="who would have the tier that they have")
-    moves: list[MoveOut] = Field(
+    moves: list[TierMoveOut] = Field(
         description="by what is counted in the new ladder's period: who rises does so at once,"
         " who falls does so when the period is over and the grace, too"
     )

@@ -12,7 +12,7 @@ from crm_loyalty.errors import TierLadderNotFound
 from crm_loyalty.models.ledger import Account
 from crm_loyalty.models.tiers import TierLadder
 from crm_loyalty.rules.tiers import Ladder, Tier
-from crm_loyalty.schemas.tiers import BenefitsIn, LadderIn, LadderOut
+from crm_loyalty.schemas.tiers import TierBenefits, TierLadderIn, TierLadderOut
 from crm_shared import due
 from crm_shared.etags import StaleVersion
 from crm_shared.pages import Cursors, Key, Listing, paginate
@@ -37,10 +37,10 @@ async def get(session: AsyncSession, *, version: int | None = None) -> TierLadde
 async def in_force(session: AsyncSession) -> Ladder | None:
     """The newest version, for the rule; None while there are no tiers."""
     found = await find(session)
-    return ladder_of(found.version, LadderIn.model_validate(found.terms)) if found else None
+    return ladder_of(found.version, TierLadderIn.model_validate(found.terms)) if found else None
 
 
-def ladder_of(version: int, terms: LadderIn) -> Ladder:
+def ladder_of(version: int, terms: TierLadderIn) -> Ladder:
     """The ladder as the rule knows it."""
     return Ladder(
         version=version,
@@ -55,15 +55,15 @@ def ladder_of(version: int, terms: LadderIn) -> Ladder:
     )
 
 
-def benefits(row: TierLadder, tier: str | None) -> BenefitsIn | None:
+def benefits(row: TierLadder, tier: str | None) -> TierBenefits | None:
     """What customers of the tier get; None without one."""
-    tiers = LadderIn.model_validate(row.terms).tiers
+    tiers = TierLadderIn.model_validate(row.terms).tiers
     return next((each.benefits for each in tiers if each.key == tier), None)
 
 
-def out(row: TierLadder) -> LadderOut:
-    return LadderOut(
-        **dict(LadderIn.model_validate(row.terms)),
+def out(row: TierLadder) -> TierLadderOut:
+    return TierLadderOut(
+        **dict(TierLadderIn.model_validate(row.terms)),
         version=row.version,
         created_at=row.created_at,
         created_by=row.created_by,
@@ -86,7 +86,7 @@ async def list_versions(
 
 async def put(
     session: AsyncSession,
-    body: LadderIn,
+    body: TierLadderIn,
     *,
     if_match: str | None,
     if_none_match: str | None,

@@ -10,15 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.errors import GrantInThePast, TierNotFound
 from crm_loyalty.ledger import accounts
 from crm_loyalty.models.tiers import TierChange, TierLadder
-from crm_loyalty.rules.tiers import Decision, Ladder, TierBasis, Why
+from crm_loyalty.rules.tiers import Decision, Ladder, TierBasis, TierReason
 from crm_loyalty.schemas.tiers import (
     CustomerTierOut,
-    GrantIn,
-    GrantOut,
-    LadderIn,
-    MoveOut,
     NextTierOut,
-    PreviewOut,
+    TierGrantIn,
+    TierGrantOut,
+    TierLadderIn,
+    TierMoveOut,
+    TierPreviewOut,
 )
 from crm_loyalty.tiers import counting, ladders, standings
 from crm_loyalty.tiers.standings import Look
@@ -26,11 +26,11 @@ from crm_shared import customers
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
 _WORDS = {
-    Why.NONE: "Nothing that is counted reaches a tier.",
-    Why.REACHED: "What is counted in this period reaches the tier.",
-    Why.HELD: "The tier was reached before, and is held until the end of its period.",
-    Why.GRACE: "The period is over without reaching the tier, which is lost when the grace is over, too.",
-    Why.GRANTED: "Somebody gave the tier, which is higher than the one that was reached.",
+    TierReason.NONE: "Nothing that is counted reaches a tier.",
+    TierReason.REACHED: "What is counted in this period reaches the tier.",
+    TierReason.HELD: "The tier was reached before, and is held until the end of its period.",
+    TierReason.GRACE: "The period is over without reaching the tier, which is lost when the grace is over, too.",
+    TierReason.GRANTED: "Somebody gave the tier, which is higher than the one that was reached.",
 }
 
 
@@ -68,13 +68,13 @@ async def explain(session: AsyncSession, customer_id: UUID, *, at: datetime) -> 
 
 
 async def grant(
-    session: AsyncSession, customer_id: UUID, body: GrantIn, *, at: datetime, by: str
+    session: AsyncSession, customer_id: UUID, body: TierGrantIn, *, at: datetime, by: str
 ) -> CustomerTierOut:
     """Give the tier until then, in place of what was given before.
 
     Raises AccountNotFound, TierLadderNotFound, TierNotFound, GrantInThePast, CustomerWasErased.
     """
-    ladder = ladders.ladder_of(0, LadderIn.model_validate((await ladders.get(session)).terms))
+    ladder = ladders.ladder_of(0, TierLadderIn.model_validate((await ladders.get(session)).terms))
     if not ladder.rank(body.tier):
         raise TierNotFound(tier=body.tier)
     if body.until <= at:
@@ -116,15 +116,15 @@ async def list_changes(
     )
 
 
-async def preview(session: AsyncSession, body: LadderIn, *, at: datetime) -> PreviewOut:
+async def preview(session: AsyncSession, body: TierLadderIn, *, at: datetime) -> TierPreviewOut:
     """Who would move if this were the ladder; nothing is written."""
     rows = await counting.moves(session, ladders.ladder_of(0, body), at=at)
-    return PreviewOut(
+    return TierPreviewOut(
         at=at,
         customers=sum(row.customers for row in rows),
         stay=sum(row.customers for row in rows if row.previous == row.tier),
         moves=[
-            MoveOut(previous=row.previous, tier=row.tier, customers=row.customers, examples=row.examples)
+            TierMoveOut(previous=row.previous, tier=row.tier, customers=row.customers, examples=row.examples)
             for row in rows
             if row.previous != row.tier
         ],
@@ -143,7 +143,7 @@ async def _owner(session: AsyncSession, customer_id: UUID) -> UUID:
 async def _find(session: AsyncSession, customer_id: UUID, *, at: datetime) -> _Found:
     owned = await accounts.owned(session, customer_id)
     row = await ladders.get(session)
-    ladder = ladders.ladder_of(row.version, LadderIn.model_validate(row.terms))
+    ladder = ladders.ladder_of(row.version, TierLadderIn.model_validate(row.terms))
     owner = owned[0].customer_id
     [look] = await standings.look(session, ladder, [owner], at=at)
     joined_at = next(each.opened_at for each in owned if each.origin_customer_id == owner)
@@ -168,8 +168,10 @@ def _next(decision: Decision) -> NextTierOut | None:
     )
 
 
-def _grant(look: Look, at: datetime) -> GrantOut | None:
+def _grant(look: Look, at: datetime) -> TierGrantOut | None:
     row = look.standing
     if row.granted is None or row.granted_until is None or row.granted_until <= at:
         return None
-    return GrantOut(tier=row.granted, until=row.granted_until, reason=row.granted_reason, by=row.granted_by)
+    return TierGrantOut(
+        tier=row.granted, until=row.granted_until, reason=row.granted_reason, by=row.granted_by
+    )
