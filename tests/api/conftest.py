@@ -30,6 +30,11 @@ from crm_shared.testing import FrozenClock, Signer, deliver
 
 NEW = ("/v1/rewards/", "/v1/coupon-series/", "/v1/promotions/")
 """What is written in versions: each person's are their first."""
+LADDER = {
+    "basis": "orders",
+    "period": {"kind": "calendar_year"},
+    "tiers": [{"key": "silver", "names": {"en": "Silver"}, "threshold": 10}],
+}
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
 
@@ -201,6 +206,10 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         ticket = await post(
             "/v1/tickets", {"customer_id": customer["id"], "kind": "enquiry", "title": "Where is it?"}
         )
+        tiers = await http.put(
+            gateway.url + "/v1/tiers", json=LADDER, headers=gateway.bearer() | {"If-None-Match": "*"}
+        )
+        assert tiers.status_code in (200, 412), "there is one ladder, for everybody"
         given = await post(f"/v1/accounts/{customer['id']}/adjust", {"points": 1, "reason": "Welcome"})
         hold = await post(f"/v1/accounts/{customer['id']}/holds", {"points": 10, "expires_in": 900})
         gift = {"kind": "gift", "names": {"en": "A bag"}, "points": 5, "limited": False}

@@ -120,6 +120,8 @@ class TierLadderIn(_Part):
 class TierLadderOut(TierLadderIn):
     """One version of the ladder."""
 
+    model_config = ConfigDict(extra="ignore")
+
     version: int
     created_at: datetime
     created_by: str

@@ -29,7 +29,7 @@ _WORDS = {
     TierReason.NONE: "Nothing that is counted reaches a tier.",
     TierReason.REACHED: "What is counted in this period reaches the tier.",
     TierReason.HELD: "The tier was reached before, and is held until the end of its period.",
-    TierReason.GRACE: "The period is over without reaching the tier, which is lost when the grace is over, too.",
+    TierReason.GRACE: "The period is over without reaching the tier, which goes when the grace is over, too.",
     TierReason.GRANTED: "Somebody gave the tier, which is higher than the one that was reached.",
 }
 
