@@ -242,6 +242,29 @@ async def test_a_merge_waits_for_a_chunk_and_not_for_the_file(
     assert (await read(profiles, path))["job"]["counts"] == {"created": 1500}
 
 
+async def test_merges_and_the_two_chunks_that_are_written_at_a_time_never_wait_in_a_circle(
+    profiles: httpx2.AsyncClient, work: Work, committed: dict[str, Sessions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "ROWS_AT_ONCE", 5)
+    created = [await profiles.post("/v1/customers", json={"name": f"Nr {n}"}) for n in range(13)]
+    ids = [each.json()["id"] for each in created]
+    # Now and then somebody who is known: then a chunk that was written early starts over.
+    lines = "".join(f"{n if n % 37 else 0},Nr {n % 37}\n" for n in range(400))
+    path = await upload(profiles, f"customer number,name\n{lines}".encode(), start="true")
+    working = asyncio.ensure_future(work())
+    for number, absorbed in enumerate(ids[1:]):
+        merged = await profiles.post(
+            "/v1/merges",
+            json={"survivor_id": ids[0], "absorbed_id": absorbed},
+            headers={"idempotency-key": f"merge-{number}"},
+        )
+        assert merged.status_code == 201, merged.text
+    await working
+    found = await read(profiles, path)
+    assert (found["state"], sum(found["job"]["counts"].values())) == ("imported", 400)
+    assert found["job"]["counts"]["created"] == 400 - 400 // 37
+
+
 async def test_an_import_waits_for_a_merge_that_takes_longer_than_a_lock_may(
     profiles: httpx2.AsyncClient, work: Work, committed: dict[str, Sessions], clock: FrozenClock
 ) -> None:

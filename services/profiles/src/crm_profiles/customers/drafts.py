@@ -22,7 +22,7 @@ from crm_profiles.schemas.customers import CustomerMembers
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import CustomerChanged, CustomerCreated, CustomerState
 from crm_shared.database import Json
-from crm_shared.ids import uuid7
+from crm_shared.ids import row_id
 from crm_shared.outbox import Author
 
 
@@ -191,7 +191,7 @@ async def claim_or_lock(session: AsyncSession, keys: Set[ExternalKey]) -> dict[E
     """
     drafts: dict[ExternalKey, Draft] = {}
     while missing := keys - drafts.keys():
-        ids = {key: uuid7() for key in missing}
+        ids = {key: row_id() for key in missing}
         claimed = await external_ids.claim(session, {key: Owner(id, id) for key, id in ids.items()})
         drafts |= {key: Draft.new(ids[key], key) for key in claimed}
         if known := [key._asdict() for key in missing - claimed]:

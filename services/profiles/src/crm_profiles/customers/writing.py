@@ -22,7 +22,7 @@ from crm_profiles.stages import stages
 from crm_shared import outbox
 from crm_shared.clock import Clock
 from crm_shared.database import Json
-from crm_shared.ids import uuid7
+from crm_shared.ids import row_id
 from crm_shared.problems import Problem
 
 RESOLUTION = timedelta(microseconds=1)
@@ -142,7 +142,7 @@ async def _store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) 
                 "channel": draft.channel,
                 "change": draft.change,
                 "data": outbox.fitting(draft.event.type, data),
-                "event_id": uuid7(),
+                "event_id": row_id(),
                 "type": draft.event.type,
                 "traceparent": cause.envelope.traceparent if cause else author.traceparent,
                 "causation_id": str(cause.id) if cause else None,

@@ -23,6 +23,7 @@ from crm_profiles.models.attributes import CustomerAttribute
 from crm_profiles.models.files import Encoding
 from crm_profiles.models.imports import RowStatus
 from crm_profiles.schemas.imports import MappingIn
+from crm_shared.customers import stop_merges
 from crm_shared.database import Json, Sessions, unavailable
 from crm_shared.jobs import RunningJob
 
@@ -119,6 +120,47 @@ def _skipped(rows: Iterator[Row], count: int) -> Iterator[Row]:
     return rows
 
 
+class _Turn:
+    """The writing of one chunk, as the next one sees it."""
+
+    end: asyncio.Future[Progress]
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._admitted: asyncio.Future[None] = loop.create_future()
+        self._started_over: asyncio.Future[None] = loop.create_future()
+
+    @classmethod
+    def over(cls, done: Progress) -> "_Turn":
+        """Before the first chunk."""
+        turn = cls()
+        turn.end = asyncio.get_running_loop().create_future()
+        turn.end.set_result(done)
+        return turn
+
+    def admit(self) -> None:
+        """No merge can come between it and its end any more."""
+        if not self._admitted.done():
+            self._admitted.set_result(None)
+
+    def start_over(self) -> None:
+        """What it held it holds no more."""
+        if not self._started_over.done():
+            self._started_over.set_result(None)
+
+    async def can_be_joined(self) -> bool:
+        """Whether it waits for no merge that would wait for who joins it."""
+        some: list[asyncio.Future[Any]] = [self.end, self._admitted, self._started_over]
+        await asyncio.wait(some, return_when=asyncio.FIRST_COMPLETED)
+        return not self._started_over.done()
+
+    async def ended(self) -> bool:
+        """Wait for its end; False: it has started over, and who joined it must let go."""
+        some: list[asyncio.Future[Any]] = [self.end, self._started_over]
+        await asyncio.wait(some, return_when=asyncio.FIRST_COMPLETED)
+        return self.end.done()
+
+
 class _Writing:
     """The writing of a run's rows by one worker."""
 
@@ -129,8 +171,7 @@ class _Writing:
 
     async def write(self, rows: Iterator[Row], begun: Progress) -> Progress:
         """Write all rows; of two chunks that are written at a time, the second ends after the first."""
-        last: asyncio.Future[Progress] = asyncio.get_running_loop().create_future()
-        last.set_result(begun)
+        last = _Turn.over(begun)
         keys: Set[object] = frozenset()
         tasks: set[asyncio.Future[Any]] = set()
         try:
@@ -138,14 +179,16 @@ class _Writing:
             newcomers = False
             while (chunk := await ahead).rows:
                 ahead = self._read(rows, tasks)
-                if not (newcomers and keys.isdisjoint(chunk.keys)):
-                    await asyncio.wait([last])
-                writing = asyncio.create_task(self._write_after(last, chunk))
-                tasks.add(writing)
-                newcomers = (await last).newcomers
-                tasks.discard(last)
-                last, keys = writing, chunk.keys
-            return await last
+                strangers = newcomers and keys.isdisjoint(chunk.keys)
+                if not (strangers and await last.can_be_joined()):
+                    await asyncio.wait([last.end])
+                turn = _Turn()
+                turn.end = asyncio.create_task(self._write_after(last, turn, chunk))
+                tasks.add(turn.end)
+                newcomers = (await last.end).newcomers
+                tasks.discard(last.end)
+                last, keys = turn, chunk.keys
+            return await last.end
         finally:
             for task in tasks:
                 task.cancel()
@@ -157,35 +200,41 @@ class _Writing:
         reading.add_done_callback(tasks.discard)
         return reading
 
-    async def _write_after(self, before: asyncio.Future[Progress], chunk: Chunk) -> Progress:
+    async def _write_after(self, before: _Turn, turn: _Turn, chunk: Chunk) -> Progress:
         """Waits for locks more than once."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return await self._write_chunk(before, chunk)
+                return await self._write_chunk(before, turn, chunk)
             except NotAlone:
-                await asyncio.wait([before])
+                turn.start_over()
+                await asyncio.wait([before.end])
             except Exception as error:
                 if attempt == _ATTEMPTS or not unavailable(error):
                     raise
+                turn.start_over()
                 await asyncio.sleep(0.1 * attempt)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _write_chunk(self, before: asyncio.Future[Progress], chunk: Chunk) -> Progress:
+    async def _write_chunk(self, before: _Turn, turn: _Turn, chunk: Chunk) -> Progress:
         """Write rows, their verdicts and how far that is in one transaction.
 
         Raises NotAlone before the turn of a chunk with others than newcomers: those before it might change
         what becomes of it, and it must hold nobody whom they wait for.
         """
-        early = not before.done()
+        early = not before.end.done()
         judge = trying.write if self._run.dry_run else judging.write
         async with self._sessions.begin() as session:
             session.info["actor"] = self._job.actor
+            await stop_merges(session)
+            turn.admit()
             verdicts = await judge(session, self._run, chunk, self._job.clock)
             newcomers = not self._run.dry_run and _are_newcomers(verdicts)
             if early and not newcomers:
                 raise NotAlone
             await recording.record(session, self._run, verdicts)
-            done = await asyncio.shield(before)
+            if not await before.ended():
+                raise NotAlone
+            done = before.end.result()
             await recording.keep_failures(session, self._run, chunk.rows, verdicts, first=not done.rows)
             rows = done.rows + len(chunk.rows)
             counts = done.counts + Counter(verdict.status.value for verdict in verdicts)
