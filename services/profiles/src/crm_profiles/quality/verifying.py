@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_profiles.bulk import arrays, insert_new
 from crm_profiles.customers import contact_points, owners
 from crm_profiles.customers.contact_points import Owner
-from crm_profiles.errors import ContactPointNotFound, StillOnFile, TaskDone, TaskNotFound
+from crm_profiles.errors import ContactPointNotFound, InvalidContactPoint, StillOnFile, TaskDone, TaskNotFound
 from crm_profiles.models.customers import ContactKind, ContactPoint, Customer
 from crm_profiles.models.quality import Outcome, Subject, TaskReason, Verification, VerificationTask
 from crm_shared import etags
@@ -176,12 +176,15 @@ async def verify(
 ) -> Verification:
     """Say what verifying a contact point came to, whether or not there is a task; one that is open is done.
 
-    Raises CustomerNotFound, InvalidContactPoint, ContactPointNotFound.
+    Raises CustomerNotFound, ContactPointNotFound: what cannot be read is nobody's.
     """
     await stop_merges(session)
     current = await owners.lock_one(session, customer_id)
     region = await session.scalar(select(Customer.region).where(Customer.id == current.id))
-    point = contact_points.normalise(kind, value, region)
+    try:
+        point = contact_points.normalise(kind, value, region)
+    except InvalidContactPoint as error:
+        raise ContactPointNotFound from error
     found = await session.get(ContactPoint, tuple(point))
     if found is None or found.customer_id != current.id:
         raise ContactPointNotFound

@@ -8,7 +8,6 @@ from fastapi import Query, Response
 from crm_profiles.customers import contact_points
 from crm_profiles.errors import (
     ContactPointNotFound,
-    InvalidContactPoint,
     PersonalDataHidden,
     StillOnFile,
     TaskDone,
@@ -216,7 +215,7 @@ async def complete_verification_task(
     "/v1/customers/{customer_id}/contact-points/{kind}/{value}/verify",
     response_model=VerificationOut,
     dependencies=[allow(*STAFF)],
-    responses=documented(CustomerNotFound, ContactPointNotFound, InvalidContactPoint, PersonalDataHidden),
+    responses=documented(CustomerNotFound, ContactPointNotFound, PersonalDataHidden),
 )
 async def verify_contact_point(
     session: Session,
