@@ -23,7 +23,7 @@ from crm_shared.database import Json, Sessions
 from crm_shared.jobs import Job, RunningJob
 
 BACKTEST = "earning-backtest"
-CHUNK = 500
+CHUNK = 200
 """Purchases that are read and reckoned at once: tens of milliseconds in which the worker does no more."""
 
 
