@@ -197,7 +197,7 @@ async def test_a_search_can_be_among_those_who_have_a_custom_attribute(profiles:
     await create(profiles, "Joanna", attributes={"size": "M"}, tags=["vip"])
 
     async def names(q: str, *asked: str, **filters: str) -> list[str]:
-        params = [("q", q), *filters.items(), *(("attribute", each) for each in asked)]
+        params = httpx2.QueryParams([("q", q), *filters.items(), *(("attribute", each) for each in asked)])
         found = await profiles.get("/v1/customers/search", params=params)
         assert found.status_code == 200, found.text
         return [item["customer"]["name"] for item in found.json()["items"]]
