@@ -16,6 +16,7 @@ from tests.chance import examples
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
 from crm_loyalty.ledger import accounts, ledger, points_policy
+from crm_loyalty.ledger.accounts import Then
 from crm_loyalty.models.points_policy import DebtRule
 from crm_loyalty.postings import Adjust, Capture, Earn, PlaceHold, Posting, Release, Reverse, Spend
 from crm_loyalty.rules.expiry import ExpiryRule
@@ -247,6 +248,7 @@ class Run:
         self.hold_ids: list[UUID] = []
         self.done: list[Posting] = []
         self.moves: list[tuple[UUID, Move]] = []
+        self.history: dict[datetime, list[int]] = {}
 
     async def post(self, steps: list[Step]) -> None:
         """One batch; what earlier batches did can be resolved, reversed and repeated."""
@@ -334,8 +336,20 @@ class Run:
             return self.model.hold(who, points, at + timedelta(minutes=1 + pick), at)
         return self.model.spend(who, points, at)
 
+    async def look_back(self) -> None:
+        """What was on record at any instant is what the books said then, whoever owns them now."""
+        async with self.sessions() as session:
+            for instant, balances in self.history.items():
+                for who, customer_id in enumerate(self.people):
+                    then = await accounts.get_then(session, customer_id, Then(recorded=instant))
+                    assert then.balance == sum(balances[account] for account in self.model.owned(who))
+
     async def compare(self) -> None:
         """Balances, what is held, and what each lot has left are the same."""
+        of_account = [0] * PEOPLE
+        for lot in self.model.lots:
+            of_account[lot.account] += lot.left
+        self.history[self.clock.now()] = of_account
         async with self.sessions() as session:
             for who, customer_id in enumerate(self.people):
                 standing = await accounts.get(session, customer_id)
@@ -389,10 +403,13 @@ async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(
         elif batch == "due work runs":
             await run.due_work_runs()
             await run.compare()
+            run.clock.advance(timedelta(seconds=1))
     await run.due_work_runs()
     await run.compare()
+    run.clock.advance(timedelta(seconds=1))
     await run.undo_everything()
     await run.compare()
+    await run.look_back()
     for who in range(PEOPLE):
         assert forgiving or run.model.balance(who) <= 0, "nobody gains by any sequence"
     async with run.sessions() as session:
