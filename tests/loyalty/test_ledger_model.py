@@ -319,17 +319,21 @@ class Run:
     def posting(self, kind: str, who: int, points: int, pick: int) -> Posting:
         common = self.common(who)
         if kind == "earn":
-            expires_at = START + timedelta(days=pick) if pick else None
-            return Earn(**common, points=points, expires_at=expires_at)
+            return Earn(**common, points=points, expires_at=self.end(points, pick))
         if kind == "spend":
             return Spend(**common, points=points)
         if kind == "adjust":
             return Adjust(**common, points=points if pick % 2 else -points, reason="model")
         return PlaceHold(**common, points=points, expires_at=self.clock.now() + timedelta(minutes=1 + pick))
 
+    def end(self, points: int, pick: int) -> datetime | None:
+        """Some lots end while holds are open, some after days, some never."""
+        unit = timedelta(days=1) if points % 2 else timedelta(minutes=1)
+        return START + unit * pick if pick else None
+
     def expect(self, kind: str, who: int, points: int, pick: int, at: datetime) -> Move | str:
         if kind == "earn":
-            return self.model.give(who, points, START + timedelta(days=pick) if pick else NEVER, at)
+            return self.model.give(who, points, self.end(points, pick) or NEVER, at)
         if kind == "adjust" and pick % 2:
             return self.model.give(who, points, NEVER, at)
         if kind == "hold":
