@@ -211,6 +211,9 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         )
         assert tiers.status_code in (200, 412), "there is one ladder, for everybody"
         given = await post(f"/v1/accounts/{customer['id']}/adjust", {"points": 1, "reason": "Welcome"})
+        adjustment = await post(
+            "/v1/adjustments", {"customer_id": customer["id"], "points": 1, "reason": "Welcome"}
+        )
         hold = await post(f"/v1/accounts/{customer['id']}/holds", {"points": 10, "expires_in": 900})
         gift = {"kind": "gift", "names": {"en": "A bag"}, "points": 5, "limited": False}
         reward = f"bag-{number}"
@@ -268,6 +271,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "coupon_id": coupon["id"],
                 "batch_id": batch["id"],
                 "use_id": reserved["id"],
+                "adjustment_id": adjustment["id"],
                 "transaction_id": given["transaction_id"],
                 "reward_key": reward,
                 "order_id": order["id"],

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from crm_loyalty.coupons.guard import Guard
 from crm_loyalty.routes import (
     accounts,
+    adjustments,
     backtests,
     coupon_series,
     coupons,
@@ -29,6 +30,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app = service_app(
         settings or Settings(),
         accounts.router,
+        adjustments.router,
         holds.router,
         pending.router,
         earning_rules.router,

@@ -26,6 +26,21 @@ class NothingToReverse(Conflict):
     """It was reversed before as a whole, or it moved no points."""
 
 
+class AdjustmentNotFound(NotFound): ...
+
+
+class AdjustmentDecided(Conflict):
+    """Somebody approved or rejected it before; `state` says which."""
+
+
+class ApprovalRequired(Conflict):
+    """A second person has to agree: ask for it at /v1/adjustments."""
+
+
+class OwnRequest(Forbidden):
+    """Nobody decides on what they asked for themselves."""
+
+
 class NothingToExpire(Conflict):
     """Nothing is left of the lot, its time is not over, or holds have reserved what it has."""
 

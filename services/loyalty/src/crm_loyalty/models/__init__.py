@@ -1,6 +1,7 @@
 """The tables of loyalty, a module for each noun."""
 
 from crm_loyalty.models import (
+    adjustments,
     calendars,
     contact,
     coupons,
@@ -16,6 +17,7 @@ from crm_loyalty.models.base import Base
 
 __all__ = [
     "Base",
+    "adjustments",
     "calendars",
     "contact",
     "coupons",

@@ -7,13 +7,14 @@ from fastapi import Depends, Query, Request, Response
 
 from crm_loyalty.errors import (
     AccountNotFound,
+    ApprovalRequired,
     InsufficientPoints,
     NothingToReverse,
     OrderNotYours,
     ReferenceReused,
     TransactionNotFound,
 )
-from crm_loyalty.ledger import accounts, expirations, ledger
+from crm_loyalty.ledger import accounts, adjustments, expirations, ledger
 from crm_loyalty.ledger.accounts import Then
 from crm_loyalty.ledger.expirations import Expiration
 from crm_loyalty.postings import Adjust, Order, Reverse, Spend
@@ -210,13 +211,24 @@ async def spend_points(
     status_code=201,
     response_model=MovementOut,
     dependencies=[allow(*MANAGERS), requires_key],
-    responses=documented(AccountNotFound, InsufficientPoints, ReferenceReused, CustomerWasErased),
+    responses=documented(
+        AccountNotFound, InsufficientPoints, ReferenceReused, CustomerWasErased, ApprovalRequired
+    ),
 )
 async def adjust_points(
-    session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, body: AdjustIn
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    reference: Reference,
+    customer_id: UUID,
+    body: AdjustIn,
 ) -> MovementOut:
-    """Put points right by hand: give some, or take some with a negative number."""
+    """Put points right by hand: give some, or take some with a negative number.
+
+    Of more than the points policy lets one person move, ask at `/v1/adjustments`.
+    """
     at = clock.now()
+    await adjustments.check(session, body.points, caller)
     posting = Adjust(
         customer_id=customer_id,
         source=reference[0],

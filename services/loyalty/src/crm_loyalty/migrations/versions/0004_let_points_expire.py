@@ -81,9 +81,44 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("transaction_id", "line", "refund_id", name=op.f("pk_returned_lines")),
     )
+    _create_adjustments()
     _extend_accounts()
     _extend_transactions()
     _extend_lots()
+
+
+def _create_adjustments() -> None:
+    op.create_table(
+        "adjustments",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("points", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("state", _names("adjustmentstate", "requested", "approved", "rejected"), nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("decided_by", sa.Text(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("transaction_id", sa.Uuid(), nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("customer_id", sa.Uuid(), nullable=False),
+        sa.Column("origin_customer_id", sa.Uuid(), nullable=False),
+        sa.CheckConstraint("points <> 0", name=op.f("ck_adjustments_points_not_zero")),
+        sa.CheckConstraint(
+            "(state = 'requested') = (decided_at IS NULL)", name=op.f("ck_adjustments_decided_once")
+        ),
+        sa.CheckConstraint(
+            "(state = 'approved') = (transaction_id IS NOT NULL)",
+            name=op.f("ck_adjustments_approved_is_posted"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["transaction_id"], ["transactions.id"], name=op.f("fk_adjustments_transaction_id_transactions")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_adjustments")),
+    )
+    op.create_index("ix_adjustments_customer_id", "adjustments", ["customer_id"])
+    op.create_index("ix_adjustments_origin_customer_id", "adjustments", ["origin_customer_id"])
+    op.create_index("ix_adjustments_state", "adjustments", ["state", "id"])
 
 
 def _extend_accounts() -> None:
@@ -164,6 +199,7 @@ def downgrade() -> None:
     op.create_check_constraint(op.f("ck_accounts_balance_not_negative"), "accounts", "balance >= 0")
     op.drop_column("accounts", "active_at")
     op.drop_column("accounts", "owed")
+    op.drop_table("adjustments")
     op.drop_table("returned_lines")
     op.drop_table("earned_lines")
     op.drop_table("order_payments")
