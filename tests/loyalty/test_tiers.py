@@ -137,6 +137,20 @@ async def test_a_purchase_raises_its_customer_at_once_and_says_so(
     ]
 
 
+async def test_a_tier_takes_its_discount_off_a_basket(
+    loyalty: httpx2.AsyncClient, receive: Receive, purchased: MakeEvent, ladder: Json
+) -> None:
+    who = uuid7()
+    body = {"customer_id": str(who), "basket": {"currency": "USD", "lines": [{"price": 1000}]}}
+    totals = []
+    for cents in (10_000, 40_000):
+        await receive(purchased(who, cents))
+        quote = await loyalty.post("/v1/quotes", json=body, headers=key())
+        assert quote.status_code in (200, 201), quote.text
+        totals.append((quote.json()["total"], [each["kind"] for each in quote.json()["effects"]]))
+    assert totals == [(1000, []), (950, ["tier"])]
+
+
 async def test_spending_points_never_costs_a_tier(
     loyalty: httpx2.AsyncClient, give: Give, receive: Receive, purchased: MakeEvent, ladder: Json
 ) -> None:

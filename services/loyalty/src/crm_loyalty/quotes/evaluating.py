@@ -16,9 +16,10 @@ from crm_loyalty.models.quotes import PaymentPolicy
 from crm_loyalty.quotes import payment, promotions
 from crm_loyalty.rules import conditions, pricing
 from crm_loyalty.rules.earning import Policy
-from crm_loyalty.rules.pricing import EffectKind, Payment, Priced
+from crm_loyalty.rules.pricing import EffectKind, Payment, Priced, ValueKind
 from crm_loyalty.schemas.evaluations import BasketLineIn, EvaluationIn
 from crm_loyalty.schemas.quotes import EffectOut, NotUsedOut, PriceOut, QuoteIn
+from crm_loyalty.tiers import ladders, standings
 from crm_shared.problems import Problem
 
 POINTS = "points"
@@ -51,6 +52,7 @@ async def evaluate(session: AsyncSession, asked: Asked, *, at: datetime) -> Name
     paying = await _paying(session, asked, policy, refused)
     priced = pricing.price(
         basket,
+        tier=await _tier(session, asked.owner),
         promotions=await _promotions(session, asked, at=at),
         coupons=[held.discount for held in asked.coupons if held.discount.key not in refused],
         payment=paying,
@@ -105,6 +107,24 @@ async def _paying(
         )
         return None
     return Payment(policy.version, policy.points, policy.amount, policy.max_basis_points, wanted)
+
+
+async def _tier(session: AsyncSession, owner: UUID) -> pricing.Discount | None:
+    """What the customer's tier takes off every basket."""
+    tier = (await standings.current(session, [owner])).get(owner)
+    ladder = await ladders.find(session) if tier is not None else None
+    if tier is None or ladder is None:
+        return None
+    benefits = ladders.benefits(ladder, tier)
+    if benefits is None or not benefits.discount_percent:
+        return None
+    return pricing.Discount(
+        key=tier,
+        rule=tier,
+        version=ladder.version,
+        value=ValueKind.PERCENT,
+        basis_points=benefits.discount_percent * 100,
+    )
 
 
 async def _promotions(session: AsyncSession, asked: Asked, *, at: datetime) -> Sequence[pricing.Discount]:
