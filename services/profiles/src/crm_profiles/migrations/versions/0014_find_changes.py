@@ -1,7 +1,9 @@
-"""Find changes.
+"""Find the newest versions by a B-tree: a BRIN knows nothing of what was loaded since the last vacuum.
 
 Revision: 0014, after 0013
 """
+
+from alembic import op
 
 revision = "0014"
 down_revision = "0013"
@@ -10,8 +12,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.drop_index("ix_customer_versions_recorded_at", table_name="customer_versions")
+    op.create_index("ix_customer_versions_recorded_at", "customer_versions", ["recorded_at"])
 
 
 def downgrade() -> None:
-    pass
+    op.drop_index("ix_customer_versions_recorded_at", table_name="customer_versions")
+    op.create_index(
+        "ix_customer_versions_recorded_at", "customer_versions", ["recorded_at"], postgresql_using="brin"
+    )
