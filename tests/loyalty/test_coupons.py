@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from crm_loyalty import reconcile
 from crm_loyalty.coupons import ending
 from crm_loyalty.coupons.guard import Guard
 from crm_loyalty.handlers import due_work, jobs_of
@@ -256,6 +257,7 @@ async def test_a_total_limit_holds_when_a_hundred_ask_at_once(
     assert {a.json()["code"] for a in answers if a.status_code == 409} == {"limit_reached"}
     async with committed["loyalty"]() as session:
         assert await session.scalar(text("SELECT used FROM coupon_counts")) == 10
+        assert await reconcile.differences(await session.connection()) == []
 
 
 async def test_redeeming_releasing_and_voiding_at_once_does_one_of_them(

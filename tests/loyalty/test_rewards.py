@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from crm_loyalty import reconcile
 from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.segmentation import LevelChanged
@@ -185,6 +186,7 @@ async def test_a_hundred_parallel_orders_never_oversell(
     assert (left["remaining"], left["ordered"]) == (0, 30)
     async with committed["loyalty"]() as session:
         assert await session.scalar(text("SELECT sum(balance) FROM accounts")) == 50 * 200 - 30 * 100
+        assert await reconcile.differences(await session.connection()) == []
 
 
 async def test_of_parallel_cancellations_one_gives_back(

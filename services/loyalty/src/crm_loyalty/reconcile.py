@@ -125,6 +125,24 @@ CHECKS = {
         FROM earning_budgets AS b LEFT JOIN awards AS a ON a.rule = b.rule
         GROUP BY b.rule HAVING b.used > coalesce(sum(a.points), 0)
     """,
+    "as many coupons of a series are counted as used as have a live use": """
+        SELECT c.series_key AS subject, c.used AS found, COALESCE(u.live, 0) AS expected
+        FROM coupon_counts AS c
+        LEFT JOIN (
+            SELECT series_key, count(*) AS live FROM coupon_uses
+            WHERE state IN ('reserved', 'redeemed') GROUP BY series_key
+        ) AS u USING (series_key)
+        WHERE c.used <> COALESCE(u.live, 0)
+    """,
+    "as many of a reward are counted as ordered as its orders say": """
+        SELECT s.reward_key AS subject, s.ordered AS found, COALESCE(o.quantity, 0) AS expected
+        FROM reward_stock AS s
+        LEFT JOIN (
+            SELECT reward_key, sum(quantity) AS quantity FROM reward_orders
+            WHERE state <> 'cancelled' GROUP BY reward_key
+        ) AS o USING (reward_key)
+        WHERE s.ordered <> COALESCE(o.quantity, 0)
+    """,
 }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import or_, select, true, update
+from sqlalchemy import case, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -142,14 +142,14 @@ async def take(session: AsyncSession, reward: Reward, quantity: int) -> None:
         raise await _short(session, reward, quantity)
 
 
-async def put_back(session: AsyncSession, key: str, quantity: int) -> None:
-    """What was ordered and cancelled can be ordered again."""
-    reward = await get(session, key)
+async def put_back(session: AsyncSession, key: str, version: int, quantity: int) -> None:
+    """What was ordered of that version and cancelled can be ordered again."""
+    limited = select(Reward.limited).where(Reward.key == key, Reward.version == version).scalar_subquery()
     await session.execute(
         update(RewardStock)
         .where(RewardStock.reward_key == key)
         .values(
-            remaining=RewardStock.remaining + (quantity if reward.limited else 0),
+            remaining=RewardStock.remaining + case((limited, quantity), else_=0),
             ordered=RewardStock.ordered - quantity,
         )
     )

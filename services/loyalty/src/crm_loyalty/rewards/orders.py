@@ -249,7 +249,7 @@ async def _give_back(session: AsyncSession, order: RewardOrder, *, at: datetime)
     )
     [verdict] = await ledger.post(session, [points], at=at)
     verdict.accepted()
-    await catalogue.put_back(session, order.reward_key, order.quantity)
+    await catalogue.put_back(session, order.reward_key, order.reward_version, order.quantity)
 
 
 def _tell(session: AsyncSession, order: RewardOrder, *, at: datetime, by: str) -> None:

@@ -22,7 +22,7 @@ MAX_RESERVATION = 7 * 24 * 3600
 Code = Annotated[
     str,
     StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$"),
-    Field(examples=["7KQ2MX-9RTW4B-HC5ZND"]),
+    Field(examples=["YGKH99-4KS26E-5DVG9U"]),
 ]
 Limit = Annotated[Whole | None, Field(default=None, ge=1, le=1_000_000_000)]
 
@@ -173,7 +173,7 @@ class IssuedCouponsOut(BaseModel):
 
 
 _USE: dict[str, JsonValue] = {
-    "code": "7KQ2MX-9RTW4B-HC5ZND",
+    "code": "YGKH99-4KS26E-5DVG9U",
     "customer_id": "019a8f3e-5c00-7000-8000-0123456789ab",
     "order": {"source": "shop", "external_id": "1017"},
     "basket": {"currency": "USD", "lines": [{"price": 2999, "quantity": 1, "category": "records"}]},

@@ -117,7 +117,7 @@ class QuoteIn(BaseModel):
                 {
                     "customer_id": "019a8f3e-5c00-7000-8000-0123456789ab",
                     "basket": {"currency": "USD", "lines": [{"price": 2999, "category": "jazz"}]},
-                    "coupons": ["7KQ2MX-9RTW4B-HC5ZND"],
+                    "coupons": ["YGKH99-4KS26E-5DVG9U"],
                     "points": 500,
                 }
             ]
