@@ -56,7 +56,7 @@ async def award(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at
     for event, earned in awarded:
         if earned.points:
             when = pending.available_at(earned, event.occurred_at, policy.time_zone)
-            if when > at:
+            if when is not None and when > at:
                 waiting.append((_posting(event, earned), event.purchase_id, when))
             else:
                 postings.append(_posting(event, earned))

@@ -25,10 +25,13 @@ PENDING = "pending-points"
 """The kind of due work by which they come to the account."""
 
 
-def available_at(earned: Earned, occurred_at: datetime, zone: str) -> datetime:
-    """When the points can be spent: after the longest wait of the rules that gave them, by the wall clock."""
+def available_at(earned: Earned, occurred_at: datetime, zone: str) -> datetime | None:
+    """When the points can be spent: after the longest wait of the rules that gave them, by the wall clock.
+
+    None: at once, whatever the clock of the shop says.
+    """
     days = max((each.rule.pending_days for each in earned.decisions if each.points), default=0)
-    return occurred_at.astimezone(ZoneInfo(zone)) + timedelta(days=days)
+    return occurred_at.astimezone(ZoneInfo(zone)) + timedelta(days=days) if days else None
 
 
 async def keep(
