@@ -1,12 +1,12 @@
 """Find the newest versions by a B-tree: a BRIN knows nothing of what was loaded since the last vacuum.
 
-Revision: 0014, after 0013
+Revision: 0013, after 0012
 """
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
