@@ -16,11 +16,12 @@ from crm_shared.callers import Role
 from crm_shared.clock import Clock
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
+from crm_shared.outbox import Author
 from crm_shared.problems import Problem
 from crm_shared.settings import ServiceSettings
 from crm_shared.testing import FrozenClock, reading
 from crm_shared.web.app import service_app
-from crm_shared.web.desk import MOST, PATIENCE, Handed
+from crm_shared.web.desk import MOST, PATIENCE, ROOM, Desk, DeskFull, Handed
 from crm_shared.web.router import Router
 from crm_shared.web.session import CurrentDesks, provide
 
@@ -113,6 +114,28 @@ async def test_a_transaction_takes_a_bounded_number(agent: httpx2.AsyncClient, c
     answers = await asyncio.gather(*(post(agent, str(number)) for number in range(2 * MOST)))
     assert [answer.json() for answer in answers] == [str(number) for number in range(2 * MOST)]
     assert max(map(len, clerk.sets)) <= MOST
+
+
+async def test_who_would_wait_in_vain_is_told_so_at_once(sessions: Sessions, clerk: Clerk) -> None:
+    clerk.may_go_on.clear()
+    desk = Desk(sessions, clerk.write, FrozenClock())
+
+    def hand_in(number: int) -> asyncio.Task[Response]:
+        note = NoteIn(text=str(number), parent_id=None)
+        return asyncio.create_task(desk.answer(Handed(note, Author(None, None), POSTED, None)))
+
+    tasks = [hand_in(0)]
+    await clerk.has_begun.wait()
+    tasks += map(hand_in, range(1, ROOM + 1))
+    with pytest.raises(DeskFull) as refused:
+        await hand_in(ROOM + 1)
+    assert refused.value.headers == {"Retry-After": "1"}
+    for task in tasks[2:]:
+        task.cancel()
+    clerk.may_go_on.set()
+    assert [(await task).status_code for task in tasks[:2]] == [201, 201]
+    await desk.drain()
+    assert await kept(sessions) == ["0", "1"]
 
 
 async def test_who_is_refused_does_not_disturb_the_others(

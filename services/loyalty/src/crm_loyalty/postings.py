@@ -9,6 +9,7 @@ from crm_loyalty.models.ledger import Kind
 from crm_loyalty.rules.earning import Line
 from crm_loyalty.rules.refunds import EarnedLine
 from crm_shared.contracts.base import Event
+from crm_shared.outbox import Author
 from crm_shared.problems import Problem
 
 
@@ -31,6 +32,8 @@ class Posting:
     reference: str
     effective_at: datetime
     cause: Event | None = None
+    author: Author | None = None
+    """Who asks for it, where that is not who the session writes for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

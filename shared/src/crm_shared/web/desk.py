@@ -32,17 +32,23 @@ from crm_shared.clock import Clock
 from crm_shared.database import Sessions, awaits_a_lock
 from crm_shared.idempotency import AlreadyAnswered, Claim, Kept, StoredReply
 from crm_shared.outbox import Author
-from crm_shared.problems import Problem
+from crm_shared.problems import Problem, Unavailable
 from crm_shared.web.context import Context
 
 Item = TypeVar("Item")
 
 MOST = 100
 """Writes in one transaction."""
+ROOM = 1_000
+"""Writes that wait: who comes when there are as many would wait in vain, and is told so at once."""
 PATIENCE = 0.25
 """Seconds that a transaction of several waits for a lock: all who come meanwhile wait with it."""
 
 _HASTE = select(func.set_config("lock_timeout", str(int(PATIENCE * 1000)), True))
+
+
+class DeskFull(Unavailable):
+    """More is waiting to be written than can be done soon: try again in a moment."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,9 @@ class Desk(Generic[Item]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, handed: Handed[Item]) -> Response:
+        """As `Desks.answer`; raises DeskFull."""
+        if len(self._waiting) >= ROOM:
+            raise DeskFull(headers={"Retry-After": "1"})
         slip = _Slip(handed)
         self._waiting.append(slip)
         if not self._serving:

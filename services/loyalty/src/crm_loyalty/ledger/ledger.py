@@ -73,7 +73,10 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
         if policy is not None:
             await _plan(session, journal, policy)
         origins = {account.id: account.origin_customer_id for account in locked}
-        told = [News(event, posting.cause) for posting, event in announce(changes, origins)]
+        told = [
+            News(event, posting.cause, author=posting.author)
+            for posting, event in announce(changes, origins)
+        ]
         await publish_many(session, told, at=at)
     return verdicts
 

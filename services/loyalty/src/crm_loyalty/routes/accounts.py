@@ -18,6 +18,7 @@ from crm_loyalty.ledger import accounts, adjustments, expirations, ledger
 from crm_loyalty.ledger.accounts import Then
 from crm_loyalty.ledger.expirations import Expiration
 from crm_loyalty.postings import Adjust, Order, Reverse, Spend
+from crm_loyalty.routes import desk
 from crm_loyalty.schemas.accounts import (
     AccountOut,
     AdjustIn,
@@ -43,6 +44,7 @@ from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
     CurrentCursors,
+    CurrentDesks,
     Cursor,
     Limit,
     Session,
@@ -184,26 +186,25 @@ async def list_expirations(
     ),
 )
 async def spend_points(
-    session: Session,
+    request: Request,
+    desks: CurrentDesks,
     clock: CurrentClock,
     caller: CurrentCaller,
     reference: Reference,
     customer_id: UUID,
     body: SpendIn,
-) -> MovementOut:
+) -> Response:
     """Spend points that are not held: what expires first goes first."""
-    at = clock.now()
     posting = Spend(
         customer_id=customer_id,
         source=reference[0],
         reference=reference[1],
-        effective_at=at,
+        effective_at=clock.now(),
         points=body.points,
         reason=body.reason,
         order=order(caller, body.order),
     )
-    [verdict] = await ledger.post(session, [posting], at=at)
-    return MovementOut.of(customer_id, verdict.accepted())
+    return await desks.answer(desk.post, request, posting)
 
 
 @router.post(

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Request, Response
 
 from crm_loyalty.errors import (
     AccountNotFound,
@@ -15,9 +15,10 @@ from crm_loyalty.errors import (
     OrderNotYours,
     ReferenceReused,
 )
-from crm_loyalty.ledger import holds, ledger
+from crm_loyalty.ledger import holds
 from crm_loyalty.models.ledger import Hold, HoldState
 from crm_loyalty.postings import Capture, PlaceHold, Release
+from crm_loyalty.routes import desk
 from crm_loyalty.routes.accounts import Reference, order
 from crm_loyalty.schemas.holds import HoldIn, HoldOut
 from crm_shared.callers import READERS, STAFF, Role
@@ -30,6 +31,7 @@ from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
     CurrentCursors,
+    CurrentDesks,
     Cursor,
     Limit,
     Session,
@@ -72,13 +74,14 @@ async def list_holds(
     ),
 )
 async def place_hold(
-    session: Session,
+    request: Request,
+    desks: CurrentDesks,
     clock: CurrentClock,
     caller: CurrentCaller,
     reference: Reference,
     customer_id: UUID,
     body: HoldIn,
-) -> Hold:
+) -> Response:
     """Reserve points for a while; what nobody captures in time is free again by itself."""
     at = clock.now()
     posting = PlaceHold(
@@ -91,8 +94,7 @@ async def place_hold(
         purpose=body.reference,
         order=order(caller, body.order),
     )
-    [verdict] = await ledger.post(session, [posting], at=at)
-    return await holds.of(session, verdict.accepted())
+    return await desks.answer(desk.post, request, posting)
 
 
 @router.post(
@@ -102,19 +104,22 @@ async def place_hold(
     responses=documented(AccountNotFound, HoldNotFound, HoldRanOut, HoldResolved, ReferenceReused),
 )
 async def capture_hold(
-    session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, hold_id: UUID
-) -> Hold:
+    request: Request,
+    desks: CurrentDesks,
+    clock: CurrentClock,
+    reference: Reference,
+    customer_id: UUID,
+    hold_id: UUID,
+) -> Response:
     """Spend what is held; refused once its time is over."""
-    at = clock.now()
     posting = Capture(
         customer_id=customer_id,
         source=reference[0],
         reference=reference[1],
-        effective_at=at,
+        effective_at=clock.now(),
         hold_id=hold_id,
     )
-    [verdict] = await ledger.post(session, [posting], at=at)
-    return await holds.of(session, verdict.accepted())
+    return await desks.answer(desk.post, request, posting)
 
 
 @router.post(
@@ -124,16 +129,19 @@ async def capture_hold(
     responses=documented(AccountNotFound, HoldNotFound, HoldRanOut, HoldResolved, ReferenceReused),
 )
 async def release_hold(
-    session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, hold_id: UUID
-) -> Hold:
+    request: Request,
+    desks: CurrentDesks,
+    clock: CurrentClock,
+    reference: Reference,
+    customer_id: UUID,
+    hold_id: UUID,
+) -> Response:
     """Give back what is held."""
-    at = clock.now()
     posting = Release(
         customer_id=customer_id,
         source=reference[0],
         reference=reference[1],
-        effective_at=at,
+        effective_at=clock.now(),
         hold_id=hold_id,
     )
-    [verdict] = await ledger.post(session, [posting], at=at)
-    return await holds.of(session, verdict.accepted())
+    return await desks.answer(desk.post, request, posting)
