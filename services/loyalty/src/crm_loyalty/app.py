@@ -20,6 +20,7 @@ from crm_loyalty.routes import (
     rewards,
     summary,
     tiers,
+    transfers,
 )
 from crm_loyalty.settings import Settings
 from crm_shared.settings import ServiceSettings
@@ -42,6 +43,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         promotions.router,
         quotes.router,
         tiers.router,
+        transfers.router,
         programme.router,
         points_policy.router,
         summary.router,

@@ -49,6 +49,14 @@ class InsufficientPoints(Conflict):
     """More was asked for than is there; `available` says how much is."""
 
 
+class TransferToSelf(Conflict):
+    """Both accounts are of the same customer."""
+
+
+class TransferLimitReached(Conflict):
+    """No more may be transferred today: `limit` is of the points policy, `transferred` is what was already."""
+
+
 class OrderNotYours(Forbidden):
     """Which order points pay is said by staff: they come back when it is refunded."""
 

@@ -13,6 +13,10 @@ from crm_shared.outbox import Author
 from crm_shared.problems import Problem
 
 
+SOURCE = "/crm/loyalty"
+"""Who asks for what the ledger does by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What a shop calls a purchase, maybe before we hear of it."""
@@ -34,6 +38,11 @@ class Posting:
     cause: Event | None = None
     author: Author | None = None
     """Who asks for it, where that is not who the session writes for."""
+
+    @property
+    def concerned(self) -> tuple[UUID, ...]:
+        """The customers whose points it may move."""
+        return (self.customer_id,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +150,35 @@ class Reverse(Wish):
     transaction_id: UUID
     total: int | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(Wish):
+    """Give points that are not held to another customer: they keep their age and their expiry."""
+
+    kind: ClassVar[Kind] = Kind.TRANSFER
+
+    to: UUID
+    points: int
+    reason: str | None = None
+
+    @property
+    def concerned(self) -> tuple[UUID, ...]:
+        return (self.customer_id, self.to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receive(Posting):
+    """Get what another customer transferred; nobody asks for it, it is the other half of a transfer."""
+
+    kind: ClassVar[Kind] = Kind.RECEIVE
+
+    transfer_id: UUID
+
+    @staticmethod
+    def of(transfer_id: UUID) -> str:
+        """The reference of the receipt of a transfer."""
+        return f"receipt {transfer_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

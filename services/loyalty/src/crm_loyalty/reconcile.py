@@ -18,6 +18,10 @@ CHECKS = {
         SELECT 'all entries' AS subject, sum(amount) AS found, 0 AS expected
         FROM entries HAVING sum(amount) <> 0
     """,
+    "all that was transferred was received": """
+        SELECT 'all transfers' AS subject, sum(amount) AS found, 0 AS expected
+        FROM entries WHERE programme_account = 'transferred' HAVING sum(amount) <> 0
+    """,
     "the entries of each transaction add up to zero": """
         SELECT transaction_id AS subject, sum(amount) AS found, 0 AS expected
         FROM entries GROUP BY transaction_id HAVING sum(amount) <> 0
@@ -25,14 +29,14 @@ CHECKS = {
     "a transaction that moves points has entries for just so many": """
         SELECT subject, found, expected FROM (
             SELECT t.id AS subject, COALESCE(e.amount, 0) AS found,
-                CASE WHEN t.kind IN ('spend', 'capture', 'expire') THEN -t.points ELSE t.points END
-                    AS expected
+                CASE WHEN t.kind IN ('spend', 'capture', 'expire', 'transfer') THEN -t.points
+                    ELSE t.points END AS expected
             FROM transactions AS t
             LEFT JOIN (
                 SELECT transaction_id, sum(amount) AS amount FROM entries WHERE account_id IS NOT NULL
                 GROUP BY transaction_id
             ) AS e ON e.transaction_id = t.id
-            WHERE t.kind IN ('earn', 'spend', 'adjust', 'capture', 'expire')
+            WHERE t.kind IN ('earn', 'spend', 'adjust', 'capture', 'expire', 'transfer', 'receive')
         ) AS moved WHERE found <> expected
     """,
     "a balance is the sum of the account's entries": """

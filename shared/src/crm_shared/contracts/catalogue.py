@@ -59,6 +59,8 @@ EVENTS: tuple[type[Event], ...] = (
     loyalty.PointsExpired,
     loyalty.PointsReversed,
     loyalty.PointsExpiring,
+    loyalty.PointsTransferred,
+    loyalty.PointsReceived,
     loyalty.TierChanged,
     loyalty.TierDowngradeAnnounced,
     loyalty.MessageSent,

@@ -164,6 +164,20 @@ class PointsReversed(PointsMoved):
     reverses: UUID = Field(description="the transaction that was undone")
 
 
+class PointsTransferred(PointsMoved):
+    """The customer gave points to another one."""
+
+    type: ClassVar[str] = "loyalty.points.transferred.v1"
+
+
+class PointsReceived(PointsMoved):
+    """The customer got points of another one, with the age and the expiry that they had."""
+
+    type: ClassVar[str] = "loyalty.points.received.v1"
+
+    transfer_id: UUID = Field(description="the giver's transaction")
+
+
 class PointsExpiring(Event):
     """Points will expire unless they are spent before."""
 

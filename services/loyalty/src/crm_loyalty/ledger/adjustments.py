@@ -13,9 +13,8 @@ from crm_loyalty.errors import (
     OwnRequest,
 )
 from crm_loyalty.ledger import accounts, ledger, points_policy
-from crm_loyalty.ledger.upkeep import SOURCE
 from crm_loyalty.models.adjustments import Adjustment, AdjustmentState
-from crm_loyalty.postings import Adjust
+from crm_loyalty.postings import SOURCE, Adjust
 from crm_loyalty.schemas.adjustments import AdjustmentIn
 from crm_shared import customers
 from crm_shared.callers import MANAGERS, Caller

@@ -5,16 +5,18 @@ from uuid import UUID
 
 from crm_loyalty.ledger.journal import Changes, LotState
 from crm_loyalty.models.ledger import Kind
-from crm_loyalty.postings import Expire, Movement, Posting
+from crm_loyalty.postings import Expire, Movement, Posting, Receive
 from crm_shared.contracts.loyalty import (
     PointsAdjusted,
     PointsEarned,
     PointsExpired,
     PointsHeld,
     PointsMoved,
+    PointsReceived,
     PointsReleased,
     PointsReversed,
     PointsSpent,
+    PointsTransferred,
 )
 
 
@@ -70,6 +72,10 @@ def _event(
         case Kind.EXPIRE if isinstance(posting, Expire):
             expired_at = movement.effective_at
             return PointsExpired.model_validate(state | {"lot_id": posting.lot_id, "expired_at": expired_at})
+        case Kind.TRANSFER:
+            return PointsTransferred.model_validate(state)
+        case Kind.RECEIVE if isinstance(posting, Receive):
+            return PointsReceived.model_validate(state | {"transfer_id": posting.transfer_id})
         case Kind.REVERSE if movement.reverses is not None:
             undone = {"change": movement.points, "reverses": movement.reverses}
             return PointsReversed.model_validate(state | undone)

@@ -14,9 +14,8 @@ from crm_loyalty.errors import (
     NothingToExpire,
     ReferenceReused,
 )
-from crm_loyalty.ledger import reversals, upkeep
-from crm_loyalty.ledger.journal import AccountState, HoldRecord, Journal, LotState
-from crm_loyalty.ledger.reversals import Target
+from crm_loyalty.ledger import reversals, transferring, upkeep
+from crm_loyalty.ledger.journal import AccountState, HoldRecord, Journal, LotState, Target
 from crm_loyalty.models.ledger import HoldState, Kind, ProgrammeAccount
 from crm_loyalty.models.points_policy import DebtRule
 from crm_loyalty.postings import (
@@ -32,6 +31,7 @@ from crm_loyalty.postings import (
     Reverse,
     RunOut,
     Spend,
+    Transfer,
     Verdict,
 )
 from crm_loyalty.rules.expiry import Expiry, lapses_at
@@ -107,6 +107,10 @@ class Book:
                 return self._spend(posting, lead, posting.points, ProgrammeAccount.REDEEMED)
             case PlaceHold():
                 return self._hold(posting, lead)
+            case Transfer():
+                return transferring.transfer(
+                    self._journal, posting, lead, self._sufficient(lead, posting.points)
+                )
             case Resolution():
                 return self._resolve(posting, lead)
             case Expire():
@@ -246,7 +250,7 @@ def _repeated(posting: Posting, known: Movement, lead: AccountState) -> Verdict:
     """The first answer again, if the posting is about the same."""
     same = known.kind is posting.kind and known.account_id == lead.id
     match posting:
-        case Earn() | Spend() | Adjust() | PlaceHold():
+        case Earn() | Spend() | Adjust() | PlaceHold() | Transfer():
             same = same and known.points == posting.points
         case Resolution():
             same = same and known.hold_id == posting.hold_id
@@ -275,7 +279,7 @@ def needed(
             for account_id, part in holds[posting.hold_id].parts.items():
                 by_account[account_id] += part
         if isinstance(posting, Reverse) and posting.transaction_id in targets:
-            by_account.update((id, by_account[id]) for id in targets[posting.transaction_id].taken_in)
+            by_account.update((id, by_account[id]) for id in targets[posting.transaction_id].moved_in)
         if not isinstance(posting, Earn) and posting.customer_id in by_origin:
             by_owner[by_origin[posting.customer_id].customer_id] += _taken(posting)
     return {
@@ -290,7 +294,7 @@ def needed(
 def _taken(posting: Posting) -> int:
     """What the posting takes, from whichever of the owner's accounts."""
     match posting:
-        case Spend():
+        case Spend() | Transfer():
             return posting.points
         case Adjust():
             return max(-posting.points, 0)

@@ -10,9 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from crm_loyalty.ledger import accounts, ledger, points_policy
-from crm_loyalty.ledger.upkeep import SOURCE
 from crm_loyalty.models.ledger import Account, Lot
-from crm_loyalty.postings import Expire
+from crm_loyalty.postings import SOURCE, Expire
 from crm_loyalty.rules.expiry import lapses_at, notice_at
 from crm_shared import due
 from crm_shared.contracts.loyalty import PointsExpiring

@@ -13,7 +13,7 @@ from crm_loyalty.postings import Earn, Movement, Posting
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
-_ACTIVE = (Kind.EARN, Kind.SPEND, Kind.CAPTURE)
+_ACTIVE = (Kind.EARN, Kind.SPEND, Kind.CAPTURE, Kind.TRANSFER, Kind.RECEIVE)
 """What keeps points alive that lapse by inactivity."""
 
 
@@ -48,6 +48,7 @@ class LotState:
     expires_at: datetime | None
     idle_days: int | None = None
     policy_version: int | None = None
+    parted_from: UUID | None = None
     transaction_id: UUID | None = None
 
     @property
@@ -76,6 +77,30 @@ class HoldRecord:
     placed_at: datetime
     purpose: str | None = None
     transaction_id: UUID | None = None
+
+
+@dataclass(slots=True)
+class Target:
+    """A movement that may be undone, and how much of it still can be."""
+
+    id: UUID
+    kind: Kind
+    account_id: UUID
+    points: int
+    reversed: int
+    """By all reversals so far."""
+    lot_id: UUID | None
+    """The lot that it made."""
+    expired: int
+    """Of that lot, what expired and was not yet left out of a reversal."""
+    taken: dict[UUID, int]
+    """What it took from which lot, less what was given back."""
+    receipt_id: UUID | None
+    """The other half of a transfer."""
+    received: list[UUID]
+    """The lots that it made."""
+    moved_in: list[UUID]
+    """The accounts of all these lots but the first one."""
 
 
 @dataclass(slots=True)
@@ -180,6 +205,11 @@ class Journal:
             while lots and not lots[0].remaining:
                 lots.pop(0)
         return {account_id: part for account_id, part in taken.items() if part}
+
+    def taken_by(self, transaction_id: UUID) -> list[tuple[LotState, int]]:
+        """The lots from which a transaction of this journal took points, and how many."""
+        taken = self.changes.allocations.items()
+        return [(self.lots[lot_id], points) for (id, lot_id), points in taken if id == transaction_id]
 
     def _in_order(self, accounts: Iterable[UUID]) -> Iterator[LotState]:
         return heapq.merge(*(self._open[id] for id in accounts), key=lambda lot: lot.order)

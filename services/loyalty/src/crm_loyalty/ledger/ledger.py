@@ -4,7 +4,7 @@ The accounts are locked in the order of their ids, what the postings need is rea
 after the other in memory, and what changed is written by one statement.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from crm_loyalty.ledger.book import Book, Terms, needed
 from crm_loyalty.ledger.journal import AccountState, HoldRecord, Journal, LotState
 from crm_loyalty.models.ledger import HoldState
 from crm_loyalty.models.points_policy import PointsPolicyVersion
-from crm_loyalty.postings import Adjust, Earn, Expire, Posting, Resolution, Reverse, Verdict, Wish
+from crm_loyalty.postings import Adjust, Earn, Expire, Posting, Resolution, Reverse, Transfer, Verdict, Wish
 from crm_loyalty.rules.expiry import lapses_at, notice_at
 from crm_shared import customers, due
 from crm_shared.outbox import News, publish_many
@@ -41,14 +41,14 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
         await accounts.open_(session, opening, at=at)
     hold_ids = {posting.hold_id for posting in postings if isinstance(posting, Resolution)}
     undone = {posting.transaction_id for posting in postings if isinstance(posting, Reverse)}
-    locked = await reading.lock(session, {p.customer_id for p in postings}, hold_ids, undone)
+    locked = await reading.lock(session, {id for p in postings for id in p.concerned}, hold_ids, undone)
     policy = await _policy(session, postings)
     known = await reading.known(session, postings)
     holds = await reading.holds(session, hold_ids)
     targets = await reading.targets(session, undone)
     named = {posting.lot_id for posting in postings if isinstance(posting, Expire)}
     for target in targets.values():
-        named |= {target.lot_id} if target.lot_id else target.taken.keys()
+        named |= {target.lot_id} if target.lot_id else {*target.taken, *target.received}
     wanted = needed(postings, locked, holds, targets)
     indebted = [account.id for account in locked if account.owed]
     lots = await reading.lots(session, wanted, named, indebted, at=at)
@@ -56,13 +56,9 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
     journal = Journal(locked, lots, holds.values(), at=at)
     terms = Terms(policy.version, points_policy.expiry(policy), policy.debt) if policy else None
     book = Book(journal, known, targets, terms)
-    forgotten = await customers.erased(session, {p.customer_id for p in postings if isinstance(p, Wish)})
-    verdicts = [
-        Verdict(posting, refusal=customers.CustomerWasErased(customer_id=str(posting.customer_id)))
-        if isinstance(posting, Wish) and posting.customer_id in forgotten
-        else book.apply(posting)
-        for posting in postings
-    ]
+    wishes = (posting for posting in postings if isinstance(posting, Wish))
+    forgotten = await customers.erased(session, {id for wish in wishes for id in wish.concerned})
+    verdicts = [_forgotten(posting, forgotten) or book.apply(posting) for posting in postings]
     changes = journal.changes
     if changes.movements:
         await writing.write(session, changes, at=at)
@@ -81,9 +77,15 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
     return verdicts
 
 
+def _forgotten(posting: Posting, forgotten: Collection[UUID]) -> Verdict | None:
+    """The refusal of what somebody asks for about a customer who was erased."""
+    gone = [id for id in posting.concerned if id in forgotten] if isinstance(posting, Wish) else []
+    return Verdict(posting, refusal=customers.CustomerWasErased(customer_id=str(gone[0]))) if gone else None
+
+
 async def _policy(session: AsyncSession, postings: Iterable[Posting]) -> PointsPolicyVersion | None:
     """The points policy, if one of the postings makes lots or ends them."""
-    if any(isinstance(posting, Earn | Adjust | Expire | Reverse) for posting in postings):
+    if any(isinstance(posting, Earn | Adjust | Expire | Reverse | Transfer) for posting in postings):
         return await points_policy.current(session)
     return None
 

@@ -78,6 +78,7 @@ def _initial() -> PointsPolicyVersion:
         notice_days=30,
         debt=DebtRule.OWE,
         approval_above=None,
+        transfer_max=None,
         rounding=Rounding.DOWN,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         created_by="initial",

@@ -7,10 +7,9 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.ledger.journal import AccountState, HoldRecord, LotState
-from crm_loyalty.ledger.reversals import Target
+from crm_loyalty.ledger.journal import AccountState, HoldRecord, LotState, Target
 from crm_loyalty.models.ledger import HoldState, Kind
-from crm_loyalty.postings import Movement, Posting
+from crm_loyalty.postings import SOURCE, Movement, Posting, Receive
 from crm_loyalty.rules.earning import Line
 
 _FIRST_LOTS = 64
@@ -40,9 +39,16 @@ _MOVED_IN = text(
         UNION ALL
         SELECT lots.account_id FROM allocations JOIN lots ON lots.id = allocations.lot_id
         WHERE allocations.transaction_id = ANY(CAST(:ids AS uuid[]))
+        UNION ALL
+        SELECT account_id FROM transactions
+        WHERE source = :source AND reference = ANY(CAST(:receipts AS text[]))
     )
     """
-).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid)),
+    bindparam("source", SOURCE, Text),
+    bindparam("receipts", type_=ARRAY(Text)),
+)
 
 _KNOWN = text(
     """
@@ -65,7 +71,7 @@ _HOLDS = text(
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("accounts", type_=ARRAY(Uuid)))
 
-_COLUMNS = "id, account_id, amount, remaining, earned_at, expires_at, idle_days, policy_version"
+_COLUMNS = "id, account_id, amount, remaining, earned_at, expires_at, idle_days, policy_version, parted_from"
 
 _LOTS = text(
     f"""
@@ -91,7 +97,8 @@ _TARGETS = text(
     """
     SELECT t.id, t.kind, t.account_id, t.points, COALESCE(undone.points, 0) AS reversed, lot.id AS lot_id,
         COALESCE(ended.points, 0) + COALESCE(undone.expired, 0) AS expired,
-        COALESCE(took.points, '{}') AS taken, COALESCE(took.accounts, '{}') AS taken_in
+        COALESCE(took.points, '{}') AS taken, COALESCE(took.accounts, '{}') || COALESCE(got.accounts, '{}') AS moved_in,
+        got.id AS receipt_id, COALESCE(got.lots, '{}') AS received
     FROM transactions AS t
     LEFT JOIN lots AS lot ON lot.transaction_id = t.id AND lot.amount > 0
     LEFT JOIN LATERAL (
@@ -116,9 +123,15 @@ _TARGETS = text(
             GROUP BY lot_id HAVING sum(a.points) > 0
         ) AS per JOIN lots ON lots.id = per.lot_id
     ) AS took ON lot.id IS NULL
+    LEFT JOIN LATERAL (
+        SELECT r.id, array_agg(lots.id) AS lots, array_agg(DISTINCT lots.account_id) AS accounts
+        FROM transactions AS r JOIN lots ON lots.transaction_id = r.id
+        WHERE t.kind = 'transfer' AND r.source = :source AND r.reference = 'receipt ' || t.id
+        GROUP BY r.id
+    ) AS got ON true
     WHERE t.id = ANY(CAST(:ids AS uuid[]))
     """
-).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
+).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("source", SOURCE, Text))
 
 
 async def lock(
@@ -132,7 +145,9 @@ async def lock(
     if hold_ids:
         origins |= set(await session.scalars(_HELD_IN, {"ids": sorted(hold_ids)}))
     if transaction_ids:
-        origins |= set(await session.scalars(_MOVED_IN, {"ids": sorted(transaction_ids)}))
+        ids = sorted(transaction_ids)
+        asked = {"ids": ids, "receipts": [Receive.of(id) for id in ids]}
+        origins |= set(await session.scalars(_MOVED_IN, asked))
     rows = await session.execute(_LOCK, {"customers": sorted(origins)})
     return [AccountState(*row) for row in rows]
 
@@ -188,7 +203,9 @@ async def targets(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Ta
             lot_id=row.lot_id,
             expired=row.expired,
             taken={UUID(lot_id): points for lot_id, points in row.taken.items()},
-            taken_in=list(row.taken_in),
+            receipt_id=row.receipt_id,
+            received=list(row.received),
+            moved_in=list(row.moved_in),
         )
         for row in rows
     }

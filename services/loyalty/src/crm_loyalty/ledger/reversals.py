@@ -1,36 +1,16 @@
 """Undoing a movement: what was given is taken back, what was spent goes back to where it came from."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from crm_loyalty.errors import NothingToReverse, TransactionNotFound
-from crm_loyalty.ledger.journal import AccountState, Journal, LotState
+from crm_loyalty.ledger import transferring
+from crm_loyalty.ledger.journal import AccountState, Journal, LotState, Target
 from crm_loyalty.models.ledger import Kind, ProgrammeAccount
 from crm_loyalty.models.points_policy import DebtRule
 from crm_loyalty.postings import Movement, Reverse
 from crm_shared.ids import uuid7
 
-REVERSIBLE = (Kind.EARN, Kind.ADJUST, Kind.SPEND, Kind.CAPTURE)
-
-
-@dataclass(slots=True)
-class Target:
-    """A movement that may be undone, and how much of it still can be."""
-
-    id: UUID
-    kind: Kind
-    account_id: UUID
-    points: int
-    reversed: int
-    """By all reversals so far."""
-    lot_id: UUID | None
-    """The lot that it made."""
-    expired: int
-    """Of that lot, what expired and was not yet left out of a reversal."""
-    taken: dict[UUID, int]
-    """What it took from which lot, less what was given back."""
-    taken_in: list[UUID]
-    """The accounts of those lots."""
+REVERSIBLE = (Kind.EARN, Kind.ADJUST, Kind.SPEND, Kind.CAPTURE, Kind.TRANSFER)
 
 
 def reverse(
@@ -44,6 +24,8 @@ def reverse(
     if points <= 0 or target.kind not in REVERSIBLE:
         raise NothingToReverse(kind=target.kind.value, points=whole, reversed=target.reversed)
     account = journal.accounts[target.account_id]
+    if target.kind is Kind.TRANSFER:
+        return transferring.send_back(journal, posting, account, target, points)
     transaction_id = uuid7()
     if target.lot_id is not None:
         lot = journal.lots[target.lot_id]

@@ -4,10 +4,8 @@ from uuid import UUID
 
 from crm_loyalty.ledger.journal import Journal, LotState
 from crm_loyalty.models.ledger import HoldState, ProgrammeAccount
-from crm_loyalty.postings import Expire, Movement, Settle
+from crm_loyalty.postings import SOURCE, Expire, Movement, Settle
 from crm_shared.ids import uuid7
-
-SOURCE = "/crm/loyalty"
 
 
 def keep_up(journal: Journal, owner: UUID) -> None:

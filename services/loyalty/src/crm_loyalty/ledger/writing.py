@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 
 from crm_loyalty.ledger.journal import Changes
 from crm_loyalty.models.ledger import HoldState, ProgrammeAccount
-from crm_loyalty.postings import Adjust, Earn, PlaceHold, Reverse, Spend
+from crm_loyalty.postings import Adjust, Earn, PlaceHold, Reverse, Spend, Transfer
 from crm_shared.ids import uuid7
 
 _WRITE = """
@@ -31,9 +31,9 @@ WITH new_transactions AS (
         AS e (id, transaction_id, account_id, programme_account, amount)
 ), new_lots AS (
     INSERT INTO lots (id, account_id, transaction_id, amount, remaining, earned_at, expires_at, idle_days,
-        policy_version)
+        policy_version, parted_from)
     SELECT * FROM unnest(:l_id, :l_account_id, :l_transaction_id, :l_amount, :l_remaining, :l_earned_at,
-        :l_expires_at, :l_idle_days, :l_policy_version)
+        :l_expires_at, :l_idle_days, :l_policy_version, :l_parted_from)
 ), new_allocations AS (
     INSERT INTO allocations (transaction_id, lot_id, points)
     SELECT * FROM unnest(:p_transaction_id, :p_lot_id, :p_points)
@@ -106,6 +106,7 @@ _ARRAYS: dict[str, dict[str, TypeEngine[Any]]] = {
         "expires_at": _AT,
         "idle_days": _INT,
         "policy_version": _INT,
+        "parted_from": _ID,
     },
     "p": {"transaction_id": _ID, "lot_id": _ID, "points": _INT},
     "h": {
@@ -183,6 +184,7 @@ def _new_rows(changes: Changes) -> dict[str, list[Row]]:
                 lot.expires_at,
                 lot.idle_days,
                 lot.policy_version,
+                lot.parted_from,
             )
             for lot in changes.lots.values()
             if lot.transaction_id is not None
@@ -205,7 +207,7 @@ def _new_rows(changes: Changes) -> dict[str, list[Row]]:
         "r": [
             (movement.id, movement.account_id, posting.reason)
             for posting, movement in changes.movements
-            if isinstance(posting, Spend | Adjust | Reverse) and posting.reason is not None
+            if isinstance(posting, Spend | Adjust | Reverse | Transfer) and posting.reason is not None
         ],
         "o": [
             (movement.id, movement.account_id, posting.order.source, posting.order.external_id)

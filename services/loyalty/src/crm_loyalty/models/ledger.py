@@ -30,6 +30,8 @@ class Kind(StrEnum):
     EXPIRE = "expire"
     REVERSE = "reverse"
     SETTLE = "settle"
+    TRANSFER = "transfer"
+    RECEIVE = "receive"
 
 
 class ProgrammeAccount(StrEnum):
@@ -41,6 +43,7 @@ class ProgrammeAccount(StrEnum):
     EXPIRED = "expired"
     REVERSED = "reversed"
     FORGIVEN = "forgiven"
+    TRANSFERRED = "transferred"
 
 
 class HoldState(StrEnum):
@@ -229,6 +232,8 @@ class Lot(Base):
     """After how many days without a movement they lapse; None: they do not."""
     policy_version: Mapped[int | None]
     """The points policy that says when; None: whoever gave them did."""
+    parted_from: Mapped[UUID | None] = mapped_column(ForeignKey("lots.id"))
+    """Another customer's lot, of which these points were a part until they were transferred."""
 
 
 class Allocation(Base):

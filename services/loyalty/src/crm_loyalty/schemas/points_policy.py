@@ -54,6 +54,13 @@ class PointsPolicyIn(BaseModel):
         le=MAX_POINTS,
         description="an adjustment of more points than this needs a second person; null: none does",
     )
+    transfer_max: Whole | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_POINTS,
+        description="points that a customer may transfer to others in one day of the programme's zone; null: no"
+        " limit, 0: none may be transferred",
+    )
 
     rounding: Rounding = Field(
         default=Rounding.DOWN,
@@ -82,6 +89,7 @@ class PointsPolicyOut(BaseModel):
     notice_days: int
     debt: DebtRule
     approval_above: int | None
+    transfer_max: int | None
     rounding: Rounding
     created_at: datetime
     created_by: str = Field(max_length=255)
