@@ -1,4 +1,4 @@
-"""L3: holds, spends and transfers, tried from outside: what is there can be used once, whoever asks at once."""
+"""L3: holds, spends and transfers, tried from outside: what is there is used once, whoever asks at once."""
 
 import asyncio
 from collections import Counter

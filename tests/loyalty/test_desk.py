@@ -91,7 +91,7 @@ async def test_at_whatever_step_the_connection_dies_each_posting_happens_once(
                 assert "Idempotency-Replayed" in repeated.headers
                 assert repeated.json() == answer.json()
 
-    assert steps > 2 * 8, "one posting alone and then two together take more steps than that"
+    assert steps > 8, "one transaction takes more steps than that"
     assert await balances(committed["loyalty"]) == dict.fromkeys(people, (1000 - 2 * steps, 0))
     assert await transactions(committed["loyalty"], "spend") == steps * len(people)
     assert await differences(committed["loyalty"]) == []
@@ -183,12 +183,12 @@ async def test_the_desk_and_the_worker_do_not_wait_for_each_other_in_a_circle(
         answer = await insist(loyalty, f"/v1/accounts/{person}/spend", f"spend {number}", {"points": 1})
         return answer.status_code
 
-    answers, *_ = await asyncio.gather(
-        asyncio.gather(*map(spend, range(100))),
-        *(receive(*(purchased(person, 100) for person in people)) for _ in range(10)),
+    results = await asyncio.gather(
+        *map(spend, range(100)),
+        *(receive(*(purchased(person, 200) for person in people)) for _ in range(10)),
     )
 
-    assert set(answers) == {201}
-    # Ten were spent and ten times five were earned.
-    assert await balances(committed["loyalty"]) == dict.fromkeys(people, (140, 0))
+    assert set(results) == {201, None}
+    # Each spent ten points, and earned two ten times.
+    assert await balances(committed["loyalty"]) == dict.fromkeys(people, (110, 0))
     assert await differences(committed["loyalty"]) == []

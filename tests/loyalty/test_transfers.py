@@ -116,7 +116,12 @@ async def test_what_is_held_stays(
 
 
 async def test_nobody_gives_to_themselves_or_to_nobody(
-    loyalty: httpx2.AsyncClient, give: Give, receive: Receive, merged: MakeEvent, erased: MakeEvent, transfer: Ask
+    loyalty: httpx2.AsyncClient,
+    give: Give,
+    receive: Receive,
+    merged: MakeEvent,
+    erased: MakeEvent,
+    transfer: Ask,
 ) -> None:
     giver, twin, gone = uuid7(), uuid7(), uuid7()
     for customer in (giver, twin, gone):
@@ -191,9 +196,7 @@ async def test_a_transfer_that_nobody_touched_is_undone_as_a_whole(
     assert await differences(sessions) == []
 
 
-async def test_customers_give_only_their_own(
-    client: Callable[..., httpx2.AsyncClient], give: Give
-) -> None:
+async def test_customers_give_only_their_own(client: Callable[..., httpx2.AsyncClient], give: Give) -> None:
     giver, to = uuid7(), uuid7()
     await give(giver, 10)
     await give(to, 1)

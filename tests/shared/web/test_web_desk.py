@@ -122,7 +122,7 @@ async def test_who_would_wait_in_vain_is_told_so_at_once(sessions: Sessions, cle
 
     def hand_in(number: int) -> asyncio.Task[Response]:
         note = NoteIn(text=str(number), parent_id=None)
-        return asyncio.create_task(desk.answer(Handed(note, Author(None, None), POSTED, None)))
+        return asyncio.create_task(desk.answer(Handed(note, Author("tester", None), POSTED, None)))
 
     tasks = [hand_in(0)]
     await clerk.has_begun.wait()

@@ -54,7 +54,7 @@ class TransferToSelf(Conflict):
 
 
 class TransferLimitReached(Conflict):
-    """No more may be transferred today: `limit` is of the points policy, `transferred` is what was already."""
+    """No more may be transferred today: `limit` is the policy's, `transferred` is what was already."""
 
 
 class OrderNotYours(Forbidden):

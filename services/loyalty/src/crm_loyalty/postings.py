@@ -12,7 +12,6 @@ from crm_shared.contracts.base import Event
 from crm_shared.outbox import Author
 from crm_shared.problems import Problem
 
-
 SOURCE = "/crm/loyalty"
 """Who asks for what the ledger does by itself."""
 

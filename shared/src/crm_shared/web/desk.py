@@ -139,8 +139,8 @@ class Desk(Generic[Item]):
 
     async def _serve_all(self) -> None:
         try:
-            while slips := self._next():
-                await self._serve(slips, hasty=True)
+            while self._waiting:
+                await self._serve()
         finally:
             self._serving = False
 
@@ -152,28 +152,34 @@ class Desk(Generic[Item]):
                 slips.append(slip)
         return slips
 
-    async def _serve(self, slips: Sequence[_Slip[Item]], *, hasty: bool) -> None:
-        """In one transaction; where that fails before its end, each in one of its own."""
+    async def _serve(self, slips: Sequence[_Slip[Item]] = ()) -> None:
+        """These in one transaction, or else all who wait once one has begun: so long anybody may still join.
+
+        Where it fails before its end, each in one of its own.
+        """
+        hasty = not slips
         outcomes: Sequence[Response | Exception] | None = None
         try:
             async with self._sessions() as session:
                 try:
                     if hasty:
                         await session.execute(_HASTE)
+                        slips = self._next()
                     outcomes = await self._write_new(session, [slip.handed for slip in slips])
                 except Exception as error:
+                    slips = slips or self._next()
                     if len(slips) == 1 and not (hasty and awaits_a_lock(error)):
                         raise
                 else:
                     await session.commit()
         except Exception as error:
-            for slip in slips:
+            for slip in slips or self._next():
                 slip.settle(error)
             return
         if outcomes is None:
             # Only now: until it was rolled back, the transaction held the keys that each will claim.
             for slip in slips:
-                self._begin(self._serve([slip], hasty=False))
+                self._begin(self._serve([slip]))
         else:
             for slip, outcome in zip(slips, outcomes, strict=True):
                 slip.settle(outcome)

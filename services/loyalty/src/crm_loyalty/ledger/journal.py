@@ -29,6 +29,8 @@ class AccountState:
     held: int
     owed: int
     active_at: datetime
+    erased: bool = False
+    """The customer for whom it was opened is to stay forgotten."""
 
     @property
     def free(self) -> int:

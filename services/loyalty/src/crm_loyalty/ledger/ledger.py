@@ -19,7 +19,7 @@ from crm_loyalty.models.points_policy import PointsPolicyVersion
 from crm_loyalty.postings import Adjust, Earn, Expire, Posting, Resolution, Reverse, Transfer, Verdict, Wish
 from crm_loyalty.rules.expiry import lapses_at, notice_at
 from crm_shared import customers, due
-from crm_shared.outbox import News, publish_many
+from crm_shared.outbox import News
 
 HOLD = "hold"
 """The kind of due work by which holds run out."""
@@ -56,24 +56,23 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
     journal = Journal(locked, lots, holds.values(), at=at)
     terms = Terms(policy.version, points_policy.expiry(policy), policy.debt) if policy else None
     book = Book(journal, known, targets, terms)
-    wishes = (posting for posting in postings if isinstance(posting, Wish))
-    forgotten = await customers.erased(session, {id for wish in wishes for id in wish.concerned})
+    wished = {id for posting in postings if isinstance(posting, Wish) for id in posting.concerned}
+    forgotten = {account.origin_customer_id for account in locked if account.erased}
+    forgotten |= await customers.erased(session, wished - {account.origin_customer_id for account in locked})
     verdicts = [_forgotten(posting, forgotten) or book.apply(posting) for posting in postings]
     changes = journal.changes
     if changes.movements:
-        await writing.write(session, changes, at=at)
+        origins = {account.id: account.origin_customer_id for account in locked}
+        told = [
+            News(event, posting.cause, author=posting.author) for posting, event in announce(changes, origins)
+        ]
+        await writing.write(session, changes, told, at=at)
         placed = {id: hold.expires_at for id, hold in changes.holds.items() if _is_new_and_open(hold)}
         # A hold that is resolved keeps its due row, which then finds nothing to do: to remove it would be to
         # wait for the worker that waits for our accounts.
         await due.schedule(session, HOLD, placed)
         if policy is not None:
             await _plan(session, journal, policy)
-        origins = {account.id: account.origin_customer_id for account in locked}
-        told = [
-            News(event, posting.cause, author=posting.author)
-            for posting, event in announce(changes, origins)
-        ]
-        await publish_many(session, told, at=at)
     return verdicts
 
 

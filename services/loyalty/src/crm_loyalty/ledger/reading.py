@@ -16,7 +16,9 @@ _FIRST_LOTS = 64
 
 _LOCK = text(
     """
-    SELECT id, customer_id, origin_customer_id, version, balance, held, owed, active_at FROM accounts
+    SELECT id, customer_id, origin_customer_id, version, balance, held, owed, active_at,
+        EXISTS (SELECT FROM erased_customers AS gone WHERE gone.customer_id = origin_customer_id)
+    FROM accounts
     WHERE customer_id IN (
         SELECT customer_id FROM accounts WHERE origin_customer_id = ANY(CAST(:customers AS uuid[]))
     )
@@ -97,8 +99,8 @@ _TARGETS = text(
     """
     SELECT t.id, t.kind, t.account_id, t.points, COALESCE(undone.points, 0) AS reversed, lot.id AS lot_id,
         COALESCE(ended.points, 0) + COALESCE(undone.expired, 0) AS expired,
-        COALESCE(took.points, '{}') AS taken, COALESCE(took.accounts, '{}') || COALESCE(got.accounts, '{}') AS moved_in,
-        got.id AS receipt_id, COALESCE(got.lots, '{}') AS received
+        COALESCE(took.points, '{}') AS taken, got.id AS receipt_id, COALESCE(got.lots, '{}') AS received,
+        COALESCE(took.accounts, '{}') || COALESCE(got.accounts, '{}') AS moved_in
     FROM transactions AS t
     LEFT JOIN lots AS lot ON lot.transaction_id = t.id AND lot.amount > 0
     LEFT JOIN LATERAL (

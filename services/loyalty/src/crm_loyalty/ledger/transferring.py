@@ -71,7 +71,9 @@ def send_back(
     points = sum(part for _, part in parts)
     if not points:
         raise NothingToReverse(
-            "The points were spent, are held, or have expired.", points=target.points, reversed=target.reversed
+            "The points were spent, are held, or have expired.",
+            points=target.points,
+            reversed=target.reversed,
         )
     transaction_id, receipt_id = uuid7(), uuid7()
     returned: dict[UUID, int] = defaultdict(int)

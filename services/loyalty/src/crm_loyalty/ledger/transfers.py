@@ -38,9 +38,7 @@ async def _check_limit(session: AsyncSession, owner: UUID, points: int, *, at: d
         select(-func.coalesce(func.sum(Entry.amount), 0))
         .join(Transaction, Transaction.id == Entry.transaction_id)
         .join(Account, Account.id == Entry.account_id)
-        .where(
-            Account.customer_id == owner, Entry.recorded_at >= today, Transaction.kind == Kind.TRANSFER
-        )
+        .where(Account.customer_id == owner, Entry.recorded_at >= today, Transaction.kind == Kind.TRANSFER)
     )
     transferred = int(given or 0)
     if transferred + points > policy.transfer_max:

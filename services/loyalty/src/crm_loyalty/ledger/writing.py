@@ -1,5 +1,6 @@
 """What a book changed, written as one statement whatever its size."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,9 @@ from sqlalchemy.types import TypeEngine
 from crm_loyalty.ledger.journal import Changes
 from crm_loyalty.models.ledger import HoldState, ProgrammeAccount
 from crm_loyalty.postings import Adjust, Earn, PlaceHold, Reverse, Spend, Transfer
-from crm_shared.ids import uuid7
+from crm_shared import outbox
+from crm_shared.ids import row_id
+from crm_shared.outbox import News
 
 _WRITE = """
 WITH new_transactions AS (
@@ -62,6 +65,10 @@ WITH new_transactions AS (
 ), new_earned_lines AS (
     INSERT INTO earned_lines (transaction_id, line, amount, quantity, points)
     SELECT * FROM unnest(:b_transaction_id, :b_line, :b_amount, :b_quantity, :b_points)
+), new_events AS (
+    INSERT INTO outbox (id, type, key, subject, version, data, time, traceparent, causation_id, actor)
+    SELECT * FROM unnest(:event_id, :event_type, :event_key, :event_subject, :event_version, :event_data,
+        :event_time, :event_traceparent, :event_causation_id, :event_actor)
 ), changed_lots AS (
     UPDATE lots SET remaining = c.remaining
     FROM unnest(:c_id, :c_remaining) AS c (id, remaining) WHERE lots.id = c.id
@@ -127,12 +134,24 @@ _ARRAYS: dict[str, dict[str, TypeEngine[Any]]] = {
     "d": {"id": _ID, "state": _TEXT},
     "a": {"id": _ID, "version": _INT, "balance": _INT, "held": _INT, "owed": _INT, "active_at": _AT},
 }
+_EVENTS: dict[str, TypeEngine[Any]] = {
+    "id": _ID,
+    "type": _TEXT,
+    "key": _TEXT,
+    "subject": _TEXT,
+    "version": _INT,
+    "data": _TEXT,
+    "time": _AT,
+    "traceparent": _TEXT,
+    "causation_id": _TEXT,
+    "actor": _TEXT,
+}
 
 _STATEMENT = text(_WRITE).bindparams(
     bindparam("at", type_=_AT),
     *(
         bindparam(f"{letter}_{name}", type_=ARRAY(kind))
-        for letter, columns in _ARRAYS.items()
+        for letter, columns in {**_ARRAYS, "event": _EVENTS}.items()
         for name, kind in columns.items()
     ),
 )
@@ -140,10 +159,11 @@ _STATEMENT = text(_WRITE).bindparams(
 Row = tuple[Any, ...]
 
 
-async def write(session: AsyncSession, changes: Changes, *, at: datetime) -> None:
-    """Write everything that changed; the database's own checks have the last word."""
+async def write(session: AsyncSession, changes: Changes, told: Sequence[News], *, at: datetime) -> None:
+    """Write everything that changed and tell of it; the database's own checks have the last word."""
+    await session.flush()  # what was published before goes before
     rows = _new_rows(changes) | _changed_rows(changes)
-    parameters: dict[str, Any] = {"at": at}
+    parameters: dict[str, Any] = {"at": at} | outbox.parameters(session, told, at=at)
     for letter, columns in _ARRAYS.items():
         values: list[Row] = list(zip(*rows[letter], strict=True)) or [()] * len(columns)
         for name, column in zip(columns, values, strict=True):
@@ -237,5 +257,5 @@ def _changed_rows(changes: Changes) -> dict[str, list[Row]]:
 
 def _entry(transaction_id: UUID, account: UUID | ProgrammeAccount, amount: int) -> Row:
     if isinstance(account, ProgrammeAccount):
-        return (uuid7(), transaction_id, None, account.value, amount)
-    return (uuid7(), transaction_id, account, None, amount)
+        return (row_id(), transaction_id, None, account.value, amount)
+    return (row_id(), transaction_id, account, None, amount)

@@ -204,7 +204,7 @@ async def spend_points(
         reason=body.reason,
         order=order(caller, body.order),
     )
-    return await desks.answer(desk.post, request, posting)
+    return await desk.answer(desks, request, posting)
 
 
 @router.post(

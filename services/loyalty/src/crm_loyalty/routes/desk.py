@@ -1,30 +1,34 @@
-"""What is posted over HTTP at the same time goes to the ledger as one set, and each gets an answer of its own."""
+"""What is posted over HTTP at the same time goes to the ledger as one set, each answered for itself."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from fastapi import Response
+from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.ledger import holds, ledger
 from crm_loyalty.models.ledger import Hold
-from crm_loyalty.postings import PlaceHold, Posting, Resolution, Verdict
+from crm_loyalty.postings import Posting, Resolution, Verdict
 from crm_loyalty.schemas.accounts import MovementOut
 from crm_loyalty.schemas.holds import HoldOut
 from crm_shared.clock import Clock
 from crm_shared.problems import Problem
-from crm_shared.web.desk import Handed
+from crm_shared.web.desk import Desks, Handed
 
 
-async def post(
-    session: AsyncSession, handed: Sequence[Handed[Posting]], clock: Clock
-) -> Sequence[Response | Problem]:
-    """Do all postings in their order; for every route that does nothing else.
+async def answer(desks: Desks, request: Request, posting: Posting) -> Response:
+    """The ledger's answer to one posting, for every route that does nothing else; raises its refusal.
 
     They share one desk, whatever they ask for: two transactions of one process would only wait for each
     other's accounts.
     """
+    return await desks.answer(_post, request, posting)
+
+
+async def _post(
+    session: AsyncSession, handed: Sequence[Handed[Posting]], clock: Clock
+) -> Sequence[Response | Problem]:
     postings = [replace(each.item, author=each.author) for each in handed]
     verdicts = await ledger.post(session, postings, at=clock.now())
     ids = {verdict.movement.hold_id for verdict in verdicts if verdict.movement is not None}

@@ -94,7 +94,7 @@ async def place_hold(
         purpose=body.reference,
         order=order(caller, body.order),
     )
-    return await desks.answer(desk.post, request, posting)
+    return await desk.answer(desks, request, posting)
 
 
 @router.post(
@@ -119,7 +119,7 @@ async def capture_hold(
         effective_at=clock.now(),
         hold_id=hold_id,
     )
-    return await desks.answer(desk.post, request, posting)
+    return await desk.answer(desks, request, posting)
 
 
 @router.post(
@@ -144,4 +144,4 @@ async def release_hold(
         effective_at=clock.now(),
         hold_id=hold_id,
     )
-    return await desks.answer(desk.post, request, posting)
+    return await desk.answer(desks, request, posting)

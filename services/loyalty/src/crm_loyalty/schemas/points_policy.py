@@ -58,8 +58,8 @@ class PointsPolicyIn(BaseModel):
         default=None,
         ge=0,
         le=MAX_POINTS,
-        description="points that a customer may transfer to others in one day of the programme's zone; null: no"
-        " limit, 0: none may be transferred",
+        description="points that a customer may transfer to others in one day of the programme's zone; null:"
+        " no limit, 0: none may be transferred",
     )
 
     rounding: Rounding = Field(
