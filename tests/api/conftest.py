@@ -24,9 +24,10 @@ from crm_local.postgres import temporary_postgres
 from crm_local.provisioning import SERVICES, Databases, provision
 from crm_shared import migrations
 from crm_shared.callers import STAFF, Role, Scope
+from crm_shared.contracts.tickets import ComplaintUpheld
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, Signer, deliver
+from crm_shared.testing import FrozenClock, Signer, arrived, deliver, handle
 
 NEW = ("/v1/rewards/", "/v1/coupon-series/", "/v1/promotions/")
 """What is written in versions: each person's are their first."""
@@ -35,6 +36,16 @@ LADDER = {
     "period": {"kind": "calendar_year"},
     "tiers": [{"key": "silver", "names": {"en": "Silver"}, "threshold": 10}],
 }
+POLICIES: dict[str, Any] = {
+    "/v1/programme/referral-policy": {
+        "active": True,
+        "points_referrer": 10,
+        "points_friend": 10,
+        "currency": "USD",
+    },
+    "/v1/programme/recovery-policy": {"active": True, "points": {"high": 10}},
+}
+"""Without them nobody is referred or compensated."""
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
 
@@ -233,6 +244,32 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         quote = await post("/v1/quotes", {"customer_id": customer["id"], "basket": basket})
         promotion = f"day-{number}"
         await put(f"/v1/promotions/{promotion}", terms)
+        for path, policy in POLICIES.items():
+            seen = (await http.get(gateway.url + path, headers=gateway.bearer())).headers["ETag"]
+            answer = await http.put(
+                gateway.url + path, json=policy, headers=gateway.bearer() | {"If-Match": seen}
+            )
+            assert answer.status_code in (200, 412), "there is one of each, for everybody"
+        host = await post("/v1/customers", {"name": f"Who brought {name}"})
+        friend = await post("/v1/customers", {"name": f"A friend of {name}"})
+        await tell_everybody()
+        code = await send("PUT", f"/v1/accounts/{host['id']}/referral-code")
+        referral = await post("/v1/referrals", {"code": code["code"], "customer_id": friend["id"]})
+        upheld = ComplaintUpheld(
+            customer_id=UUID(customer["id"]),
+            version=2,
+            ticket_id=UUID(ticket["id"]),
+            number=ticket["number"],
+            kind="complaint",
+            severity="high",
+            status="open",
+            title="Where is it?",
+            opened_at=gateway.issuer.clock.now(),
+        )
+        async with system["loyalty"].sessions.begin() as session:
+            at = gateway.issuer.clock.now()
+            await handle(session, LISTENERS["loyalty"], [arrived(upheld)], at=at)
+        recoveries = await send("GET", f"/v1/recoveries?customer_id={customer['id']}")
         message = await post(
             "/v1/messages",
             {
@@ -275,6 +312,8 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "transaction_id": given["transaction_id"],
                 "reward_key": reward,
                 "order_id": order["id"],
+                "referral_id": referral["id"],
+                "recovery_id": recoveries["items"][0]["id"],
                 "source": "shop",
                 "external_id": customer["id"],
                 "key": "base",

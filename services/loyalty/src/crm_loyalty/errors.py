@@ -219,3 +219,57 @@ class TierNotFound(NotFound):
 
 class GrantInThePast(Unprocessable):
     """A tier is given for some time to come."""
+
+
+class ReferralNotFound(NotFound): ...
+
+
+class ReferralCodeNotFound(NotFound):
+    """Nobody has this code, or this customer has none yet."""
+
+
+class InvalidReferralCode(Unprocessable):
+    """No code looks like this: a sign is missing, wrong, or has changed places with another one."""
+
+
+class ReferralsClosed(Conflict):
+    """The programme takes no referrals at present."""
+
+
+class SelfReferral(Conflict):
+    """The code is the customer's own."""
+
+
+class NotANewCustomer(Conflict):
+    """The customer has ordered before."""
+
+
+class AlreadyReferred(Conflict):
+    """The customer came by a code before."""
+
+
+class ReferralCircle(Conflict):
+    """The owner of the code came, maybe through others, by a code of this customer."""
+
+
+class PeriodEndsBeforeItBegins(Unprocessable):
+    """`to` is before `from`."""
+
+
+class PeriodTooLong(Unprocessable):
+    """A report is of `days` at most."""
+
+
+class RecoveryNotFound(NotFound): ...
+
+
+class RecoveryStateConflict(Conflict):
+    """A compensation in this `state` cannot take that step."""
+
+
+class RecoveryBudgetSpent(Conflict):
+    """Not so much is left of the `month`'s `budget`."""
+
+
+class AboveYourLimit(Forbidden):
+    """More points than `limit` are granted by a manager."""

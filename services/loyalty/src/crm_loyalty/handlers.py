@@ -11,6 +11,8 @@ from crm_loyalty.earning import awarding, backtests, members, pending, purchases
 from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
 from crm_loyalty.models.base import Base
 from crm_loyalty.quotes import quotes
+from crm_loyalty.recovery import recoveries
+from crm_loyalty.referrals import qualifying
 from crm_loyalty.settings import Settings
 from crm_loyalty.tiers import ladders, merging, standings
 from crm_shared import calendar_copies, customers, erasure, exports, permission_copies
@@ -30,7 +32,7 @@ from crm_shared.contracts.profiles import (
     PurchaseRefunded,
 )
 from crm_shared.contracts.segmentation import LevelChanged
-from crm_shared.contracts.tickets import CalendarChanged
+from crm_shared.contracts.tickets import CalendarChanged, ComplaintUpheld
 from crm_shared.database import Json, Sessions
 from crm_shared.due import Due, DueWork
 from crm_shared.jobs import Jobs, RunningJob
@@ -45,6 +47,7 @@ jobs = Jobs()
 async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at: datetime) -> None:
     """Give what the earning rules say for each purchase, then see which tier it leads to."""
     await awarding.award(session, events, at=at)
+    await qualifying.qualify(session, events, at=at)
     await _look_at_tiers(session, events, at)
 
 
@@ -63,6 +66,7 @@ async def take_points_back(
     await pending.take_back(session, events)
     await refunds.reverse(session, events, at=at)
     await ending.restore_refunded(session, events, at=at)
+    await qualifying.undo(session, events, at=at)
     await _look_at_tiers(session, events, at)
 
 
@@ -103,6 +107,14 @@ async def count_messages_of_others(
 @subscriptions.on(CalendarChanged)
 async def keep_calendars(session: AsyncSession, events: Sequence[CalendarChanged], *, at: datetime) -> None:
     await calendar_copies.keep(session, events)
+
+
+@subscriptions.on(ComplaintUpheld)
+async def propose_compensation(
+    session: AsyncSession, events: Sequence[ComplaintUpheld], *, at: datetime
+) -> None:
+    """The complaint was right: somebody may give the customer points for it."""
+    await recoveries.propose(session, events, at=at)
 
 
 @subscriptions.on(CustomerMerged)
@@ -159,6 +171,12 @@ async def compare_rules(sessions: Sessions, job: RunningJob) -> Json:
 async def release_coupons(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     """Coupons that nobody redeemed in time can be used again."""
     await ending.run_out(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(qualifying.SETTLE)
+async def reward_referrals(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Who brought a friend and the friend get their points, or lose those of an order that came back."""
+    await qualifying.settle(session, [each.ref for each in due], at=at)
 
 
 @due_work.on(ledger.EXPIRY)

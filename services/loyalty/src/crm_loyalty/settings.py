@@ -16,4 +16,12 @@ class Settings(ServiceSettings):
 
         Codes that were given out stay good with another one; only they cannot be shown again.
         """
-        return hmac.digest(self.cursor_secret.get_secret_value().encode(), b"coupon codes", "sha256")
+        return self._derived(b"coupon codes")
+
+    @property
+    def referral_key(self) -> bytes:
+        """Makes the codes by which customers bring friends."""
+        return self._derived(b"referral codes")
+
+    def _derived(self, purpose: bytes) -> bytes:
+        return hmac.digest(self.cursor_secret.get_secret_value().encode(), purpose, "sha256")

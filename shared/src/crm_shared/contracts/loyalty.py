@@ -213,6 +213,19 @@ class MessageAnswered(MessageState):
     type: ClassVar[str] = "loyalty.message.answered.v1"
 
 
+class ReferralQualified(Event):
+    """A friend whom a customer brought has ordered; both were given points. `version` is the referral's."""
+
+    type: ClassVar[str] = "loyalty.referral.qualified.v1"
+    subject_field: ClassVar[str] = "referral_id"
+
+    referral_id: UUID
+    referrer_id: UUID = Field(description="the customer whose code it was; the event's own is the friend")
+    purchase_id: UUID | None = Field(default=None, description="the order that counts")
+    points_referrer: int = Field(ge=0)
+    points_friend: int = Field(ge=0)
+
+
 class TierState(Event):
     """Where the customer stands on the ladder of tiers; `version` is that of what was told of it."""
 

@@ -56,6 +56,15 @@ class TicketClosed(TicketState):
     type: ClassVar[str] = "tickets.ticket.closed.v1"
 
 
+class ComplaintUpheld(TicketState):
+    """The complaint was investigated and is right."""
+
+    type: ClassVar[str] = "tickets.complaint.upheld.v1"
+
+    cause: str | None = Field(default=None, description="what went wrong")
+    compensation: str | None = Field(default=None, description="what was proposed for it, in words")
+
+
 class MessageSent(MessageState):
     """The customer was written to."""
 

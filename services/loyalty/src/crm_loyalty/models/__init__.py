@@ -10,6 +10,8 @@ from crm_loyalty.models import (
     points_policy,
     purchases,
     quotes,
+    recovery,
+    referrals,
     rewards,
     tiers,
 )
@@ -26,6 +28,8 @@ __all__ = [
     "points_policy",
     "purchases",
     "quotes",
+    "recovery",
+    "referrals",
     "rewards",
     "tiers",
 ]

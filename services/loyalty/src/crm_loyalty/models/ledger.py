@@ -183,6 +183,8 @@ class Entry(Base):
             postgresql_where=text("account_id IS NOT NULL"),
         ),
         Index("ix_entries_transaction_id", "transaction_id"),
+        # For reports of a period: entries are appended in the order of their time, and this costs nothing.
+        Index("ix_entries_recorded_at", "recorded_at", postgresql_using="brin"),
         {"info": {APPEND_ONLY: True, EXPORT: Shown(via="account_id")}},
     )
 
