@@ -52,7 +52,9 @@ async def terms(loyalty: httpx2.AsyncClient) -> dict[str, Any]:
     return TERMS
 
 
-def upheld(customer: UUID, clock: FrozenClock, severity: str = "normal", complaint: UUID | None = None) -> Event:
+def upheld(
+    customer: UUID, clock: FrozenClock, severity: str = "normal", complaint: UUID | None = None
+) -> Event:
     return arrived(
         ComplaintUpheld(
             customer_id=customer,
@@ -142,7 +144,7 @@ async def test_who_upheld_the_complaint_does_not_grant_the_points(
 ) -> None:
     ann = uuid7()
     event = upheld(ann, clock)
-    own = event.received(event.model_dump_json(), event.envelope._replace(actor="sue"))
+    own = event.received(event.model_dump_json(), event.envelope.model_copy(update={"actor": "sue"}))
     await receive(created(ann), own)
     [proposed] = await proposals(loyalty, ann)
 

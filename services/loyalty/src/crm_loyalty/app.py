@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from crm_loyalty.coupons.guard import Guard
 from crm_loyalty.routes import (
     accounts,
+    activities,
     adjustments,
     backtests,
     coupon_series,
@@ -48,6 +49,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         transfers.router,
         referrals.router,
         recovery.router,
+        activities.router,
         programme.router,
         points_policy.router,
         summary.router,

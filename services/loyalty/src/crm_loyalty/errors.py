@@ -273,3 +273,30 @@ class RecoveryBudgetSpent(Conflict):
 
 class AboveYourLimit(Forbidden):
     """More points than `limit` are granted by a manager."""
+
+
+class ActivityNotFound(NotFound): ...
+
+
+class ActivityCancelled(Conflict):
+    """It was called off."""
+
+
+class ActivityHasBegun(Conflict):
+    """Answers were taken until `starts_at`."""
+
+
+class InvalidInvitationCode(Unprocessable):
+    """No code looks like this: a sign is missing, wrong, or has changed places with another one."""
+
+
+class InvitationNotFound(NotFound):
+    """Nobody was invited to this activity with this code."""
+
+
+class NotOnTheGuestList(Conflict):
+    """Only who has said yes and found room comes in; `state` says what the invitation is."""
+
+
+class AlreadyAttended(Conflict):
+    """The customer is there already."""

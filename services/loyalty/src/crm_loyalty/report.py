@@ -1,4 +1,4 @@
-"""The programme's report: liability, breakage, redemption, activity and repeat rates, read in one snapshot."""
+"""The programme's report: liability, breakage, redemption, activity, repeat rates, of one instant."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -81,7 +81,7 @@ _FIGURES = text(
 )
 
 _DEFINITIONS = {
-    LiabilityBucket.OVERDUE: "their time is over and the worker has not taken them yet; nobody can spend them",
+    LiabilityBucket.OVERDUE: "their time is over, but nobody has taken them yet; they cannot be spent",
     LiabilityBucket.WITHIN_30_DAYS: "expire within 30 days",
     LiabilityBucket.WITHIN_90_DAYS: "expire within 31 to 90 days",
     LiabilityBucket.WITHIN_180_DAYS: "expire within 91 to 180 days",
@@ -168,7 +168,7 @@ def _liability(points: dict[str, int], worth: list[Any]) -> LiabilityOut:
     return LiabilityOut(
         points=total,
         value=money(total),
-        definition="points that customers have now, held ones included, less those owed; in money as the payment"
-        " policy takes them, rounded down",
+        definition="points that customers have now, held ones included, less those owed; in money as the"
+        " payment policy takes them, rounded down",
         parts=parts,
     )

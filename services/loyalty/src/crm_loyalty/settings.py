@@ -23,5 +23,10 @@ class Settings(ServiceSettings):
         """Makes the codes by which customers bring friends."""
         return self._derived(b"referral codes")
 
+    @property
+    def invitation_key(self) -> bytes:
+        """Makes the codes of invitations."""
+        return self._derived(b"invitation codes")
+
     def _derived(self, purpose: bytes) -> bytes:
         return hmac.digest(self.cursor_secret.get_secret_value().encode(), purpose, "sha256")

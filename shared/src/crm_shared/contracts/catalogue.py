@@ -62,6 +62,7 @@ EVENTS: tuple[type[Event], ...] = (
     loyalty.PointsExpiring,
     loyalty.PointsTransferred,
     loyalty.PointsReceived,
+    loyalty.ActivityAttended,
     loyalty.ReferralQualified,
     loyalty.TierChanged,
     loyalty.TierDowngradeAnnounced,

@@ -213,6 +213,18 @@ class MessageAnswered(MessageState):
     type: ClassVar[str] = "loyalty.message.answered.v1"
 
 
+class ActivityAttended(Event):
+    """The customer was at an activity; `version` is the invitation's."""
+
+    type: ClassVar[str] = "loyalty.activity.attended.v1"
+    subject_field: ClassVar[str] = "invitation_id"
+
+    invitation_id: UUID
+    activity_id: UUID
+    attended_at: datetime
+    points: int = Field(ge=0, description="given for being there")
+
+
 class ReferralQualified(Event):
     """A friend whom a customer brought has ordered; both were given points. `version` is the referral's."""
 

@@ -1,6 +1,7 @@
 """The tables of loyalty, a module for each noun."""
 
 from crm_loyalty.models import (
+    activities,
     adjustments,
     calendars,
     contact,
@@ -19,6 +20,7 @@ from crm_loyalty.models.base import Base
 
 __all__ = [
     "Base",
+    "activities",
     "adjustments",
     "calendars",
     "contact",

@@ -1,4 +1,4 @@
-"""What becomes of referrals: qualified by an order, undone by its return, and the points of both, as due work.
+"""What becomes of referrals: qualified by an order, undone by its return, and the points of both sides.
 
 Who records a purchase only notes what it means; points are given in a transaction of their own, which locks
 the accounts of both sides in the ledger's order.

@@ -1,4 +1,4 @@
-"""Service recovery over HTTP: what complaints are worth, and compensations as a second person decides on them."""
+"""Service recovery over HTTP: what complaints are worth, and compensations as somebody decides on them."""
 
 from typing import Annotated
 from uuid import UUID
@@ -67,7 +67,7 @@ async def put_recovery_policy(
     body: RecoveryPolicyIn,
     if_match: IfMatch = None,
 ) -> RecoveryPolicy:
-    """Write the policy's next version: amounts for complaints from now on, limits for decisions from now on."""
+    """Write the policy's next version: amounts count for new complaints, limits at once."""
     written = await policy.put(session, body, if_match=if_match, at=clock.now(), by=caller.subject)
     response.headers["ETag"] = etag(written.version)
     return written

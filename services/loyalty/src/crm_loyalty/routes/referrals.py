@@ -83,7 +83,9 @@ async def put_referral_policy(
     dependencies=[allow(*STAFF, Role.CUSTOMER, own="customer_id")],
     responses=documented(CustomerNotFound, ReferralCodeNotFound),
 )
-async def get_referral_code(session: Session, settings: CurrentSettings, customer_id: UUID) -> ReferralCodeOut:
+async def get_referral_code(
+    session: Session, settings: CurrentSettings, customer_id: UUID
+) -> ReferralCodeOut:
     """Read the code by which a customer brings friends."""
     return _code(await own_codes.get(session, customer_id), settings)
 
