@@ -270,6 +270,11 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
             at = gateway.issuer.clock.now()
             await handle(session, LISTENERS["loyalty"], [arrived(upheld)], at=at)
         recoveries = await send("GET", f"/v1/recoveries?customer_id={customer['id']}")
+        evening = {"starts_at": "2026-05-01T17:00:00Z", "ends_at": "2026-05-01T20:00:00Z"}
+        activity = await post(
+            "/v1/activities", evening | {"names": {"en": "An evening"}, "place": "5 Rue du Jazz"}
+        )
+        await post(f"/v1/activities/{activity['id']}/invitations", to)
         message = await post(
             "/v1/messages",
             {
@@ -313,6 +318,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "reward_key": reward,
                 "order_id": order["id"],
                 "referral_id": referral["id"],
+                "activity_id": activity["id"],
                 "recovery_id": recoveries["items"][0]["id"],
                 "source": "shop",
                 "external_id": customer["id"],

@@ -1,4 +1,4 @@
-"""Compensations: proposed when a complaint is upheld, granted within a budget by somebody else, reversible."""
+"""Compensations: proposed when a complaint is upheld, granted within a budget by somebody else."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
