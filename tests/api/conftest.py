@@ -250,10 +250,9 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 gateway.url + path, json=policy, headers=gateway.bearer() | {"If-Match": seen}
             )
             assert answer.status_code in (200, 412), "there is one of each, for everybody"
-        host = await post("/v1/customers", {"name": f"Who brought {name}"})
         friend = await post("/v1/customers", {"name": f"A friend of {name}"})
         await tell_everybody()
-        code = await send("PUT", f"/v1/accounts/{host['id']}/referral-code")
+        code = await send("PUT", f"/v1/accounts/{customer['id']}/referral-code")
         referral = await post("/v1/referrals", {"code": code["code"], "customer_id": friend["id"]})
         upheld = ComplaintUpheld(
             customer_id=UUID(customer["id"]),
