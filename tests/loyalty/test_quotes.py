@@ -200,6 +200,55 @@ async def test_a_member_day_is_as_its_conditions_say(
     assert [effect["rule"] for effect in (await quote(loyalty, customer))["effects"]] == ["small"]
 
 
+async def test_a_member_day_begins_at_midnight_of_the_programme(
+    loyalty: httpx2.AsyncClient, give: Give, clock: FrozenClock
+) -> None:
+    customer = uuid7()
+    await give(customer, 1)
+    kiritimati = {"time_zone": "Pacific/Kiritimati", "expiry": "never"}
+    policy = await loyalty.put("/v1/programme/points-policy", json=kiritimati, headers={"If-Match": '"1"'})
+    assert policy.status_code == 200, policy.text
+    clock.advance(timedelta(hours=23 - clock.now().hour))  # there it is the next day already
+    tomorrow = {"days_of_month": [(clock.now() + timedelta(days=1)).day]}
+    await put(loyalty, "/v1/promotions/day", {"value": "percent", "basis_points": 500, "when": tomorrow})
+
+    assert [effect["rule"] for effect in (await quote(loyalty, customer))["effects"]] == ["day"]
+
+
+async def test_the_discount_of_a_tier_comes_off_before_coupons_for_as_long_as_one_has_it(
+    loyalty: httpx2.AsyncClient, give: Give
+) -> None:
+    customer = uuid7()
+    await give(customer, 1)
+    ladder = {
+        "basis": "orders",
+        "period": {"kind": "calendar_year"},
+        "tiers": [
+            {"key": "silver", "names": {"en": "Silver"}, "threshold": 10},
+            {"key": "gold", "names": {"en": "Gold"}, "benefits": {"discount_percent": 5}},
+        ],
+    }
+    made = await loyalty.put("/v1/tiers", json=ladder, headers={"If-None-Match": "*"})
+    assert made.status_code == 200, made.text
+    code = await coupon(loyalty, customer)
+    assert (await quote(loyalty, customer))["effects"] == []
+
+    grant = {"tier": "gold", "until": "2030-01-01T00:00:00Z", "reason": "A guest of honour"}
+    path = f"/v1/accounts/{customer}/tier/grant"
+    granted = await loyalty.put(path, json=grant, headers=key())
+    assert granted.is_success, granted.text
+    named = await quote(loyalty, customer, coupons=[code])
+    effects = [(effect["kind"], effect["amount"]) for effect in named["effects"]]
+    assert effects == [("tier", 333), ("coupon", 633)]
+    assert named["effects"][0]["rule"] == "gold"
+
+    taken_back = await loyalty.delete(path, headers=key())
+    assert taken_back.is_success, taken_back.text
+    refused = await commit(loyalty, named["id"])
+    assert (refused.status_code, refused.json()["code"]) == (409, "quote_is_stale")
+    assert [change["effect"].split()[0] for change in refused.json()["changes"]] == ["coupon", "tier"]
+
+
 async def test_how_points_pay_is_a_policy_in_versions(loyalty: httpx2.AsyncClient, give: Give) -> None:
     customer = uuid7()
     await give(customer, 10_000)

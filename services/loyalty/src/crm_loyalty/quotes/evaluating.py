@@ -11,11 +11,10 @@ from crm_loyalty.coupons import using
 from crm_loyalty.coupons.using import Held
 from crm_loyalty.earning import facts, trials
 from crm_loyalty.errors import InsufficientPoints, PointsNotPayable
-from crm_loyalty.ledger import accounts
+from crm_loyalty.ledger import accounts, points_policy
 from crm_loyalty.models.quotes import PaymentPolicy
 from crm_loyalty.quotes import payment, promotions
 from crm_loyalty.rules import conditions, pricing
-from crm_loyalty.rules.earning import Policy
 from crm_loyalty.rules.pricing import EffectKind, Payment, Priced, ValueKind
 from crm_loyalty.schemas.evaluations import BasketLineIn, EvaluationIn
 from crm_loyalty.schemas.quotes import EffectOut, NotUsedOut, PriceOut, QuoteIn
@@ -143,7 +142,7 @@ async def _promotions(session: AsyncSession, asked: Asked, *, at: datetime) -> S
         channel=body.channel,
         shop=body.shop,
     )
-    policy = Policy()
+    policy = await points_policy.of_earning(session)
     [customer] = await facts.of(session, [(asked.owner, at)], policy)
     return await promotions.applying(session, purchase, customer, policy)
 
