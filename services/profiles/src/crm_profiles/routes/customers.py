@@ -25,7 +25,6 @@ from crm_profiles.routes.answers import (
     counted,
     document,
     failed,
-    sees_personal_data,
     validated,
 )
 from crm_profiles.routes.parameters import AttributeFilters
@@ -145,7 +144,7 @@ async def list_customers(
     )
     found = await customers.list_(session, filters, cursors=cursors, cursor=cursor, limit=limit)
     shown = found.map(CustomerOut.model_validate)
-    if not sees_personal_data(caller):
+    if not caller.sees_personal_data:
         for point in (point for customer in shown.items for point in customer.contact_points):
             point.value = contact_points.mask(point.kind, point.value)
     return shown

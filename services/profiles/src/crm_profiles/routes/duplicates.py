@@ -11,7 +11,6 @@ from crm_profiles.errors import DuplicateNotFound, DuplicateSettled
 from crm_profiles.merging import duplicates
 from crm_profiles.merging.duplicates import DuplicateFilters
 from crm_profiles.models.duplicates import Duplicate, DuplicateState, KeyKind
-from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.routes.merges import SUPERVISORS
 from crm_profiles.schemas.duplicates import DismissIn, DuplicateOut
 from crm_shared import jobs
@@ -117,7 +116,7 @@ async def _read(session: AsyncSession, duplicate_id: UUID, caller: Caller) -> Du
 
 def _shown(duplicate: Duplicate, common_keys: list[KeyKind], caller: Caller) -> DuplicateOut:
     shown = DuplicateOut.model_validate(duplicate).model_copy(update={"common_keys": common_keys})
-    if not sees_personal_data(caller):
+    if not caller.sees_personal_data:
         for profile in filter(None, (shown.first, shown.second)):
             for point in profile.contact_points:
                 point.value = contact_points.mask(point.kind, point.value)

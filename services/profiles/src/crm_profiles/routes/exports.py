@@ -9,7 +9,7 @@ from crm_profiles.errors import ExportNotFound, ExportNotReady, FileGone, Person
 from crm_profiles.exports import exports
 from crm_profiles.exports.exports import Standing
 from crm_profiles.models.exports import Export
-from crm_profiles.routes.answers import check_sees_personal_data, sees_personal_data
+from crm_profiles.routes.answers import check_sees_personal_data
 from crm_profiles.routes.files import CSV, TRANSFER_SECONDS, XLSX, download
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.exports import ExportIn, ExportOut
@@ -61,7 +61,7 @@ async def create_export(
     made = await exports.create(
         session,
         body,
-        masked=not sees_personal_data(caller),
+        masked=not caller.sees_personal_data,
         until=clock.now() + settings.files_kept,
         at=clock.now(),
     )
@@ -106,7 +106,7 @@ async def download_export(
 ) -> StreamingResponse:
     """Fetch the file; one with unmasked contact points only with the scope pii:read."""
     found = await exports.get(session, customer_export_id)
-    if not found.masked and not sees_personal_data(caller):
+    if not found.masked and not caller.sees_personal_data:
         raise ExportNotFound(export_id=str(customer_export_id))
     return download(sessions, await exports.file_of(session, found))
 

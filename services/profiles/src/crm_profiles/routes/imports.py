@@ -26,7 +26,7 @@ from crm_profiles.imports import imports
 from crm_profiles.imports.imports import Standing
 from crm_profiles.models.files import Encoding
 from crm_profiles.models.imports import Import, ImportRow, RowStatus
-from crm_profiles.routes.answers import check_sees_personal_data, sees_personal_data
+from crm_profiles.routes.answers import check_sees_personal_data
 from crm_profiles.routes.files import CSV, MAX_UPLOAD, TRANSFER_SECONDS, XLSX, Received, download
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.imports import ImportOut, ImportRowOut, LayoutOut, MappingIn, RowFault, StartIn
@@ -317,13 +317,13 @@ def _layout(found: Import, caller: Caller) -> LayoutOut:
         delimiter=layout.delimiter,
         sheet=layout.sheet,
         header=layout.header,
-        samples=layout.samples if sees_personal_data(caller) else [],
+        samples=layout.samples if caller.sees_personal_data else [],
     )
 
 
 def _row(row: ImportRow, caller: Caller) -> ImportRowOut:
     """Of a row that failed the customer is who has its contact point: for who may see contact points."""
-    named = row.status is not RowStatus.FAILED or sees_personal_data(caller)
+    named = row.status is not RowStatus.FAILED or caller.sees_personal_data
     return ImportRowOut(
         line=row.line,
         status=row.status,

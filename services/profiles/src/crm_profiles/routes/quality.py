@@ -23,7 +23,7 @@ from crm_profiles.models.quality import (
     VerificationTask,
 )
 from crm_profiles.quality import quality, quality_report, verifying
-from crm_profiles.routes.answers import check_sees_personal_data, sees_personal_data
+from crm_profiles.routes.answers import check_sees_personal_data
 from crm_profiles.routes.parameters import ContactValue
 from crm_profiles.rules import accuracy
 from crm_profiles.rules.accuracy import Held
@@ -244,13 +244,13 @@ def _policy(found: QualityPolicy) -> QualityPolicyOut:
 
 
 def _value(held: Held, caller: Caller) -> str:
-    if sees_personal_data(caller) or not held.value:
+    if caller.sees_personal_data or not held.value:
         return held.value
     return contact_points.mask(held.subject, held.value)
 
 
 def _task(task: VerificationTask, caller: Caller) -> VerificationTaskOut:
     shown = VerificationTaskOut.model_validate(task)
-    if shown.value and not sees_personal_data(caller):
+    if shown.value and not caller.sees_personal_data:
         shown.value = contact_points.mask(shown.subject, shown.value)
     return shown

@@ -8,7 +8,6 @@ from crm_profiles.customers import search
 from crm_profiles.customers.search import SearchFilters
 from crm_profiles.fields import Region, Source, Tag
 from crm_profiles.models.customers import Channel, Gender
-from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.routes.parameters import AttributeFilters
 from crm_profiles.schemas.search import DEFAULT_FOUND, MAX_FOUND, FoundOut
 from crm_shared.callers import READERS
@@ -47,6 +46,6 @@ async def search_customers(
     filters = SearchFilters(
         tag=tag, region=region, source=source, channel=channel, gender=gender, attribute=attribute
     )
-    sees = sees_personal_data(caller)
+    sees = caller.sees_personal_data
     found = await search.search(session, q, filters, contact_points=sees, limit=limit)
     return Response(found if sees else search.masked(found), media_type="application/json")
