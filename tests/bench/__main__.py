@@ -14,6 +14,7 @@ from tests.bench import report
 from tests.bench.creating import creating
 from tests.bench.glance import glance
 from tests.bench.importing import importing
+from tests.bench.matching import matching
 from tests.bench.measuring import Options, Result, Suite, interleave
 from tests.bench.messages import messages
 from tests.bench.posting import posting
@@ -27,6 +28,7 @@ SUITES: dict[str, tuple[str, Suite]] = {
     "post": ("Post to the ledger", posting),
     "360": ("A customer at a glance", glance),
     "import": ("Import a file of customers", importing),
+    "duplicates": ("Find who may be one person", matching),
     "events": ("Outbox to broker to inbox", messages),
 }
 
