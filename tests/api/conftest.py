@@ -29,7 +29,7 @@ from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, Signer, arrived, deliver, handle
 
-NEW = ("/v1/rewards/", "/v1/coupon-series/", "/v1/promotions/")
+NEW = ("/v1/rewards/", "/v1/coupon-series/", "/v1/promotions/", "/v1/care/")
 """What is written in versions: each person's are their first."""
 LADDER = {
     "basis": "orders",
@@ -274,6 +274,12 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
             "/v1/activities", evening | {"names": {"en": "An evening"}, "place": "5 Rue du Jazz"}
         )
         await post(f"/v1/activities/{activity['id']}/invitations", to)
+        greeting = {"language": "en", "channel": "sms", "text": "Hello, {{ name }}!"}
+        template = f"hello-{number}"
+        await put(f"/v1/care/templates/{template}", {"default_language": "en", "texts": [greeting]})
+        says = {"message": {"template": template, "channel": "sms"}}
+        birthday = {"names": {"en": "Birthday"}, "trigger": {"kind": "birthday"}, "action": says}
+        await put(f"/v1/care/plans/birthday-{number}", birthday)
         message = await post(
             "/v1/messages",
             {
@@ -308,6 +314,8 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
                 "hold_id": hold["id"],
                 "quote_id": quote["id"],
                 "promotion_key": promotion,
+                "care_template_key": template,
+                "care_plan_key": f"birthday-{number}",
                 "series_key": series,
                 "coupon_id": coupon["id"],
                 "batch_id": batch["id"],

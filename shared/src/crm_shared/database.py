@@ -192,7 +192,8 @@ def rows_of(values: Mapping[InstrumentedAttribute[Any], Sequence[Any]]) -> Table
 
     The lists go as arrays, so the driver prepares the statement once for every size.
     """
-    arrays = [literal(list(column), ARRAY(key.type)) for key, column in values.items()]
+    # Of one dimension, or lists in JSON columns would be taken for more.
+    arrays = [literal(list(column), ARRAY(key.type, dimensions=1)) for key, column in values.items()]
     columns = [sql_column(key.key, key.type) for key in values]
     return func.unnest(*arrays).table_valued(*columns).render_derived()
 

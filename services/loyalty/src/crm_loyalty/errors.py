@@ -300,3 +300,24 @@ class NotOnTheGuestList(Conflict):
 
 class AlreadyAttended(Conflict):
     """The customer is there already."""
+
+
+class CareTemplateNotFound(NotFound): ...
+
+
+class TextNotFound(NotFound):
+    """The template has no text for this channel."""
+
+
+class CarePlanNotFound(NotFound): ...
+
+
+class CareReferenceUnknown(Unprocessable):
+    """The plan names a template, coupon series or purpose that there is not."""
+
+
+class MessageNotFound(NotFound): ...
+
+
+class MessageNotSent(Conflict):
+    """Nothing is known of a message's way before it was sent; `state` says how far it has come."""

@@ -6,6 +6,8 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_loyalty.care import acting, addressees, complaints, planning, plans
+from crm_loyalty.care.letters import Links
 from crm_loyalty.coupons import batches, ending, using
 from crm_loyalty.earning import awarding, backtests, members, pending, purchases
 from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
@@ -32,7 +34,15 @@ from crm_shared.contracts.profiles import (
     PurchaseRefunded,
 )
 from crm_shared.contracts.segmentation import LevelChanged
-from crm_shared.contracts.tickets import CalendarChanged, ComplaintUpheld
+from crm_shared.contracts.tickets import (
+    CalendarChanged,
+    ComplaintUpheld,
+    TicketClosed,
+    TicketOpened,
+    TicketResolved,
+    TicketResponded,
+    TicketState,
+)
 from crm_shared.database import Json, Sessions
 from crm_shared.due import Due, DueWork
 from crm_shared.jobs import Jobs, RunningJob
@@ -75,6 +85,7 @@ async def open_accounts(session: AsyncSession, events: Sequence[CustomerCreated]
     await accounts.open_(session, {event.customer_id for event in events}, at=at)
     await permission_copies.keep_time_zones(session, events)
     await members.keep_birthdays(session, events)
+    await addressees.keep(session, events)
 
 
 @subscriptions.on(CustomerChanged)
@@ -82,6 +93,7 @@ async def keep_profiles(session: AsyncSession, events: Sequence[CustomerChanged]
     """Quiet hours lie in the customer's own time zone, and birthdays may earn more."""
     await permission_copies.keep_time_zones(session, events)
     await members.keep_birthdays(session, events)
+    await addressees.keep(session, events)
 
 
 @subscriptions.on(ConsentChanged)
@@ -115,6 +127,17 @@ async def propose_compensation(
 ) -> None:
     """The complaint was right: somebody may give the customer points for it."""
     await recoveries.propose(session, events, at=at)
+
+
+async def keep_complaints(session: AsyncSession, events: Sequence[TicketState], *, at: datetime) -> None:
+    """Nobody is greeted while a severe complaint of theirs is open."""
+    await complaints.keep(session, events, at=at)
+
+
+subscriptions.on(TicketOpened)(keep_complaints)
+subscriptions.on(TicketResponded)(keep_complaints)
+subscriptions.on(TicketResolved)(keep_complaints)
+subscriptions.on(TicketClosed)(keep_complaints)
 
 
 @subscriptions.on(CustomerMerged)
@@ -199,6 +222,26 @@ async def forget_quotes(session: AsyncSession, due: Sequence[Due], *, at: dateti
 async def let_tiers_change(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     """Nothing happened to these customers but the passing of time, or another ladder."""
     await standings.reassess(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(plans.PLANNING)
+async def plan_care(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Another day begins somewhere, or somebody became known whom a plan reaches today."""
+    await planning.plan(session, [each.ref for each in due], at=at)
+
+
+def due_work_of(settings: Settings) -> DueWork:
+    """All that happens at an instant; what care writes and gives needs secrets of the settings."""
+    means = acting.Means(Links(settings.public_url, settings.unsubscribe_key), settings.coupon_key)
+
+    async def let_care_happen(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+        await acting.act(session, [each.ref for each in due], means, at=at)
+
+    all_due = DueWork()
+    for kind in due_work.kinds:
+        all_due.on(kind)(due_work[kind])
+    all_due.on(complaints.OCCASION)(let_care_happen)
+    return all_due
 
 
 def jobs_of(settings: Settings) -> Jobs:

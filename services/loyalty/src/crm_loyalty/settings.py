@@ -2,13 +2,32 @@
 
 import hmac
 
+from pydantic import Field, SecretStr
+
 from crm_shared.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """The common settings are all it needs."""
+    """Beside the common settings, by which ways it writes to customers."""
 
     service: str = "loyalty"
+
+    unsubscribe_secret: SecretStr = Field(min_length=32)
+    """signs the links by which customers unsubscribe; the same for every service that sends messages"""
+    public_url: str = "https://crm.example"
+    """where customers reach this API: what links in messages begin with"""
+    smtp_url: SecretStr | None = None
+    """`smtp://user:password@host:port` sends e-mail (`smtps://`: TLS at once); absent: `/v1/care/mailbox`"""
+    mail_from: str = "no-reply@crm.example"
+    """address that e-mails come from"""
+    sms_gateway_url: str | None = None
+    """to which text messages are posted; absent: as with e-mail"""
+    sms_gateway_secret: SecretStr | None = None
+    """signs what is posted to the gateway of text messages"""
+
+    @property
+    def unsubscribe_key(self) -> bytes:
+        return self.unsubscribe_secret.get_secret_value().encode()
 
     @property
     def coupon_key(self) -> bytes:

@@ -59,6 +59,7 @@ class TierChange(OwnedByCustomer, Base):
     __table_args__ = (
         Index("ix_tier_changes_of_customer", "customer_id", "at", "id"),
         Index("ix_tier_changes_merge_id", "merge_id"),
+        Index("ix_tier_changes_at", "at"),
         {"info": {POLICY: Delete()}},
     )
 
