@@ -17,9 +17,8 @@ from crm_loyalty.errors import (
     NotOnTheGuestList,
 )
 from crm_loyalty.ledger import ledger
-from crm_loyalty.ledger.upkeep import SOURCE
 from crm_loyalty.models.activities import Activity, Invitation, InvitationState
-from crm_loyalty.postings import Earn
+from crm_loyalty.postings import SOURCE, Earn
 from crm_loyalty.rules import codes
 from crm_shared import customers
 from crm_shared.contracts.loyalty import ActivityAttended

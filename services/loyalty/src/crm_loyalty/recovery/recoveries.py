@@ -16,9 +16,8 @@ from crm_loyalty.errors import (
     RecoveryStateConflict,
 )
 from crm_loyalty.ledger import ledger, points_policy
-from crm_loyalty.ledger.upkeep import SOURCE
 from crm_loyalty.models.recovery import Recovery, RecoveryBudget, RecoveryState
-from crm_loyalty.postings import Adjust, Reverse
+from crm_loyalty.postings import SOURCE, Adjust, Reverse
 from crm_loyalty.recovery import policy
 from crm_shared import customers
 from crm_shared.callers import MANAGERS, Caller

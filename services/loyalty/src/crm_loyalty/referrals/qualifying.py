@@ -13,10 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.errors import NothingToReverse
 from crm_loyalty.ledger import accounts, ledger
-from crm_loyalty.ledger.upkeep import SOURCE
 from crm_loyalty.models.ledger import Account
 from crm_loyalty.models.referrals import Referral, ReferralPolicy, ReferralState
-from crm_loyalty.postings import Earn, Posting, Reverse
+from crm_loyalty.postings import SOURCE, Earn, Posting, Reverse
 from crm_shared import customers, due
 from crm_shared.contracts.loyalty import ReferralQualified
 from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
