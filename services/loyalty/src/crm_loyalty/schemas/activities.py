@@ -9,9 +9,11 @@ from pydantic_core import PydanticCustomError
 
 from crm_loyalty.models.activities import InvitationState
 from crm_loyalty.schemas.base import MAX_POINTS, Text, Translations
-from crm_shared.fields import Instant, TimeZone, Whole
+from crm_shared.fields import Instant, TimeZone, Whole, whole
 
 TypedCode = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z -]+$")]
+
+Capacity = Annotated[int, Field(strict=True, ge=1, le=1_000_000), whole]
 
 
 class ActivityIn(BaseModel):
@@ -39,9 +41,7 @@ class ActivityIn(BaseModel):
     starts_at: Instant
     ends_at: Instant
     time_zone: TimeZone = Field(default="UTC", description="of the place, to show its times in")
-    capacity: Whole | None = Field(
-        default=None, ge=1, le=1_000_000, description="null: there is room for all"
-    )
+    capacity: Capacity | None = Field(default=None, description="null: there is room for all")
     points: Whole = Field(default=0, ge=0, le=MAX_POINTS, description="for being there")
 
     @model_validator(mode="after")

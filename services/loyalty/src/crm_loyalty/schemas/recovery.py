@@ -1,13 +1,18 @@
 """Compensations as they are decided and answered."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from crm_loyalty.models.recovery import RecoveryState
 from crm_loyalty.schemas.base import MAX_POINTS, Text
-from crm_shared.fields import Whole
+from crm_shared.fields import Whole, whole
+
+Budget = Annotated[int, Field(strict=True, ge=0, le=10**15), whole]
+
+Limit = Annotated[int, Field(strict=True, ge=0, le=MAX_POINTS), whole]
 
 
 class SeverityPoints(BaseModel):
@@ -40,16 +45,12 @@ class RecoveryPolicyIn(BaseModel):
 
     active: bool
     points: SeverityPoints
-    monthly_budget: Whole | None = Field(
+    monthly_budget: Budget | None = Field(
         default=None,
-        ge=0,
-        le=10**15,
         description="points granted in a month of the programme's calendar, less those reversed; null: any",
     )
-    supervisor_limit: Whole | None = Field(
+    supervisor_limit: Limit | None = Field(
         default=None,
-        ge=0,
-        le=MAX_POINTS,
         description="more points at once need a manager; null: supervisors may grant any",
     )
 

@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from crm_loyalty.models.referrals import ReferralState
 from crm_loyalty.schemas.base import MAX_POINTS
 from crm_loyalty.schemas.baskets import Currency
-from crm_shared.fields import Whole
+from crm_shared.fields import Whole, whole
 
 TypedCode = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z -]+$")]
+
+Most = Annotated[int, Field(strict=True, ge=1, le=1_000_000), whole]
 
 
 class ReferralPolicyIn(BaseModel):
@@ -49,10 +51,8 @@ class ReferralPolicyIn(BaseModel):
         le=3650,
         description="an order that is given back as a whole within so many days takes the points back",
     )
-    max_per_referrer: Whole | None = Field(
+    max_per_referrer: Most | None = Field(
         default=None,
-        ge=1,
-        le=1_000_000,
         description="friends who qualified or still can; null: any number",
     )
 
