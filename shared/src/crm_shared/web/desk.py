@@ -74,11 +74,15 @@ class Desks:
         self._sessions = sessions
         self._desks: dict[Any, Desk[Any]] = {}
 
-    async def answer(self, write: Write[Item], request: Request, item: Item) -> Response:
-        """What the function answers to the item, committed; raises what it is refused with."""
+    async def answer(self, write: Write[Item], request: Request, item: Item, *, hands: int = 1) -> Response:
+        """What the function answers to the item, committed; raises what it is refused with.
+
+        With more `hands`, as many transactions of several are under way: one is prepared while the database
+        works on another. For what seldom waits for the same rows.
+        """
         desk: Desk[Item] | None = self._desks.get(write)
         if desk is None:
-            desk = self._desks[write] = Desk(self._sessions, write, request.app.state.clock)
+            desk = self._desks[write] = Desk(self._sessions, write, request.app.state.clock, hands=hands)
         context = Context.of(request.scope)
         author = Author(context.caller.subject if context.caller else None, tracing.current())
         return await desk.answer(Handed(item, author, request.scope["path"], context.claim))
@@ -106,14 +110,14 @@ class _Slip(Generic[Item]):
 
 
 class Desk(Generic[Item]):
-    """What is handed in for one function; it has one transaction of several under way."""
+    """What is handed in for one function; as many transactions of several are under way as it has hands."""
 
-    def __init__(self, sessions: Sessions, write: Write[Item], clock: Clock) -> None:
+    def __init__(self, sessions: Sessions, write: Write[Item], clock: Clock, *, hands: int = 1) -> None:
         self._sessions = sessions
         self._write = write
         self._clock = clock
         self._waiting: deque[_Slip[Item]] = deque()
-        self._serving = False
+        self._free_hands = hands
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, handed: Handed[Item]) -> Response:
@@ -122,8 +126,8 @@ class Desk(Generic[Item]):
             raise DeskFull(headers={"Retry-After": "1"})
         slip = _Slip(handed)
         self._waiting.append(slip)
-        if not self._serving:
-            self._serving = True
+        if self._free_hands:
+            self._free_hands -= 1
             self._begin(self._serve_all())
         return await slip.answer
 
@@ -142,7 +146,7 @@ class Desk(Generic[Item]):
             while self._waiting:
                 await self._serve()
         finally:
-            self._serving = False
+            self._free_hands += 1
 
     def _next(self) -> list[_Slip[Item]]:
         slips: list[_Slip[Item]] = []

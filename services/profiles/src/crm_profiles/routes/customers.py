@@ -86,7 +86,7 @@ async def create_customer(
     request: Request, desks: CurrentDesks, caller: CurrentCaller, body: CustomerIn
 ) -> Response:
     """Make somebody known."""
-    return await desks.answer(_make_known, request, (body, caller))
+    return await desks.answer(_make_known, request, (body, caller), hands=2)
 
 
 async def _make_known(
