@@ -11,7 +11,7 @@ from crm_loyalty.rules.periods import Period
 from crm_loyalty.schemas.base import Points, Text
 from crm_shared.contracts.calendars import CalendarCode, HolidayKey
 from crm_shared.contracts.segmentation import Level
-from crm_shared.fields import Day, Instant, Whole
+from crm_shared.fields import Day, Instant, Whole, whole
 
 RuleKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
 Name = Annotated[
@@ -19,8 +19,8 @@ Name = Annotated[
 ]
 Names = Annotated[list[Name], Field(max_length=1000)]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", max_length=3)]
-Amount = Annotated[Whole, Field(ge=1, le=1_000_000_000_000)]
-RatePoints = Annotated[Whole, Field(ge=1, le=1_000_000)]
+Amount = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000_000), whole]
+RatePoints = Annotated[int, Field(strict=True, ge=1, le=1_000_000), whole]
 TimeOfDay = Annotated[
     str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$", max_length=8)
 ]
