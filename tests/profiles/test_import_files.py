@@ -179,7 +179,7 @@ async def test_memory_does_not_grow_with_the_file(
         tracemalloc.stop()
         assert (await read(profiles, path))["job"]["counts"] == {"created": count}
     _, small, large = peaks  # the first one fills caches
-    assert large < small * 1.5 + MIB
+    assert large < small * 2 + MIB  # two chunks may be under way; kept, they would be four times as large
 
 
 def events(text: str) -> list[dict[str, Any]]:
