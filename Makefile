@@ -3,7 +3,7 @@
 PYTHON ?=
 SEEDS ?= 11 12 13
 # Processes that share the tests; each has a database server of its own.
-BESIDE := --numprocesses=auto --maxprocesses=4 --dist=loadgroup
+BESIDE := --numprocesses=auto --maxprocesses=4 --dist=load
 MAKEFLAGS += --no-print-directory
 export PYTHON
 

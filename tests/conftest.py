@@ -13,6 +13,9 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.chance import TIMES
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from crm_local.postgres import temporary_postgres
 from crm_local.provisioning import SERVICES, Databases, provision
@@ -23,20 +26,37 @@ from crm_shared.settings import ServiceSettings
 from crm_shared.testing import FrozenClock, Signer, reading, rolled_back, truncate
 from crm_shared.web.session import provide
 
-GROUPED = {"api", "capabilities", "local", "messaging"}
+TOGETHER = {"api", "capabilities", "local", "messaging"}
 """Folders whose tests share something that is dear to start or busy by itself: one process has all of it."""
+APART = {"test_schemathesis.py"}
+"""Files of such folders that another process may as well have: they are long enough to start it anew."""
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
 ClientFactory = Callable[..., httpx2.AsyncClient]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell the processes that share the tests what belongs together."""
-    here = Path(__file__).parent
+class Sharing(LoadScopeScheduling):
+    """Tests go one by one to whichever process is free, but what belongs together goes to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        # Not by marks of groups: since pytest 9.2 they no longer reach the process that shares the tests out.
+        path = Path(nodeid.partition("::")[0])
+        folder = path.parts[1]
+        if folder not in TOGETHER:
+            return nodeid
+        return path.name if path.name in APART else folder
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
+    return Sharing(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say how long each test may take."""
+    within = float(config.getini("timeout")) * TIMES
     for item in items:
-        folder = item.path.relative_to(here).parts[0]
-        if folder in GROUPED:
-            item.add_marker(pytest.mark.xdist_group(folder))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(within))
 
 
 class InternalToken(httpx2.Auth):
@@ -95,6 +115,7 @@ def settings_of(name: str, address: Databases, signer: Signer) -> ServiceSetting
         internal_public_key=signer.public_key,
         cursor_secret="cursors of the tests, thirty-two bytes and more",
         suppression_secret="suppression of the tests, thirty-two bytes and more",
+        unsubscribe_secret="unsubscribing in the tests, thirty-two bytes and more",
         pool_size=20,
     )
     return settings

@@ -35,6 +35,7 @@ openssl genpkey -algorithm ed25519 -out deploy/compose/issuer.pem
     done
     echo "CURSOR_SECRET=$(password)"
     echo "SUPPRESSION_SECRET=$(password)"
+    echo "UNSUBSCRIBE_SECRET=$(password)"
     echo "INTERNAL_PUBLIC_KEY='$(public_jwk "$internal" internal)'"
     echo "INTERNAL_PRIVATE_KEY='$(private_jwk "$internal" internal)'"
     echo "ISSUER=https://issuer.crm.example"

@@ -24,10 +24,28 @@ from crm_local.postgres import temporary_postgres
 from crm_local.provisioning import SERVICES, Databases, provision
 from crm_shared import migrations
 from crm_shared.callers import STAFF, Role, Scope
+from crm_shared.contracts.tickets import ComplaintUpheld
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, Signer, deliver
+from crm_shared.testing import FrozenClock, Signer, arrived, deliver, handle
 
+NEW = ("/v1/rewards/", "/v1/coupon-series/", "/v1/promotions/", "/v1/care/")
+"""What is written in versions: each person's are their first."""
+LADDER = {
+    "basis": "orders",
+    "period": {"kind": "calendar_year"},
+    "tiers": [{"key": "silver", "names": {"en": "Silver"}, "threshold": 10}],
+}
+POLICIES: dict[str, Any] = {
+    "/v1/programme/referral-policy": {
+        "active": True,
+        "points_referrer": 10,
+        "points_friend": 10,
+        "currency": "USD",
+    },
+    "/v1/programme/recovery-policy": {"active": True, "points": {"high": 10}},
+}
+"""Without them nobody is referred or compensated."""
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
 
@@ -93,6 +111,7 @@ async def system(own_databases: Mapping[str, Databases]) -> AsyncIterator[Mappin
             "internal_public_key": signer.public_key,
             "cursor_secret": "cursors of the tests, thirty-two bytes and more",
             "suppression_secret": "suppression of the tests, thirty-two bytes and more",
+            "unsubscribe_secret": "unsubscribing in the tests, thirty-two bytes and more",
             "internal_port": 0,
             "pool_size": 5,
             "log_level": "ERROR",
@@ -153,8 +172,11 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
 
     numbers = count(12_345_678)
 
-    async def send(method: str, path: str, body: dict[str, Any]) -> Any:
-        headers = gateway.bearer() | {"Idempotency-Key": str(uuid7())}
+    async def send(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        # Not the tester: who has tried many wrong codes is kept from right ones for a while.
+        headers = gateway.bearer(subject="teller") | {"Idempotency-Key": str(uuid7())}
+        if method == "PUT" and path.startswith(NEW):
+            headers["If-None-Match"] = "*"
         response = await http.request(method, gateway.url + path, json=body, headers=headers)
         assert response.is_success, response.text
         return response.json()
@@ -196,7 +218,69 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         ticket = await post(
             "/v1/tickets", {"customer_id": customer["id"], "kind": "enquiry", "title": "Where is it?"}
         )
+        tiers = await http.put(
+            gateway.url + "/v1/tiers", json=LADDER, headers=gateway.bearer() | {"If-None-Match": "*"}
+        )
+        assert tiers.status_code in (200, 412), "there is one ladder, for everybody"
+        given = await post(f"/v1/accounts/{customer['id']}/adjust", {"points": 1, "reason": "Welcome"})
+        adjustment = await post(
+            "/v1/adjustments", {"customer_id": customer["id"], "points": 1, "reason": "Welcome"}
+        )
         hold = await post(f"/v1/accounts/{customer['id']}/holds", {"points": 10, "expires_in": 900})
+        gift = {"kind": "gift", "names": {"en": "A bag"}, "points": 5, "limited": False}
+        reward = f"bag-{number}"
+        await put(f"/v1/rewards/{reward}", gift)
+        order = await post(f"/v1/accounts/{customer['id']}/reward-orders", {"reward": reward})
+        series = f"tenth-{number}"
+        terms = {"names": {"en": "A tenth"}, "value": "percent", "basis_points": 1000}
+        await put(f"/v1/coupon-series/{series}", terms)
+        to = {"customer_ids": [customer["id"]]}
+        [coupon] = (await post(f"/v1/coupon-series/{series}/coupons", to))["items"]
+        listed = await send("GET", f"/v1/accounts/{customer['id']}/coupons")
+        batch = await post(f"/v1/coupon-series/{series}/batches", {"count": 1})
+        basket = {"currency": "USD", "lines": [{"price": 1000}]}
+        use = {"customer_id": customer["id"], "code": listed["items"][0]["code"], "basket": basket}
+        shop = {"order": {"source": "shop", "external_id": customer["id"]}}
+        reserved = await post("/v1/coupons/reserve", use | shop)
+        quote = await post("/v1/quotes", {"customer_id": customer["id"], "basket": basket})
+        promotion = f"day-{number}"
+        await put(f"/v1/promotions/{promotion}", terms)
+        for path, policy in POLICIES.items():
+            seen = (await http.get(gateway.url + path, headers=gateway.bearer())).headers["ETag"]
+            answer = await http.put(
+                gateway.url + path, json=policy, headers=gateway.bearer() | {"If-Match": seen}
+            )
+            assert answer.status_code in (200, 412), "there is one of each, for everybody"
+        friend = await post("/v1/customers", {"name": f"A friend of {name}"})
+        await tell_everybody()
+        code = await send("PUT", f"/v1/accounts/{customer['id']}/referral-code")
+        referral = await post("/v1/referrals", {"code": code["code"], "customer_id": friend["id"]})
+        upheld = ComplaintUpheld(
+            customer_id=UUID(customer["id"]),
+            version=2,
+            ticket_id=UUID(ticket["id"]),
+            number=ticket["number"],
+            kind="complaint",
+            severity="high",
+            status="open",
+            title="Where is it?",
+            opened_at=gateway.issuer.clock.now(),
+        )
+        async with system["loyalty"].sessions.begin() as session:
+            at = gateway.issuer.clock.now()
+            await handle(session, LISTENERS["loyalty"], [arrived(upheld)], at=at)
+        recoveries = await send("GET", f"/v1/recoveries?customer_id={customer['id']}")
+        evening = {"starts_at": "2026-05-01T17:00:00Z", "ends_at": "2026-05-01T20:00:00Z"}
+        activity = await post(
+            "/v1/activities", evening | {"names": {"en": "An evening"}, "place": "5 Rue du Jazz"}
+        )
+        await post(f"/v1/activities/{activity['id']}/invitations", to)
+        greeting = {"language": "en", "channel": "sms", "text": "Hello, {{ name }}!"}
+        template = f"hello-{number}"
+        await put(f"/v1/care/templates/{template}", {"default_language": "en", "texts": [greeting]})
+        says = {"message": {"template": template, "channel": "sms"}}
+        birthday = {"names": {"en": "Birthday"}, "trigger": {"kind": "birthday"}, "action": says}
+        await put(f"/v1/care/plans/birthday-{number}", birthday)
         message = await post(
             "/v1/messages",
             {
@@ -210,23 +294,45 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         )
         asked = {"key": "email", "type": "email", "label": {"en": "E-mail"}}
         target = {"target": {"kind": "contact_point", "contact": "email"}}
+        day = {"since": "2026-02-01T00:00:00Z", "until": "2026-02-02T00:00:00Z"}
+        backtest = await post("/v1/earning-rules/backtests", day)
         said = {"title": {"en": "Ask us"}, "thanks": {"en": "Thank you"}}
         form = f"ask-{number}"  # of each person's own: people are made at once
         fields = [asked | target]
         await put(f"/v1/forms/{form}", said | {"channel": "form", "difficulty": 0, "fields": fields})
         submission = await post(f"/v1/forms/{form}/submissions", {"answers": {"email": email}})
+        asked_for = f"/v1/customers/{customer['id']}/unsubscribe-link?purpose=greeting&channel=email"
+        link = await send("GET", asked_for, None)
         return Person(
             UUID(customer["id"]),
             {
                 "customer_id": customer["id"],
+                "token": link["path"].rpartition("/")[2],
                 "purchase_id": purchase["id"],
                 "interaction_id": interaction["id"],
                 "note_id": note["id"],
                 "ticket_id": ticket["id"],
                 "hold_id": hold["id"],
+                "quote_id": quote["id"],
+                "promotion_key": promotion,
+                "care_template_key": template,
+                "care_plan_key": f"birthday-{number}",
+                "series_key": series,
+                "coupon_id": coupon["id"],
+                "batch_id": batch["id"],
+                "use_id": reserved["id"],
+                "adjustment_id": adjustment["id"],
+                "transaction_id": given["transaction_id"],
+                "reward_key": reward,
+                "order_id": order["id"],
+                "referral_id": referral["id"],
+                "activity_id": activity["id"],
+                "recovery_id": recoveries["items"][0]["id"],
                 "source": "shop",
                 "external_id": customer["id"],
                 "key": "base",
+                "calendar_code": "US",
+                "backtest_id": backtest["id"],
                 "topic": "music",
                 "attribute_key": f"size_{number}",
                 "kind": "email",

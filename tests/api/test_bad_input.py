@@ -141,7 +141,7 @@ TABLE: dict[str, Bad] = {
         "/v1/earning-rules/base",
         428,
         "if_match_missing",
-        json={"description": "a", "currency": "USD", "points": 1, "per_amount": 100},
+        json={"description": "a", "rate": {"kind": "fixed", "points": 1}},
     ),
 }
 

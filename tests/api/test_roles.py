@@ -67,8 +67,10 @@ def open_to_all() -> Iterator[str]:
 
 
 @pytest.mark.capability("G6")
-def test_only_what_everybody_fills_in_asks_for_no_sign_in() -> None:
-    assert sorted(open_to_all()) == ["get_form", "get_form_page", "submit_form"]
+def test_only_forms_and_links_in_messages_ask_for_no_sign_in() -> None:
+    assert sorted(open_to_all()) == [
+        *("get_form", "get_form_page", "show_unsubscription", "submit_form", "unsubscribe")
+    ]
 
 
 async def ask(

@@ -14,19 +14,21 @@ from tests.bench import report
 from tests.bench.creating import creating
 from tests.bench.glance import glance
 from tests.bench.importing import importing
+from tests.bench.matching import matching
 from tests.bench.measuring import Options, Result, Suite, interleave
 from tests.bench.messages import messages
+from tests.bench.posting import posting
 from tests.bench.reading import reading
 from tests.bench.searching import searching
-from tests.bench.spending import spending
 
 SUITES: dict[str, tuple[str, Suite]] = {
     "read": ("Read a customer by id", reading),
     "create": ("Make a customer known", creating),
     "search": ("Search customers", searching),
-    "post": ("Post a ledger entry", spending),
+    "post": ("Post to the ledger", posting),
     "360": ("A customer at a glance", glance),
     "import": ("Import a file of customers", importing),
+    "duplicates": ("Find who may be one person", matching),
     "events": ("Outbox to broker to inbox", messages),
 }
 

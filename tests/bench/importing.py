@@ -77,7 +77,7 @@ def row(number: int) -> tuple[str, ...]:
 async def importing(options: Options) -> AsyncIterator[Sequence[Row]]:
     """Each round brings customers who were not there before; the database grows alike for both."""
     async with stage() as on:
-        settings = Settings.model_validate(_environment(on))
+        settings = Settings.model_validate(on.environment("profiles-worker"))
         engine = create_engine(settings)
         try:
             line = Line(on, create_sessions(engine), options.customers * PER_CUSTOMER, count(1))
@@ -87,11 +87,6 @@ async def importing(options: Options) -> AsyncIterator[Sequence[Row]]:
             ]
         finally:
             await engine.dispose()
-
-
-def _environment(on: Stage) -> dict[str, str]:
-    [program] = [each for each in on.plan.workers() if each.name == "profiles-worker"]
-    return {name.lower(): value for name, value in program.environment.items()}
 
 
 @dataclass

@@ -88,6 +88,11 @@ class Stage:
             environment={**program.environment, **environment},
         )
 
+    def environment(self, worker: str) -> dict[str, str]:
+        """What the worker is told, as its settings read it."""
+        [program] = [each for each in self.plan.workers() if each.name == worker]
+        return {name.lower(): value for name, value in program.environment.items()}
+
     def python(self, module: str) -> Callable[[], Sequence[str]]:
         command = leashed([sys.executable, "-m", module])
         return lambda: command

@@ -1,15 +1,20 @@
 """What the platform can do, tried as its users would: through the gateway of a running system."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
 import pytest_asyncio
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from crm_local.system import System
 from crm_shared.callers import Role
@@ -22,6 +27,22 @@ LIMITS = {"RATE_LIMIT_REQUESTS": "1000000", "CALLER_CONCURRENCY": "250"}
 """All tests call as the same few callers, and some call two hundred times at once."""
 
 
+class MailServer:
+    """A real SMTP server that keeps what the platform sends."""
+
+    def __init__(self) -> None:
+        self._messages: list[EmailMessage] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        content = envelope.content
+        assert isinstance(content, bytes)
+        self._messages.append(message_from_bytes(content, policy=policy.default))
+        return "250 OK"
+
+    def to(self, address: str) -> list[EmailMessage]:
+        return [each for each in self._messages if each["To"] == address]
+
+
 class FreshKey(httpx2.Auth):
     """Gives each request that may need one an idempotency key, unless the test sends its own."""
 
@@ -32,9 +53,28 @@ class FreshKey(httpx2.Auth):
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def mail_controller() -> Iterator[Controller]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    controller = Controller(MailServer(), hostname="127.0.0.1", port=port)
+    controller.start()
+    yield controller
+    controller.stop()
+
+
+@pytest.fixture
+def mail_server(mail_controller: Controller) -> MailServer:
+    """To which the running system sends its e-mails."""
+    server: MailServer = mail_controller.handler
+    return server
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory, mail_controller: Controller) -> Iterator[System]:
     """All processes with nobody on file yet; tests share it, so each makes customers of its own."""
-    with System.throwaway(tmp_path_factory.mktemp("system"), environment=LIMITS).start() as started:
+    settings = LIMITS | {"SMTP_URL": f"smtp://127.0.0.1:{mail_controller.port}"}
+    with System.throwaway(tmp_path_factory.mktemp("system"), environment=settings).start() as started:
         yield started
 
 

@@ -42,3 +42,20 @@ async def test_customers_are_classified_by_tag(agent: httpx2.AsyncClient) -> Non
     await agent.post("/v1/customers", json={"name": "Bob"})
     listed = await agent.get("/v1/customers", params={"tag": tag})
     assert [customer["id"] for customer in listed.json()["items"]] == [ada.json()["id"]]
+
+
+async def test_tags_and_attributes_narrow_a_search(
+    agent: httpx2.AsyncClient, manager: httpx2.AsyncClient
+) -> None:
+    size, tag = f"size_{uuid7().hex}", f"club-{uuid7().hex}"
+    declared = {"type": "choice", "label": "Shirt size", "choices": ["S", "M"]}
+    assert (await manager.put(f"/v1/customer-attributes/{size}", json=declared)).status_code == 201
+    for name, value in (("Quirina Small", "S"), ("Quirina Medium", "M")):
+        body = {"name": name, "tags": [tag], "attributes": {size: value}}
+        assert (await agent.post("/v1/customers", json=body)).status_code == 201
+    found = await agent.get(
+        "/v1/customers/search", params={"q": "quirina", "attribute": f"{size}:M", "tag": tag}
+    )
+    assert [item["customer"]["name"] for item in found.json()["items"]] == ["Quirina Medium"]
+    counted = await agent.get("/v1/customer-tags", params={"prefix": tag})
+    assert counted.json()["items"] == [{"tag": tag, "customers": 2}]

@@ -6,6 +6,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
+from crm_local.system import System
 from crm_shared.callers import Role
 from crm_shared.ids import uuid7
 
@@ -60,3 +61,24 @@ async def test_messages_that_have_gone_out_count_for_the_cap(agent: httpx2.Async
     answer = (await agent.get(f"/v1/customers/{who}/contact-decision", params=asked)).json()
     assert [(reason["reason"], reason["counted"]) for reason in answer["reasons"]] == [("frequency_cap", 1)]
     assert answer["next_at"] == "2026-03-03T02:00:00Z"
+
+
+async def test_one_click_on_the_link_of_a_message_withdraws_without_a_sign_in(
+    agent: httpx2.AsyncClient, system: System
+) -> None:
+    who = await customer(agent)
+    granted = await agent.put(f"/v1/customers/{who}/consents/marketing/email", json={"state": "granted"})
+    assert granted.status_code == 200, granted.text
+    asked = {"purpose": "marketing", "channel": "email"}
+    link = (await agent.get(f"/v1/customers/{who}/unsubscribe-link", params=asked)).json()["path"]
+    async with httpx2.AsyncClient(base_url=system.address, timeout=15) as reader:
+        page = await reader.get(link, headers={"Accept": "text/html", "Accept-Language": "es"})
+        assert "Darse de baja" in page.text
+        assert (await decision(agent, who))["reasons"][0]["reason"] != "consent_denied"
+        for _ in range(2):
+            done = await reader.post(link, data={"List-Unsubscribe": "One-Click"})
+            assert (done.status_code, done.json()["withdrawn"]) == (200, True), done.text
+        assert (await reader.post(f"{link}x")).status_code == 404
+    assert (await decision(agent, who))["reasons"][0]["reason"] == "consent_denied"
+    history = (await agent.get(f"/v1/customers/{who}/consents/history")).json()["items"]
+    assert [item["source"] for item in history] == ["unsubscribe", None]

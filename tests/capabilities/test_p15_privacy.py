@@ -24,7 +24,7 @@ PLANTED = {
     *("form_submissions.answers", "idempotency_keys.body"),
 }
 """Columns of profiles in which the person must have been, for the search to mean something."""
-ELSEWHERE = {"tickets.tickets.title", "tickets.ticket_events.artefact", "loyalty.reasons.text"}
+ELSEWHERE = {"tickets.tickets.title", "tickets.ticket_events.artefact", "loyalty.adjustments.reason"}
 
 
 async def test_a_person_gets_everything_that_is_held_about_them_in_one_archive(

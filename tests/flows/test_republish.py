@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import httpx2
+from sqlalchemy import text
 from tests.flows.conftest import Settle
 
 from crm_profiles.state import STATES
@@ -66,3 +67,27 @@ async def test_who_is_new_catches_up(
 
     assert (await loyalty.get(f"/v1/accounts/{who}")).json()["balance"] == 300
     assert (await segmentation.get(f"/v1/rfm/{who}")).json()["level"] == "vip"
+
+
+async def test_who_is_new_counts_the_messages_of_before(
+    customer: Customer,
+    settle: Settle,
+    databases: dict[str, Sessions],
+    profiles: httpx2.AsyncClient,
+    clock: FrozenClock,
+) -> None:
+    who = await customer()
+    for purpose in ("greeting", "service"):
+        body = {"source": "mailer", "external_id": purpose, "customer_id": str(who), "purpose": purpose}
+        body |= {"channel": "email", "sent_at": clock.now().isoformat()}
+        assert (await profiles.post("/v1/messages", json=body)).status_code == 201
+    async with databases["profiles"].begin() as session:
+        await session.execute(Outbox.metadata.tables["outbox"].delete())
+
+    await republish(databases["profiles"])
+    await settle()
+
+    for name in ("tickets", "loyalty"):
+        async with databases[name]() as session:
+            rows = await session.execute(text("SELECT customer_id, purpose FROM sent_messages"))
+        assert rows.all() == [(who, "greeting")]

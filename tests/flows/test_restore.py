@@ -41,6 +41,7 @@ def operate(service: str, address: str, signer: Signer, command: str, given: str
         INTERNAL_PUBLIC_KEY=signer.public_key,
         CURSOR_SECRET=SECRET,
         SUPPRESSION_SECRET=SECRET,
+        UNSUBSCRIBE_SECRET=SECRET,
     )
 
 

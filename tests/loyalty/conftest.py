@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
+import httpx2
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,6 +18,7 @@ from crm_shared.contracts.profiles import (
     CustomerErased,
     CustomerMerged,
     CustomerUnmerged,
+    PurchaseLineState,
     PurchaseRecorded,
 )
 from crm_shared.database import Sessions, unavailable
@@ -25,6 +28,7 @@ from crm_shared.testing import FrozenClock, arrived, handle
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
+Put = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
@@ -140,3 +144,49 @@ def give(sessions: Sessions, clock: FrozenClock) -> Give:
             verdict.accepted()
 
     return earn
+
+
+@pytest.fixture
+def bought() -> MakeEvent:
+    """A purchase of one piece of each category at so many cents."""
+
+    def make(
+        customer_id: UUID,
+        *lines: tuple[str, int],
+        at: datetime = datetime(2026, 2, 1, 12, tzinfo=UTC),
+    ) -> Event:
+        total = sum(cents for _, cents in lines)
+        return arrived(
+            PurchaseRecorded(
+                customer_id=customer_id,
+                version=1,
+                purchase_id=uuid7(),
+                source="shop",
+                external_id=str(uuid7()),
+                occurred_at=at,
+                channel="web",
+                total=Money(amount=total, currency="USD"),
+                lines=[
+                    PurchaseLineState(
+                        line=number, category=category, quantity=1, total=Money(amount=cents, currency="USD")
+                    )
+                    for number, (category, cents) in enumerate(lines, start=1)
+                ],
+            )
+        )
+
+    return make
+
+
+@pytest.fixture
+def put(loyalty: httpx2.AsyncClient) -> Put:
+    """Writes a rule, the first version or the next."""
+
+    async def write(key: str, **terms: Any) -> None:
+        path = f"/v1/earning-rules/{key}"
+        etag = (await loyalty.get(path)).headers.get("ETag")
+        seen = {"If-Match": etag} if etag else {"If-None-Match": "*"}
+        answer = await loyalty.put(path, json={"description": key} | terms, headers=seen)
+        assert answer.status_code == 200, answer.text
+
+    return write

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import httpx2
 import pytest
 
-from crm_loyalty.rules.earning import MAX_POINTS_PER_PURCHASE, Purchase, Rule, evaluate
+from crm_loyalty.rules.conditions import Purchase
+from crm_loyalty.rules.earning import MAX_POINTS_PER_PURCHASE, PerAmount, Rule, evaluate
 from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.ids import uuid7
@@ -16,8 +17,12 @@ MakeEvent = Callable[..., Event]
 ClientFactory = Callable[..., httpx2.AsyncClient]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
-BASE = Rule(key="base", version=1, currency="USD", points=1, per_amount=100)
-DOUBLE = {"description": "2 points per dollar", "currency": "USD", "points": 2, "per_amount": 100}
+BASE = Rule(key="base", version=1, currency="USD", rate=PerAmount(1, 100))
+DOUBLE = {
+    "description": "2 points per dollar",
+    "currency": "USD",
+    "rate": {"kind": "per_amount", "points": 2, "per_amount": 100},
+}
 
 
 @pytest.mark.parametrize(
@@ -43,8 +48,7 @@ def test_a_rule_is_valid_from_its_first_instant_until_before_its_last(
         key="base",
         version=1,
         currency="USD",
-        points=1,
-        per_amount=100,
+        rate=PerAmount(1, 100),
         valid_from=valid_from,
         valid_until=valid_until,
     )
@@ -53,9 +57,9 @@ def test_a_rule_is_valid_from_its_first_instant_until_before_its_last(
 
 
 def test_several_rules_add_up_and_each_explains_its_part() -> None:
-    bonus = Rule(key="bonus", version=3, currency="USD", points=10, per_amount=1000)
-    off = Rule(key="off", version=1, currency="USD", points=10, per_amount=1, active=False)
-    euro = Rule(key="euro", version=1, currency="EUR", points=1, per_amount=100)
+    bonus = Rule(key="bonus", version=3, currency="USD", rate=PerAmount(10, 1000))
+    off = Rule(key="off", version=1, currency="USD", rate=PerAmount(10, 1), active=False)
+    euro = Rule(key="euro", version=1, currency="EUR", rate=PerAmount(1, 100))
 
     earned = evaluate(Purchase(NOON, 2500, "USD"), [bonus, off, euro, BASE])
 
@@ -67,7 +71,7 @@ def test_several_rules_add_up_and_each_explains_its_part() -> None:
 
 
 def test_a_purchase_earns_so_much_at_most_and_the_explanation_says_so() -> None:
-    generous = Rule(key="generous", version=1, currency="USD", points=1_000_000, per_amount=1)
+    generous = Rule(key="generous", version=1, currency="USD", rate=PerAmount(1_000_000, 1))
 
     earned = evaluate(Purchase(NOON, 2**53, "USD"), [BASE, generous])
     assert earned.points == MAX_POINTS_PER_PURCHASE
@@ -78,7 +82,7 @@ def test_a_purchase_earns_so_much_at_most_and_the_explanation_says_so() -> None:
 async def test_the_largest_purchase_under_the_most_generous_rule_is_posted(
     loyalty: httpx2.AsyncClient, receive: Receive, purchased: MakeEvent
 ) -> None:
-    generous = DOUBLE | {"points": 1_000_000, "per_amount": 1}
+    generous = DOUBLE | {"rate": {"kind": "per_amount", "points": 1_000_000, "per_amount": 1}}
     await loyalty.put("/v1/earning-rules/base", json=generous, headers={"If-Match": '"1"'})
     ann = uuid7()
 

@@ -298,6 +298,7 @@ async def test_entries_explain_themselves_and_are_walked_by_cursor(
             "version": 1,
             "points": 5,
             "text": "1 per whole 100 of 500 USD (minor units): 5 × 1",
+            "line": None,
         }
     ]
     assert first["items"][0]["effective_at"] == "2026-02-01T12:00:00Z"
@@ -344,6 +345,10 @@ async def test_the_programme_adds_up(
         "issued": 80,
         "redeemed": 8,
         "adjusted": -5,
+        "expired": 0,
+        "reversed": 0,
+        "forgiven": 0,
+        "owed": 0,
         "outstanding": 67,
         "held": 6,
     }

@@ -171,7 +171,7 @@ async def test_spends_during_merges_and_unmerges_lose_nothing(
         "DELETE FROM transactions",
         "DELETE FROM allocations",
         "UPDATE hold_parts SET points = 1",
-        "UPDATE earning_rules SET points = 100",
+        "UPDATE earning_rules SET version = 100",
         "DROP TABLE entries",
         "TRUNCATE entries",
     ],

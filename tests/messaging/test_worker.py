@@ -30,6 +30,7 @@ async def worker(
         "KAFKA_IDEMPOTENCE": str(APACHE),
         "INTERNAL_PUBLIC_KEY": signer.public_key,
         "CURSOR_SECRET": "cursors of the tests, thirty-two bytes and more",
+        "UNSUBSCRIBE_SECRET": "unsubscribing in the tests, thirty-two bytes and more",
         "INTERNAL_PORT": str(port),
         "LOG_LEVEL": "WARNING",
     }

@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
+import httpx2
 import pytest
 from fastapi import FastAPI
+from tests.conftest import ClientFactory
 
 from crm_profiles.handlers import due_of, jobs_of
 from crm_shared.database import Sessions
@@ -27,3 +29,11 @@ def work(stored: dict[str, Sessions], clock: FrozenClock, apps: Callable[[str], 
             pass
 
     return do
+
+
+@pytest.fixture
+def everybody(client: ClientFactory, apps: Callable[[str], FastAPI]) -> httpx2.AsyncClient:
+    """Somebody without a token, before the app and the sessions that `client` has prepared."""
+    client("profiles")
+    transport = httpx2.ASGITransport(apps("profiles"), raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://profiles")

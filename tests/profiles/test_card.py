@@ -117,3 +117,14 @@ async def test_partners_and_strangers_get_no_card(client: ClientFactory) -> None
     ann = await customer(client("profiles"))
     assert (await client("profiles", Role.PARTNER).get(f"/v1/customers/{ann}/card")).status_code == 403
     assert (await client("profiles").get(f"/v1/customers/{uuid7()}/card", headers=HTML)).status_code == 404
+
+
+async def test_the_card_says_how_good_the_data_are(profiles: httpx2.AsyncClient) -> None:
+    ann = await customer(profiles, "Ann")
+    card = (await profiles.get(f"/v1/customers/{ann}/card")).json()
+    judged = (await profiles.get(f"/v1/customers/{ann}/quality")).json()
+    assert card["quality"] == {name: judged[name] for name in ("score", "definition", "next_step")}
+    for language, word in (("en", "Data quality"), ("zh", "资料质量")):
+        page = await profiles.get(f"/v1/customers/{ann}/card", headers=HTML | {"Accept-Language": language})
+        assert word in page.text
+        assert f"{judged['score']} / 100" in page.text

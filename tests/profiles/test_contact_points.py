@@ -87,3 +87,30 @@ def test_the_sharp_s_of_a_domain_is_not_two() -> None:
 @pytest.mark.parametrize("value", ["ADA@EXAMPLE.COM", "ada@Example.com"])
 def test_addresses_are_told_apart_by_no_case(value: str) -> None:
     assert normalise(ContactKind.EMAIL, value, None).value == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("value", "region", "code"),
+    [
+        ("call me", "US", "invalid_phone"),
+        ("138 1234 5678", None, "phone_without_country"),
+        ("+999 123456", None, "phone_without_country"),
+        ("+86 1", None, "phone_too_short"),
+        ("+1 202 555 01", None, "phone_too_short"),
+        ("+1 202 555 0123 4567", None, "phone_too_long"),
+        ("+1234567890123456789", None, "phone_too_long"),
+    ],
+)
+def test_what_is_no_number_says_why_in_words_of_our_own(value: str, region: str | None, code: str) -> None:
+    with pytest.raises(InvalidContactPoint) as refused:
+        normalise(ContactKind.PHONE, value, region)
+    [fault] = refused.value.errors
+    assert (fault["pointer"], fault["code"]) == ("/value", code)
+    assert fault["message"] == refused.value.detail
+    assert not fault["message"].startswith("(")
+
+
+def test_an_account_name_of_which_nothing_can_be_seen_is_none() -> None:
+    assert normalise(ContactKind.SOCIAL, "@an\u200bn", None).value == "@ann"
+    with pytest.raises(InvalidContactPoint):
+        normalise(ContactKind.SOCIAL, "\u200b\u202e", None)

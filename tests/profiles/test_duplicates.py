@@ -1,5 +1,6 @@
 """Pairs who may be one person are found as customers change, come with reasons, and wait for somebody."""
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from typing import Any
@@ -7,9 +8,10 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from sqlalchemy import DateTime, bindparam, text
 
 from crm_profiles.handlers import due_work, jobs
-from crm_profiles.merging import matching
+from crm_profiles.merging import duplicates, matching
 from crm_profiles.merging.matching import MatchKey, Person
 from crm_profiles.models.duplicates import KeyKind
 from crm_shared import due
@@ -203,3 +205,25 @@ def test_the_score_is_the_probability_of_the_summed_weights(
     shared = [MatchKey(kind, "phone:+86138") for kind in kinds]
     found = matching.reasons(Person(*one), Person(*other), shared, 0.0)
     assert matching.score(found) == pytest.approx(score, abs=1e-4)
+
+
+async def test_who_has_changed_is_found_by_an_index_however_much_was_just_loaded(
+    databases: dict[str, Sessions], clock: FrozenClock
+) -> None:
+    load = text(
+        "INSERT INTO customer_versions (customer_id, version, recorded_at, channel, change, state)"
+        " SELECT gen_random_uuid(), 1, :at - n * interval '1 second', 'import', 'created', '{}'"
+        " FROM generate_series(1, 20000) AS n"
+    ).bindparams(bindparam("at", type_=DateTime(timezone=True)))
+    changed = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {duplicates._CHANGED.text}").bindparams(
+        bindparam("since", type_=DateTime(timezone=True))
+    )
+    async with databases["profiles"].begin() as session:
+        await session.execute(load, {"at": clock.now()})
+        await session.execute(text("SET LOCAL enable_seqscan = off"))  # nothing was analysed here
+        since = clock.now() - timedelta(seconds=101)
+        plan = str(await session.scalar(changed, {"since": since, "most": 500}))
+
+    assert "'Index Name': 'ix_customer_versions_recorded_at'" in plan
+    assert set(re.findall(r"'Rows Removed by (?:Index Recheck|Filter)': (\d+)", plan)) <= {"0"}
+    assert "'Actual Rows': 100" in plan

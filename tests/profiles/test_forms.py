@@ -1,120 +1,18 @@
 """Forms: everybody may fill them in, nobody learns from them who is known, nothing on file is overwritten."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
-from html.parser import HTMLParser
-from itertools import count
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.conftest import ClientFactory
 from tests.profiles.conftest import Work
+from tests.profiles.sign_up import ANSWERS, SIGN_UP, define, submissions, submit
 
-from crm_profiles.errors import ProofRefused
-from crm_profiles.forms import challenges, form_page
-from crm_profiles.schemas.forms import FieldType, ShownField, ShownFormOut
 from crm_shared.callers import Role
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock
-
-SIGN_UP: dict[str, Any] = {
-    "title": {"en": "Join us", "zh": "加入我们"},
-    "channel": "registration",
-    "region": "CN",
-    "difficulty": 0,
-    "thanks": {"en": "Thank you.", "zh": "谢谢！"},
-    "fields": [
-        {
-            "key": "name",
-            "type": "text",
-            "label": {"en": "Name", "zh": "姓名"},
-            "required": True,
-            "target": {"kind": "member", "member": "name"},
-        },
-        {
-            "key": "phone",
-            "type": "phone",
-            "label": {"en": "Phone"},
-            "target": {"kind": "contact_point", "contact": "phone"},
-        },
-        {
-            "key": "email",
-            "type": "email",
-            "label": {"en": "E-mail"},
-            "target": {"kind": "contact_point", "contact": "email"},
-        },
-        {
-            "key": "city",
-            "type": "text",
-            "label": {"en": "City"},
-            "target": {"kind": "member", "member": "address.city"},
-        },
-        {
-            "key": "born",
-            "type": "date",
-            "label": {"en": "Birthday"},
-            "target": {"kind": "member", "member": "birth_date"},
-        },
-        {
-            "key": "music",
-            "type": "choice",
-            "label": {"en": "Music"},
-            "choices": [
-                {"value": "jazz", "label": {"en": "Jazz"}},
-                {"value": "rock", "label": {"en": "Rock"}},
-            ],
-            "target": {"kind": "preference", "topic": "music"},
-        },
-        {
-            "key": "news",
-            "type": "boolean",
-            "label": {"en": "Send me news"},
-            "target": {"kind": "consent", "purpose": "marketing", "channel": "email"},
-        },
-        {"key": "why", "type": "long_text", "label": {"en": "Why?"}},
-    ],
-}
-ANSWERS = {
-    "name": "Zoë Quinn",
-    "phone": "138 1234 5678",
-    "email": "Zoe@Example.com",
-    "city": "上海",
-    "born": "1990-05-01",
-    "music": "jazz",
-    "news": True,
-    "why": "I like the tea",
-}
-
-
-@pytest.fixture
-def everybody(client: ClientFactory, apps: Callable[[str], FastAPI]) -> httpx2.AsyncClient:
-    """Somebody without a token, before the app and the sessions that `client` has prepared."""
-    client("profiles")
-    transport = httpx2.ASGITransport(apps("profiles"), raise_app_exceptions=False)
-    return httpx2.AsyncClient(transport=transport, base_url="http://profiles")
-
-
-async def define(profiles: httpx2.AsyncClient, key: str = "sign-up", **changes: Any) -> None:
-    answer = await profiles.put(f"/v1/forms/{key}", json=SIGN_UP | changes)
-    assert answer.status_code == 201, answer.text
-
-
-async def submit(
-    everybody: httpx2.AsyncClient, answers: dict[str, Any], key: str = "sign-up", **more: Any
-) -> httpx2.Response:
-    return await everybody.post(f"/v1/forms/{key}/submissions", json={"answers": answers} | more)
-
-
-async def submissions(profiles: httpx2.AsyncClient, key: str = "sign-up") -> list[dict[str, Any]]:
-    answer = await profiles.get(f"/v1/forms/{key}/submissions")
-    assert answer.status_code == 200, answer.text
-    items: list[dict[str, Any]] = answer.json()["items"]
-    return items
 
 
 async def test_a_form_is_read_by_everybody_in_their_language(
@@ -279,49 +177,6 @@ async def test_a_program_that_fills_in_the_trap_is_thanked_and_forgotten(
     assert (found["state"], found["answers"]) == ("trapped", {})
 
 
-def proof_of(challenge: dict[str, Any]) -> dict[str, Any]:
-    token = challenge["token"]
-    work = (str(n) for n in count())
-    proof = next(text for text in work if challenges.zero_bits(f"{token}.{text}") >= challenge["difficulty"])
-    return {"challenge": token, "proof": proof}
-
-
-async def test_a_proof_of_work_is_asked_for_and_good_once(
-    profiles: httpx2.AsyncClient, everybody: httpx2.AsyncClient, clock: FrozenClock
-) -> None:
-    await define(profiles, difficulty=6)
-    await define(profiles, "other", difficulty=6)
-
-    async def challenge(key: str = "sign-up") -> dict[str, Any]:
-        found: dict[str, Any] = (await everybody.get(f"/v1/forms/{key}")).json()["challenge"]
-        return found
-
-    async def refusal(**more: Any) -> str:
-        answer = await submit(everybody, ANSWERS, **more)
-        assert answer.status_code == 422, answer.text
-        return str(answer.json()["errors"][0]["code"])
-
-    assert await refusal() == "challenge_missing"
-    assert await refusal(challenge="nonsense", proof="1") == "challenge_invalid"
-    assert await refusal(**proof_of(await challenge("other"))) == "challenge_invalid"
-    fresh = await challenge()
-    lazy = next(str(n) for n in count() if challenges.zero_bits(f"{fresh['token']}.{n}") < 6)
-    assert await refusal(challenge=fresh["token"], proof=lazy) == "proof_invalid"
-    done = proof_of(fresh)
-    assert (await submit(everybody, ANSWERS, **done)).status_code == 202
-    used = await submit(everybody, ANSWERS | {"name": "Other"}, **done)
-    assert (used.status_code, used.json()["code"]) == (409, "challenge_used")
-    late = proof_of(await challenge())
-    clock.advance(challenges.LASTS)
-    assert await refusal(**late) == "challenge_expired"
-
-
-@given(st.text(max_size=200))
-def test_no_text_passes_for_a_challenge(token: str) -> None:
-    with pytest.raises(ProofRefused):
-        challenges.check(token, "1", form_key="x", key=b"k" * 32, at=FrozenClock().now())
-
-
 @pytest.mark.parametrize(
     ("changed", "pointer"),
     [
@@ -454,73 +309,6 @@ async def test_channels_are_reported_with_sources_and_forms(
         }
     ]
     assert (await profiles.get("/v1/reports/channels?from=2026-03-03&to=2026-03-03")).status_code == 422
-
-
-class Tags(HTMLParser):
-    """The tags that a browser would see, with their attributes, and the text beside them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-
-@given(st.text(alphabet="<>&\"'/ =abonerr!-`{}%", min_size=1, max_size=40))
-def test_whatever_managers_write_stays_text(evil: str) -> None:
-    field = {"label": evil, "help": evil, "required": True, "max_length": 9}
-    choices = [{"value": evil, "label": evil}]
-    shown = ShownFormOut.model_validate(
-        {
-            "key": "x",
-            "version": 1,
-            "language": "en",
-            "title": evil,
-            "description": evil,
-            "open": True,
-            "challenge": None,
-            "fields": [
-                ShownField.model_validate(field | {"key": f"k{n}", "type": type_, "choices": choices})
-                for n, type_ in enumerate(FieldType)
-            ],
-        }
-    )
-    harmless = shown.model_copy(deep=True)
-    for each in (harmless, *harmless.fields):
-        for name in ("title", "description", "label", "help"):
-            if hasattr(each, name):
-                setattr(each, name, "x")
-    for field_ in harmless.fields:
-        field_.choices[0].value = field_.choices[0].label = "x"
-    names = [
-        [(tag, sorted(attrs)) for tag, attrs in Tags(form_page.render(form)).tags]
-        for form in (shown, harmless)
-    ]
-    assert names[0] == names[1]
-
-
-async def test_the_page_asks_no_other_host_and_runs_only_its_own_script(
-    profiles: httpx2.AsyncClient, everybody: httpx2.AsyncClient
-) -> None:
-    await define(profiles)
-    page = await everybody.get("/v1/forms/sign-up/page", headers={"Accept": "text/html"})
-    assert page.headers["content-type"] == "text/html; charset=utf-8"
-    policy = page.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "script-src 'sha256-" in policy
-    assert "unsafe" not in policy
-    assert "http" not in page.text
-    tags = Tags(page.text).tags
-    labelled = {attrs.get("for") for tag, attrs in tags if tag == "label"}
-    for tag, attrs in tags:
-        if tag in ("input", "select", "textarea") and attrs.get("type") != "checkbox" and "id" in attrs:
-            assert attrs["id"] in labelled
 
 
 @pytest.mark.usefixtures("committed")

@@ -8,12 +8,14 @@ from zipfile import ZipFile
 
 import httpx2
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_profiles.imports.sheets import MAX_ROW
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.files import File
 from crm_profiles.models.history import CustomerVersion
+from crm_profiles.models.imports import ImportRow
 from crm_shared.database import Sessions
 from crm_shared.testing import published
 
@@ -359,6 +361,53 @@ async def test_files_are_deleted_when_their_time_is_up(
         assert await session.scalar(select(func.count()).select_from(CustomerVersion)) == 1
     gone = await profiles.get(f"/v1/imports/{done['id']}/rows.csv")
     assert (gone.status_code, gone.json()["code"]) == (410, "file_gone")
+    assert await rows(profiles, done["id"]) == []
+    assert found["job"]["counts"] == {"created": 1}
+    refused = await profiles.post(f"/v1/imports/{done['id']}/revert")
+    assert (refused.status_code, refused.json()["code"]) == (409, "nothing_to_revert")
+
+
+async def test_a_new_run_replaces_what_the_one_before_said(
+    profiles: httpx2.AsyncClient, work: Work, databases: dict[str, Sessions]
+) -> None:
+    made = await upload(profiles, GOOD, start="true", dry_run="true")
+    await work()
+    for dry_run in (True, False):
+        await profiles.post(f"/v1/imports/{made['id']}/start", json={"dry_run": dry_run})
+        await work()
+    async with databases["profiles"]() as session:
+        assert await session.scalar(select(func.count()).select_from(ImportRow)) == 1
+
+
+@pytest.mark.parametrize("kind", ["imports", "exports"])
+async def test_a_list_takes_the_same_statements_however_many_are_listed(
+    profiles: httpx2.AsyncClient, work: Work, engines: dict[str, AsyncEngine], kind: str
+) -> None:
+    async def make() -> None:
+        if kind == "imports":
+            await upload(profiles, GOOD)
+        else:
+            await profiles.post("/v1/exports", json={})
+        await work()
+
+    async def statements() -> int:
+        seen: list[str] = []
+
+        def note(_: object, __: object, statement: str, *___: object) -> None:
+            seen.append(statement)
+
+        event.listen(engines["profiles"].sync_engine, "before_cursor_execute", note)
+        try:
+            assert (await profiles.get(f"/v1/{kind}")).status_code == 200
+        finally:
+            event.remove(engines["profiles"].sync_engine, "before_cursor_execute", note)
+        return len(seen)
+
+    await make()
+    of_one = await statements()
+    for _ in range(3):
+        await make()
+    assert await statements() == of_one
 
 
 async def test_what_is_under_way_can_be_watched_and_cancelled(

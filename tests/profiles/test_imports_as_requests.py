@@ -9,6 +9,7 @@ import httpx2
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
+from tests.chance import examples
 
 from crm_profiles.models.customers import ContactPoint, Customer, ExternalId
 from crm_profiles.models.history import CustomerVersion
@@ -169,7 +170,7 @@ ANN, BOB = ("+8613812345678", "ann@example.com"), ("+12125550100", "bob@example.
 @example(rows=[row("1", "Ann", ANN), row("1", "Ann", BOB), row("2", "Bob", ANN), row("3", "Cid", BOB)])
 @example(rows=[row("1", "Ann"), row("1", "Ann", ANN), row("2", "Bob", ANN), row("2", "Bob", BOB)])
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     phases=[Phase.explicit, Phase.generate],  # each example takes long: none is made simpler
     suppress_health_check=[HealthCheck.function_scoped_fixture],

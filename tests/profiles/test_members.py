@@ -150,3 +150,27 @@ async def test_customers_are_listed_by_what_is_known_of_them(profiles: httpx2.As
 
 def test_every_member_of_a_customer_is_told_by_their_event() -> None:
     assert set(FIELDS) <= CustomerState.model_fields.keys()
+
+
+async def test_names_have_something_to_be_seen_and_nothing_that_is_not(profiles: httpx2.AsyncClient) -> None:
+    created = await create(
+        profiles,
+        name="\u202eAn\u200bn\ufeff",
+        occupation="می\u200cخواهم",
+        tags=["vip\u200b", "vip"],
+        address={"lines": ["Main\u00ad Street"]},
+    )
+    assert (created["name"], created["occupation"], created["tags"]) == ("Ann", "می\u200cخواهم", ["vip"])
+    assert created["address"]["lines"] == ["Main Street"]
+    for members, pointer in (
+        ({"name": "\u200b\u200d"}, "/name"),
+        ({"occupation": "\u2066\u2069"}, "/occupation"),
+        ({"tags": ["\u3164"]}, "/tags/0"),
+        ({"address": {"lines": ["\ufeff"]}}, "/address/lines/0"),
+    ):
+        answer = await profiles.patch(f"/v1/customers/{created['id']}", json=members)
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["errors"][0]["pointer"] == pointer
+    tagged = await profiles.put(f"/v1/customers/{created['id']}/tags/%E2%80%8Bvip")
+    assert tagged.json()["tags"] == ["vip"]
+    assert (await profiles.put(f"/v1/customers/{created['id']}/tags/%E2%80%8B")).status_code == 422

@@ -161,6 +161,7 @@ async def test_what_went_out_against_consent_is_logged_and_flagged(
 async def test_a_purchase_is_credited_to_the_last_message_before_it(
     profiles: httpx2.AsyncClient, databases: dict[str, Sessions], make: Make, clock: FrozenClock, first: str
 ) -> None:
+    clock.advance(20 * DAY)
     ada = await make()
     old, last, later, receipt = (uuid7() for _ in range(4))
 
@@ -207,6 +208,7 @@ async def test_the_report_is_what_counting_the_messages_one_by_one_gives(
     profiles: httpx2.AsyncClient, databases: dict[str, Sessions], make: Make, clock: FrozenClock
 ) -> None:
     random = Random(20)
+    clock.advance(20 * DAY)
     customers = [await make() for _ in range(4)]
     for _ in range(30):
         sent_at = SENT_AT + timedelta(hours=random.randrange(200))

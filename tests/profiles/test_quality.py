@@ -247,3 +247,35 @@ async def test_a_new_policy_judges_everybody_anew(
     assert (report["mean_score"], [each["member"] for each in report["members"]]) == (100, ["name"])
     nothing = rules | {"members": dict.fromkeys(rules["members"], 0)}
     assert (await profiles.put("/v1/quality/policy", json=nothing)).status_code == 422
+
+
+@pytest.mark.capability("P11")
+async def test_a_contact_point_is_verified_without_a_task_or_with_one(
+    profiles: httpx2.AsyncClient, client: ClientFactory, later: Pass
+) -> None:
+    zoe = await create(profiles, region="CN", contact_points=[PHONE, EMAIL])
+    await later()
+    assert await tasks(profiles) == []
+    phone, email = (f"/v1/customers/{zoe}/contact-points/{kind}" for kind in ("phone", "email"))
+    await later(timedelta(days=366))
+    assert sorted(task["subject"] for task in await tasks(profiles)) == ["email", "phone"]
+    reached = await profiles.post(f"{phone}/138 1234 5678/verify", json={"outcome": "confirmed"})
+    assert reached.status_code == 200, reached.text
+    assert (reached.json()["value"], reached.json()["outcome"]) == ("+8613812345678", "confirmed")
+    assert [task["subject"] for task in await tasks(profiles)] == ["email"]
+    assert [stale["subject"] for stale in (await judged(profiles, zoe))["stale"]] == ["email"]
+
+    again = await profiles.post(f"{phone}/+8613812345678/verify", json={"outcome": "invalid"})
+    assert again.json()["outcome"] == "invalid"
+    assert [each["subject"] for each in (await judged(profiles, zoe))["invalid"]] == ["phone"]
+
+    for value in ("other@example.com", "x"):
+        unknown = await profiles.post(f"{email}/{value}/verify", json={"outcome": "confirmed"})
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "contact_point_not_found")
+    assert (
+        await profiles.post(f"{email}/zoe@example.com/verify", json={"outcome": "changed"})
+    ).status_code == 422
+    blind = client("profiles", Role.AGENT, pii=False)
+    for value in ("zoe@example.com", "other@example.com"):
+        refused = await blind.post(f"{email}/{value}/verify", json={"outcome": "confirmed"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "personal_data_hidden")

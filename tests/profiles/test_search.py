@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
+from tests.chance import examples
 from tests.profiles import plain_search
 
 from crm_profiles.customers.search import SearchFilters, search
@@ -183,8 +184,37 @@ async def test_filters_hold_together_with_what_is_searched(profiles: httpx2.Asyn
     assert await names_found(profiles, "anna", gender="female") == ["Anna Ek"]
 
 
+async def test_a_search_can_be_among_those_who_have_a_custom_attribute(profiles: httpx2.AsyncClient) -> None:
+    for key, declared in (
+        ("size", {"type": "choice", "choices": ["S", "M"]}),
+        ("visits", {"type": "number"}),
+        ("hobbies", {"type": "choices", "choices": ["chess", "jazz"]}),
+    ):
+        answer = await profiles.put(f"/v1/customer-attributes/{key}", json=declared | {"label": key})
+        assert answer.status_code == 201, answer.text
+    await create(profiles, "Anna Ek", attributes={"size": "M", "visits": 3, "hobbies": ["chess", "jazz"]})
+    await create(profiles, "Anna", attributes={"size": "S", "visits": 3})
+    await create(profiles, "Joanna", attributes={"size": "M"}, tags=["vip"])
+
+    async def names(q: str, *asked: str, **filters: str) -> list[str]:
+        params = httpx2.QueryParams([("q", q), *filters.items(), *(("attribute", each) for each in asked)])
+        found = await profiles.get("/v1/customers/search", params=params)
+        assert found.status_code == 200, found.text
+        return [item["customer"]["name"] for item in found.json()["items"]]
+
+    assert await names("anna", "size:M") == ["Anna Ek", "Joanna"]
+    assert await names("anna", "visits:3") == ["Anna", "Anna Ek"]
+    assert await names("anna", "visits:3", "size:M") == ["Anna Ek"]
+    assert await names("anna", "hobbies:jazz") == ["Anna Ek"]
+    assert await names("anna", "size:M", tag="vip") == ["Joanna"]
+    assert await names("anna", "size:L") == await names("anna", "nothing:1") == []
+    assert (await profiles.get("/v1/customers/search?q=a&attribute=Size")).status_code == 422
+
+
 @given(names=st.lists(NAMES, min_size=1, max_size=8), data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @pytest.mark.capability("P8")
 async def test_search_finds_what_reading_all_names_finds(
     databases: dict[str, Sessions], clock: FrozenClock, names: list[str], data: st.DataObject

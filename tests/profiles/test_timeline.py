@@ -11,6 +11,7 @@ import orjson
 import pytest
 from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from tests.conftest import ClientFactory
 
 from crm_local.provisioning import Databases
 from crm_profiles.activity import timeline
@@ -20,6 +21,7 @@ from crm_profiles.models.base import Base
 from crm_profiles.models.timeline import TimelineEntry
 from crm_profiles.schemas.summary import ProfileSummaryOut
 from crm_shared import customers
+from crm_shared.callers import Role
 from crm_shared.contracts.base import Envelope, Event
 from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsReleased
 from crm_shared.contracts.profiles import CustomerMerged
@@ -30,6 +32,7 @@ from crm_shared.pages import Cursors
 from crm_shared.testing import handle
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ITEMS = {"timeline": "items", "summary/profiles": "timeline"}
 
 
 @pytest.fixture
@@ -333,3 +336,22 @@ async def test_what_is_told_of_somebody_who_is_not_on_file_is_dropped(
     async with databases["profiles"]() as session:
         owners = list(await session.scalars(select(TimelineEntry.customer_id)))
     assert owners == [UUID(ada)]
+
+
+async def test_what_staff_write_for_each_other_is_shown_to_staff_only(
+    client: ClientFactory, profiles: httpx2.AsyncClient, ada: str
+) -> None:
+    left = {"reason": "price", "note": "Difficult on the phone."}
+    assert (await profiles.post(f"/v1/customers/{ada}/exit", json=left)).status_code == 201
+    managed = {"manager": "li.na", "reason": "Nobody else wants them."}
+    assert (await profiles.put(f"/v1/customers/{ada}/manager", json=managed)).status_code == 200
+    partner, own = client("profiles", Role.PARTNER), client("profiles", Role.CUSTOMER, customer_id=UUID(ada))
+    for path in ("timeline", "summary/profiles"):
+        told = (await profiles.get(f"/v1/customers/{ada}/{path}")).text
+        assert "Difficult on the phone." in told
+        assert "Nobody else wants them." in told
+        for reader in (partner, own):
+            answer = await reader.get(f"/v1/customers/{ada}/{path}")
+            entries = {each["type"]: each["data"] for each in answer.json()[ITEMS[path]]}
+            assert entries["customer.left"] == {"reason": "price"}
+            assert entries["manager.assigned"] == {"manager": "li.na"}

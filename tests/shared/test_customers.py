@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, Uuid, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from tests.chance import examples
 
 from crm_shared import customers, erasure
 from crm_shared.contracts.base import Event
@@ -43,7 +44,7 @@ PEOPLE = [uuid7() for _ in range(5)]
 
 anybody = st.sampled_from(PEOPLE)
 lenient = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

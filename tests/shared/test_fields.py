@@ -1,13 +1,16 @@
 """Values at the edge of what may be written."""
 
+from typing import Annotated
 from zoneinfo import available_timezones
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from hypothesis import given
+from hypothesis.strategies import text as text_of
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 from sqlalchemy import text
 
 from crm_shared.database import Sessions
-from crm_shared.fields import Day, Instant, TimeZone
+from crm_shared.fields import VISIBLE, Day, Instant, TimeZone, legible
 
 DAY = TypeAdapter[object](Day)
 INSTANT = TypeAdapter[object](Instant)
@@ -51,3 +54,47 @@ def test_days_and_instants_are_of_the_same_years(day: str, good: bool) -> None:
 def test_the_years_are_in_the_schema() -> None:
     for adapter in (DAY, INSTANT):
         assert adapter.json_schema()["pattern"] == "^(19|2[0-9])[0-9]{2}-"
+
+
+NAME = TypeAdapter[str](Annotated[str, StringConstraints(strip_whitespace=True, pattern=VISIBLE), legible])
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("An\u200bn\u00ad", "Ann"),
+        ("\ufeff\u202eAnn\u202c", "Ann"),
+        ("An\u200dn\u200c", "Ann"),
+        ("王\u200d小明", "王小明"),
+        ("\u200e علی \u200f", "علی"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("می\u200c\u200c\u200bخواهم\u200c", "می\u200cخواهم"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("ශ්\u200dරී", "ශ්\u200dරී"),
+        ("👩\u200d🚀", "👩\u200d🚀"),
+        ("🏳\ufe0f\u200d🌈", "🏳\ufe0f\u200d🌈"),
+        ("葛\U000e0100城", "葛\U000e0100城"),
+    ],
+)
+def test_of_a_name_is_kept_what_can_be_seen_and_what_its_script_needs(written: str, kept: str) -> None:
+    assert NAME.validate_python(written) == kept
+    assert NAME.validate_python(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "blank",
+    ["", " ", "\u200b", "\u200d\u200c", "\u202e\u202c", "\u3164", "\u2800", "\u00ad \ufeff", "\ufe0f"],
+)
+def test_a_name_of_which_nothing_can_be_seen_is_refused(blank: str) -> None:
+    with pytest.raises(ValidationError):
+        NAME.validate_python(blank)
+
+
+@given(text_of())
+def test_a_name_that_was_taken_is_taken_as_it_is(written: str) -> None:
+    try:
+        kept = NAME.validate_python(written)
+    except ValidationError:
+        return
+    assert NAME.validate_python(kept) == kept
+    assert not {"\u200b", "\u202e", "\u2066", "\ufeff"} & set(kept)

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.chance import examples
 
 from crm_shared.contracts.permissions import (
     Consent,
@@ -160,7 +161,7 @@ def questions(draw: st.DrawFn) -> tuple[Question, datetime]:
     return Question(rules, permission, draw(st.lists(sent, max_size=6)), "marketing", "email"), at
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(questions())
 def test_the_next_instant_is_allowed_and_nothing_before_it_is(asked: tuple[Question, datetime]) -> None:
     question, at = asked

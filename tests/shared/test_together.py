@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
+from random import Random
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -105,3 +106,23 @@ async def test_questions_of_two_kinds_are_apart(shelf: Shelf, together: Together
     shelf.go_on.set()
     assert await waiting == 4
     assert (shelf.asked, other.asked) == ([{2}], [{4}])
+
+
+async def test_nobody_is_forgotten_however_they_come(together: Together) -> None:
+    """Statements begin and end while others ask: whoever comes in between is found by one of them."""
+    random = Random(5)
+
+    async def double(session: AsyncSession, keys: Collection[int]) -> Mapping[int, int]:
+        for _ in range(random.randrange(3)):
+            await asyncio.sleep(0)
+        return {key: 2 * key for key in keys}
+
+    async def ask_again_and_again() -> None:
+        for _ in range(200):
+            key = random.randrange(10)
+            assert await together.find(double, key) == 2 * key
+            for _ in range(random.randrange(4)):
+                await asyncio.sleep(0)
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(ask_again_and_again() for _ in range(8)))

@@ -61,6 +61,11 @@ class Caller:
     scopes: frozenset[Scope] = field(default_factory=frozenset)
     customer_id: UUID | None = None
 
+    @property
+    def sees_personal_data(self) -> bool:
+        """Whether they get contact points as they are; customers get their own."""
+        return Scope.PII_READ in self.scopes or self.roles == {Role.CUSTOMER}
+
     def has(self, roles: Iterable[Role]) -> bool:
         return not self.roles.isdisjoint(roles)
 

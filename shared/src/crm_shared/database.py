@@ -59,7 +59,8 @@ TYPES: Mapping[Any, Any] = {
 # SQLSTATEs, or how they begin, that say nothing of the statement: connection, resources, shutdown, system,
 # rollback of a transaction that may be tried again, somebody else's lock, and a server that is read-only
 # because it is being replaced. A statement that takes too long (57014) is not among them: it would again.
-_TROUBLE = ("08", "53", "57P", "58", "40", "55P03", "25006", "XX000")
+_LOCKED = "55P03"
+_TROUBLE = ("08", "53", "57P", "58", "40", _LOCKED, "25006", "XX000")
 _TOO_SLOW = "57014"
 _READ_ONLY = "25006"
 
@@ -191,7 +192,8 @@ def rows_of(values: Mapping[InstrumentedAttribute[Any], Sequence[Any]]) -> Table
 
     The lists go as arrays, so the driver prepares the statement once for every size.
     """
-    arrays = [literal(list(column), ARRAY(key.type)) for key, column in values.items()]
+    # Of one dimension, or lists in JSON columns would be taken for more.
+    arrays = [literal(list(column), ARRAY(key.type, dimensions=1)) for key, column in values.items()]
     columns = [sql_column(key.key, key.type) for key in values]
     return func.unnest(*arrays).table_valued(*columns).render_derived()
 
@@ -208,6 +210,11 @@ def unavailable(error: BaseException) -> bool:
 def too_slow(error: BaseException) -> bool:
     """Whether the database gave the statement up because it took longer than it may."""
     return isinstance(error, DBAPIError) and sqlstate(error) == _TOO_SLOW
+
+
+def awaits_a_lock(error: BaseException) -> bool:
+    """Whether the statement was given up because another transaction held what it wanted to lock."""
+    return isinstance(error, DBAPIError) and sqlstate(error) == _LOCKED
 
 
 def sqlstate(error: DBAPIError) -> str:

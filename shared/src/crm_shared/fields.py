@@ -24,6 +24,28 @@ _NOWHERE = {"localtime", "Factory"}
 """Files in the zones' folder that are no place: one is whatever this host is set to, the other nothing."""
 
 
+_INVISIBLE = re.compile(
+    "[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""Of no width, or turning the direction of what follows: by them one name passes for another."""
+_JOINS = (
+    "\u0590-\u10ff\u1780-\u1cff\ua800-\uabff\ufb50-\ufdff\ufe0f\U00010a00-\U00011fff\U0001f000-\U0001faff"
+)
+"""Scripts that are spelled with joiners and non-joiners, as Persian and Hindi are, and emoji."""
+_STRAY_JOINERS = re.compile(
+    f"(?<![{_JOINS}])[\u200c\u200d]+|[\u200c\u200d]+(?![{_JOINS}\u2190-\u2bff\u200c\u200d])"
+)
+
+
+def without_invisible(text: str) -> str:
+    """The text as it can be seen, with the joiners that its script needs."""
+    return text if text.isascii() else _STRAY_JOINERS.sub("", _INVISIBLE.sub("", text))
+
+
+def _as_seen(value: object) -> object:
+    return without_invisible(value) if isinstance(value, str) else value
+
+
 def _from_integral(value: object) -> object:
     return int(value) if type(value) is float and value.is_integer() else value
 
@@ -63,6 +85,14 @@ def _known_time_zone(name: str) -> str:
 
 # It closes the list of an alias that has bounds: before these it would hide them from the JSON schema.
 whole = BeforeValidator(_from_integral)
+
+legible = BeforeValidator(_as_seen)
+"""Takes out of a name what nobody sees; it stands behind the bounds, as `whole` does."""
+VISIBLE = (
+    r"[^\s\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    r"\u200b-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]"
+)
+"""The pattern of a text with something to be seen in it."""
 
 Whole = Annotated[int, Field(strict=True), whole]
 """25, and 25.0 which is the same number in JSON; neither "25" nor true."""

@@ -1,18 +1,35 @@
 """Idempotency keys: the reply of a write, stored in the write's own transaction, answers every retry."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary, Text, Uuid, bindparam, func, select
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Index,
+    LargeBinary,
+    Row,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
 
 from crm_shared.database import Json, SharedBase
-from crm_shared.problems import BadRequest, Conflict, Gone, Unprocessable
+from crm_shared.problems import BadRequest, Conflict, Gone, Problem, Unprocessable
 
+_KEPT_HEADERS = ("content-type", "etag", "location")
 _VALID = re.compile(r"[\x20-\x7e]{1,255}")
 _UUID = re.compile(rb"[0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}")
 
@@ -76,25 +93,69 @@ class StoredReply:
     headers: dict[str, str]
     body: bytes
 
+    @classmethod
+    def of(cls, status: int, headers: Mapping[str, str], body: bytes) -> "StoredReply":
+        """Of an answer, without the headers that are of the one request alone."""
+        return cls(status, {name: headers[name] for name in _KEPT_HEADERS if name in headers}, body)
+
+
+class AlreadyAnswered(Exception):
+    """The request was answered before, under the same key: not an error, the route gives that reply again."""
+
+    def __init__(self, reply: StoredReply) -> None:
+        super().__init__("a reply is stored")
+        self.reply = reply
+
+
+class Kept(NamedTuple):
+    """A reply to store, and where its request went, ids and all."""
+
+    claim: Claim
+    reply: StoredReply
+    path: str
+
 
 _STORED = SharedBase.metadata.tables[IdempotencyKey.__tablename__]
 # Made once: to make statements like these for each request costs more than to run them.
-_ATTEMPT = select(
-    func.pg_try_advisory_xact_lock(func.hashtextextended(bindparam("scope", type_=Text), 0)).label("ours")
+_SCOPE = ("principal", "method", "route", "key")
+_ASKED = select(
+    *(func.unnest(bindparam(name, type_=ARRAY(Text))).label(name) for name in ("lock", *_SCOPE))
 ).subquery()
 _CLAIM = (
     # One round trip: the lock is tried whether or not a reply is stored.
-    select(_ATTEMPT.c.ours, _STORED.c.fingerprint, _STORED.c.status, _STORED.c.headers, _STORED.c.body)
-    .select_from(_ATTEMPT)
-    .outerjoin(
-        _STORED,
-        (_STORED.c.principal == bindparam("principal"))
-        & (_STORED.c.method == bindparam("method"))
-        & (_STORED.c.route == bindparam("route"))
-        & (_STORED.c.key == bindparam("key")),
+    select(
+        *(_ASKED.c[name] for name in _SCOPE),
+        func.pg_try_advisory_xact_lock(func.hashtextextended(_ASKED.c.lock, 0)).label("ours"),
+        *(_STORED.c.fingerprint, _STORED.c.status, _STORED.c.headers, _STORED.c.body),
     )
+    .select_from(_ASKED)
+    .outerjoin(_STORED, and_(*(_STORED.c[name] == _ASKED.c[name] for name in _SCOPE)))
 )
-_REMEMBER = insert(_STORED).on_conflict_do_nothing().returning(_STORED.c.key)
+_KEPT: Mapping[str, TypeEngine[Any]] = {
+    **dict.fromkeys(_SCOPE, Text()),
+    "fingerprint": LargeBinary(),
+    "status": BigInteger(),
+    "headers": Text(),
+    "body": LargeBinary(),
+    "customer_ids": Text(),
+    "created_at": DateTime(timezone=True),
+}
+_REMEMBER = (
+    insert(_STORED)
+    .from_select(
+        list(_KEPT),
+        select(
+            *(
+                # An array of arrays would be taken apart to the last element, so those come as texts.
+                func.unnest(bindparam(name, type_=ARRAY(type_))).cast(_STORED.c[name].type)
+                for name, type_ in _KEPT.items()
+            )
+        ),
+        include_defaults=False,
+    )
+    .on_conflict_do_nothing()
+    .returning(_STORED.c.key)
+)
 
 
 async def claim(session: AsyncSession, claim: Claim) -> StoredReply | None:
@@ -102,26 +163,43 @@ async def claim(session: AsyncSession, claim: Claim) -> StoredReply | None:
 
     Raises InvalidIdempotencyKey, IdempotencyKeyInUse, IdempotencyKeyReused, ReplyErased.
     """
-    if not _VALID.fullmatch(claim.key):
-        raise InvalidIdempotencyKey
-    scope = "\x1f".join((claim.principal, claim.method, claim.route, claim.key))
-    whose = {
-        "scope": scope,
-        "principal": claim.principal,
-        "method": claim.method,
-        "route": claim.route,
-        "key": claim.key,
-    }
-    stored = (await session.execute(_CLAIM, whose)).one()
-    if stored.fingerprint is None:
-        if not stored.ours:
-            raise IdempotencyKeyInUse
-        return None
-    if stored.fingerprint != claim.fingerprint:
-        raise IdempotencyKeyReused
-    if stored.body is None:
-        raise ReplyErased
-    return StoredReply(stored.status, stored.headers, stored.body)
+    [found] = await claim_many(session, [claim])
+    if isinstance(found, Problem):
+        raise found
+    return found
+
+
+async def claim_many(session: AsyncSession, claims: Sequence[Claim]) -> list[StoredReply | Problem | None]:
+    """As `claim`, for each of several requests that share a transaction; what it would raise is given."""
+    valid = {_scope(claim): claim for claim in claims if _VALID.fullmatch(claim.key)}
+    rows: Sequence[Row[*tuple[Any, ...]]] = ()
+    if valid:
+        asked = {"lock": ["\x1f".join(scope) for scope in valid]}
+        asked |= {name: [scope[place] for scope in valid] for place, name in enumerate(_SCOPE)}
+        rows = (await session.execute(_CLAIM, asked)).all()
+    stored = {(row.principal, row.method, row.route, row.key): row for row in rows}
+    found: list[StoredReply | Problem | None] = []
+    taken: set[tuple[str, ...]] = set()
+    for claim in claims:
+        scope = _scope(claim)
+        found.append(
+            InvalidIdempotencyKey() if scope not in stored else _reply(claim, stored[scope], scope in taken)
+        )
+        taken.add(scope)
+    return found
+
+
+def _scope(claim: Claim) -> tuple[str, str, str, str]:
+    return claim.principal, claim.method, claim.route, claim.key
+
+
+def _reply(claim: Claim, row: Row[*tuple[Any, ...]], taken: bool) -> StoredReply | Problem | None:
+    """`taken`: another request of the same transaction has the key."""
+    if row.fingerprint is None:
+        return IdempotencyKeyInUse() if taken or not row.ours else None
+    if row.fingerprint != claim.fingerprint:
+        return IdempotencyKeyReused()
+    return ReplyErased() if row.body is None else StoredReply(row.status, row.headers, row.body)
 
 
 async def remember(
@@ -132,22 +210,30 @@ async def remember(
     Raises IdempotencyKeyInUse when another request with this key committed after ours had looked: the whole
     transaction must then be undone.
     """
-    row = {
-        "principal": claim.principal,
-        "method": claim.method,
-        "route": claim.route,
-        "key": claim.key,
-        "fingerprint": claim.fingerprint,
-        "status": reply.status,
-        "headers": reply.headers,
-        "body": reply.body,
-        "customer_ids": _ids(path.encode(errors="replace"), reply.body),
-        "created_at": at,
-    }
-    if await session.scalar(_REMEMBER, row) is None:
+    await remember_many(session, [Kept(claim, reply, path)], at=at)
+
+
+async def remember_many(session: AsyncSession, kept: Sequence[Kept], *, at: datetime) -> None:
+    """As `remember`, for several requests that share a transaction."""
+    if not kept:
+        return
+    rows = [
+        (
+            *_scope(claim),
+            claim.fingerprint,
+            reply.status,
+            orjson.dumps(reply.headers).decode(),
+            reply.body,
+            f"{{{','.join(_ids(path.encode(errors='replace'), reply.body))}}}",
+            at,
+        )
+        for claim, reply, path in kept
+    ]
+    columns = zip(*rows, strict=True)
+    stored = await session.scalars(_REMEMBER, dict(zip(_KEPT, map(list, columns), strict=True)))
+    if len(stored.all()) < len(rows):
         raise IdempotencyKeyInUse
 
 
-def _ids(*texts: bytes) -> list[UUID]:
-    found = {match.replace(b"-", b"").lower() for text in texts for match in _UUID.findall(text)}
-    return [UUID(bytes=bytes.fromhex(digits.decode())) for digits in found]
+def _ids(*texts: bytes) -> set[str]:
+    return {str(UUID(match.decode())) for text in texts for match in _UUID.findall(text)}

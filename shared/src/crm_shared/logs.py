@@ -53,9 +53,9 @@ class JsonFormatter(logging.Formatter):
         if trace is not None:
             line["trace_id"] = trace.trace_id
             line["span_id"] = trace.span_id
-        for name, value in vars(record).items():
-            if name not in _STANDARD:
-                line[name] = value
+        given = vars(record)
+        for name in given.keys() - _STANDARD:
+            line[name] = given[name]
         if record.exc_info:
             line["exception"] = _traced(record.exc_info[1])
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

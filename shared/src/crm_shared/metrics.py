@@ -26,6 +26,7 @@ class Metrics:
 
     def __init__(self, service: str, release: str) -> None:
         self.registry = CollectorRegistry()
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         ProcessCollector(registry=self.registry)
         Info("crm_build", "What is running.", registry=self.registry).info(
             {"service": service, "release": release}
@@ -99,6 +100,18 @@ class Metrics:
         self.due_overdue = self._gauge(
             "due_work_overdue_seconds", "How late the oldest due work is; 0 when none is."
         )
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered, which took so many seconds."""
+        counted = self._answered.get((method, route, status))
+        if counted is None:  # to look a child up by its labels costs more than to count
+            counted = self._answered[method, route, status] = (
+                self.requests.labels(method, route, status),
+                self.request_duration.labels(method, route),
+            )
+        requests, duration = counted
+        requests.inc()
+        duration.observe(seconds)
 
     def watch_pools(self, *engines: AsyncEngine) -> None:
         """Show the connection pools as one; read when Prometheus asks, so that it costs requests nothing."""

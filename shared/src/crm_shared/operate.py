@@ -145,8 +145,10 @@ async def erase_again(sessions: Sessions, lines: Iterable[str], erase: Eraser) -
 def _eraser(package: str, settings: ServiceSettings) -> Eraser:
     """How the service forgets: as when it is told to; who tells the others has a function in `state`."""
     if find_spec(f"{package}.state") is not None:
-        own: Callable[[ServiceSettings], Eraser] = import_module(f"{package}.state").erase_again
-        return own(settings)
+        state = import_module(f"{package}.state")
+        own: Callable[[ServiceSettings], Eraser] | None = getattr(state, "erase_again", None)
+        if own is not None:
+            return own(settings)
     subscriptions: Subscriptions = import_module(f"{package}.handlers").subscriptions
 
     async def erase(session: AsyncSession, who: Forgotten, at: datetime) -> None:

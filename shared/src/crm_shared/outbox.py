@@ -49,6 +49,13 @@ class Outbox(SharedBase):
     sent_at: Mapped[datetime | None]
 
 
+class Author(NamedTuple):
+    """Who causes something, in which trace: told where one session writes for several requests."""
+
+    actor: str | None
+    traceparent: str | None
+
+
 class Broker(SharedBase):
     """The cluster that `sent_at` speaks of: another id means that nothing has been sent."""
 
@@ -67,16 +74,25 @@ def publish(
     `at` is when it happened. `cause` is the event that led to it: trace and actor are inherited. `id` is
     given only where the same event must come out with the same id twice, or somebody needs it before.
     """
-    session.add(Outbox(**_row(session, event, cause, at, id or uuid7())))
+    session.add(Outbox(**_row(author_of(session), event, cause, at, id or uuid7())))
 
 
 class News(NamedTuple):
-    """An event to publish; `cause` and `id` as `publish` has them, `at` where it differs from the others'."""
+    """An event to publish; `cause` and `id` as `publish` has them, `at` where it differs from the others'.
+
+    `author`: where it is not the session's.
+    """
 
     event: Event
     cause: Event | None = None
     id: UUID | None = None
     at: datetime | None = None
+    author: Author | None = None
+
+
+def author_of(session: AsyncSession) -> Author:
+    """Of what a session writes for one request or one worker."""
+    return Author(session.info.get("actor"), tracing.current())
 
 
 async def publish_many(session: AsyncSession, news: Sequence[News], *, at: datetime) -> None:
@@ -89,13 +105,14 @@ async def publish_many(session: AsyncSession, news: Sequence[News], *, at: datet
 
 def parameters(session: AsyncSession, news: Sequence[News], *, at: datetime) -> dict[str, list[object]]:
     """What INSERT is given; whoever carries it along in a larger statement flushes the session before."""
-    rows = [_row(session, event, cause, own or at, id or uuid7()) for event, cause, id, own in news]
+    ours = author_of(session)
+    rows = [
+        _row(author or ours, event, cause, own or at, id or uuid7()) for event, cause, id, own, author in news
+    ]
     return {f"event_{name}": [row[name] for row in rows] for name in _COLUMNS}
 
 
-def _row(
-    session: AsyncSession, event: Event, cause: Event | None, at: datetime, id: UUID
-) -> dict[str, object]:
+def _row(author: Author, event: Event, cause: Event | None, at: datetime, id: UUID) -> dict[str, object]:
     return {
         "id": id,
         "type": event.type,
@@ -104,9 +121,9 @@ def _row(
         "version": event.version,
         "data": fitting(event.type, event.data),
         "time": at,
-        "traceparent": cause.envelope.traceparent if cause else tracing.current(),
+        "traceparent": cause.envelope.traceparent if cause else author.traceparent,
         "causation_id": str(cause.id) if cause else None,
-        "actor": cause.envelope.actor if cause else session.info.get("actor"),
+        "actor": cause.envelope.actor if cause else author.actor,
     }
 
 

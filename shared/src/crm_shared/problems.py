@@ -24,6 +24,8 @@ class Problem(Exception):
     """
 
     status: ClassVar[int] = 500
+    personal: ClassVar[frozenset[str]] = frozenset()
+    """The extensions that are only for who may see personal data: they say whom something belongs to."""
 
     def __init__(
         self,
@@ -59,8 +61,13 @@ class Problem(Exception):
         text = " ".join(cls.words())
         return text[:1].upper() + text[1:]
 
-    def body(self, base_url: str, *, instance: str, request_id: str) -> dict[str, JsonValue]:
-        """The members of the answer; `errors` is there only when the request itself was at fault."""
+    def body(
+        self, base_url: str, *, instance: str, request_id: str, personal: bool = False
+    ) -> dict[str, JsonValue]:
+        """The members of the answer; `errors` is there only when the request itself was at fault.
+
+        `personal`: whoever gets it may see personal data.
+        """
         body: dict[str, JsonValue] = {
             "type": base_url + self.slug(),
             "title": self.title(),
@@ -74,7 +81,8 @@ class Problem(Exception):
             body["errors"] = [
                 {"pointer": e["pointer"], "code": e["code"], "message": e["message"]} for e in self.errors
             ]
-        return body | self.extensions
+        hidden = frozenset() if personal else self.personal
+        return body | {name: value for name, value in self.extensions.items() if name not in hidden}
 
 
 class BadRequest(Problem):

@@ -1,6 +1,7 @@
 -- A million points each, earned at once, as one lot.
-INSERT INTO accounts (id, customer_id, origin_customer_id, version, balance, held, opened_at, changed_at)
-SELECT bench_id(n), bench_id(n), bench_id(n), 2, 1000000, 0, now(), now() FROM generate_series(1, :customers) AS n;
+INSERT INTO accounts (id, customer_id, origin_customer_id, version, balance, held, owed, active_at, opened_at,
+    changed_at)
+SELECT bench_id(n), bench_id(n), bench_id(n), 2, 1000000, 0, 0, now(), now(), now() FROM generate_series(1, :customers) AS n;
 
 INSERT INTO transactions (id, kind, source, reference, account_id, version, points, balance, held, explanation, effective_at, recorded_at)
 SELECT bench_id(n), 'earn', 'bench', n, bench_id(n), 2, 1000000, 1000000, 0, '[]', now(), now() FROM generate_series(1, :customers) AS n;

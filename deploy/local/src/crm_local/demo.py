@@ -54,7 +54,9 @@ def main(arguments: Sequence[str]) -> int:
 @contextmanager
 def _running(system: System, console: Console) -> Iterator[System]:
     """The system; if it was not up, it is started, and kept until Ctrl-C where somebody sits and looks."""
-    if system.is_running:
+    if system.home.is_held() and not system.is_running:
+        console.print("The system is starting: waiting for it.")
+    if system.await_start():
         yield system
         return
     console.print("The system is not running: starting it.")

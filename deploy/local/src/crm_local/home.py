@@ -36,13 +36,19 @@ class Secrets:
     passwords: dict[str, str]
     cursor_secret: str
     suppression_secret: str
+    unsubscribe_secret: str
     internal_key: dict[str, str]
     issuer_key: dict[str, str]
 
     @classmethod
     def fresh(cls) -> "Secrets":
         return cls(
-            passwords_for(), secrets.token_urlsafe(32), secrets.token_urlsafe(32), _new_key(), _new_key()
+            passwords=passwords_for(),
+            cursor_secret=secrets.token_urlsafe(32),
+            suppression_secret=secrets.token_urlsafe(32),
+            unsubscribe_secret=secrets.token_urlsafe(32),
+            internal_key=_new_key(),
+            issuer_key=_new_key(),
         )
 
 

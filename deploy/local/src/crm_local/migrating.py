@@ -7,8 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from crm_local.home import write_private
-from crm_local.processes import run_once
+from crm_local.processes import NotReady, run_once
 from crm_local.programs import Plan
+
+_OLD_DATA = "If the local data are of an older checkout and may go, `make reset` forgets them."
 
 
 async def migrate(plan: Plan, logs: Path, memory: Path | None) -> None:
@@ -20,7 +22,12 @@ async def migrate(plan: Plan, logs: Path, memory: Path | None) -> None:
     now = {name: _fingerprint(f"crm_{name}") for name in steps}
     done = _remembered(memory)
     needed = [name for name in steps if done.get(name) != now[name]]
-    await asyncio.gather(*(run_once(f"{name}-migrate", *steps[name], logs) for name in needed))
+    try:
+        await asyncio.gather(*(run_once(f"{name}-migrate", *steps[name], logs) for name in needed))
+    except NotReady as failure:
+        if memory:
+            raise NotReady(f"{failure}\n\n{_OLD_DATA}") from failure
+        raise
     if memory and needed:
         write_private(memory, json.dumps(now))
 

@@ -30,6 +30,7 @@ def _document(name: str) -> dict[str, Any]:
         "internal_public_key": key.as_pem(private=False).decode(),
         "cursor_secret": "only for the making of a document",
         "suppression_secret": "only for the making of a document",
+        "unsubscribe_secret": "only for the making of a document",
     }
     if name == "gateway":
         settings |= {

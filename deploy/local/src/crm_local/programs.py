@@ -79,6 +79,10 @@ class Plan:
         }
         if name == "profiles":
             settings["SUPPRESSION_SECRET"] = self.secrets.suppression_secret
+        if name in ("profiles", "loyalty"):
+            settings["UNSUBSCRIBE_SECRET"] = self.secrets.unsubscribe_secret
+        if name == "loyalty":
+            settings["PUBLIC_URL"] = f"http://{HOST}:{self.ports['gateway']}"
         if name == "gateway":
             upstreams = {each: f"http://{HOST}:{self.ports[each]}" for each in SERVICES if each != "gateway"}
             settings |= {

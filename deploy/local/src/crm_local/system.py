@@ -79,10 +79,28 @@ class System:
         deadline = time.monotonic() + within
         while not (self.is_running and self.facts["pid"] == self._runner.pid):
             if self._runner.poll() is not None or time.monotonic() > deadline:
-                self.stop()
+                self._give_up(self._runner)
                 raise SystemFailed(f"The system did not start.{tail(self.output)}")
             time.sleep(0.1)
         return self
+
+    def _give_up(self, runner: subprocess.Popen[bytes]) -> None:
+        """End what we began; a run that somebody else has in the folder is theirs."""
+        self._runner = None
+        if runner.poll() is None:
+            runner.terminate()
+            runner.wait()
+
+    def await_start(self, within: float = 300) -> bool:
+        """Wait for a run that somebody else has just begun in the folder; whether there is one."""
+        deadline = time.monotonic() + within
+        while self.home.is_held():
+            if self.is_running:
+                return True
+            if time.monotonic() > deadline:
+                raise SystemFailed(f"The system did not become ready within {within:.0f} s.")
+            time.sleep(0.1)
+        return False
 
     @property
     def output(self) -> Path:

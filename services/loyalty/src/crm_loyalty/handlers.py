@@ -2,15 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty import earning_rules
-from crm_loyalty.ledger import accounts, holds, ledger
+from crm_loyalty.care import acting, addressees, complaints, planning, plans
+from crm_loyalty.care.letters import Links
+from crm_loyalty.coupons import batches, ending, using
+from crm_loyalty.earning import awarding, backtests, members, pending, purchases
+from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
 from crm_loyalty.models.base import Base
-from crm_loyalty.postings import Earn
-from crm_loyalty.rules.earning import Purchase, evaluate
-from crm_shared import customers, erasure, exports, permission_copies
+from crm_loyalty.quotes import quotes
+from crm_loyalty.recovery import recoveries
+from crm_loyalty.referrals import qualifying
+from crm_loyalty.settings import Settings
+from crm_loyalty.tiers import ladders, merging, standings
+from crm_shared import calendar_copies, customers, erasure, exports, permission_copies
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
 from crm_shared.contracts.exports import LoyaltyExportPrepared
 from crm_shared.contracts.profiles import (
@@ -24,48 +31,69 @@ from crm_shared.contracts.profiles import (
     ExportRequested,
     MessageLogged,
     PurchaseRecorded,
+    PurchaseRefunded,
 )
+from crm_shared.contracts.segmentation import LevelChanged
+from crm_shared.contracts.tickets import (
+    CalendarChanged,
+    ComplaintUpheld,
+    TicketClosed,
+    TicketOpened,
+    TicketResolved,
+    TicketResponded,
+    TicketState,
+)
+from crm_shared.database import Json, Sessions
 from crm_shared.due import Due, DueWork
+from crm_shared.jobs import Jobs, RunningJob
 from crm_shared.subscriptions import Subscriptions
 
 subscriptions = Subscriptions()
 due_work = DueWork()
+jobs = Jobs()
 
 
 @subscriptions.on(PurchaseRecorded)
 async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at: datetime) -> None:
-    """Give what the earning rules say for each purchase; a purchase that earns nothing leaves no trace."""
-    rules = await earning_rules.in_force(session)
-    postings = []
-    for event in events:
-        earned = evaluate(Purchase(event.occurred_at, event.total.amount, event.total.currency), rules)
-        if earned.points:
-            postings.append(
-                Earn(
-                    customer_id=event.customer_id,
-                    source=event.envelope.source,
-                    reference=str(event.purchase_id),
-                    effective_at=event.occurred_at,
-                    cause=event,
-                    points=earned.points,
-                    explanation=earned.lines,
-                )
-            )
-    if postings:
-        for verdict in await ledger.post(session, postings, at=at):
-            verdict.accepted()
+    """Give what the earning rules say for each purchase, then see which tier it leads to."""
+    await awarding.award(session, events, at=at)
+    await qualifying.qualify(session, events, at=at)
+    await _look_at_tiers(session, events, at)
+
+
+@subscriptions.on(LevelChanged)
+async def keep_levels(session: AsyncSession, events: Sequence[LevelChanged], *, at: datetime) -> None:
+    """Rules may give more to customers of some levels."""
+    await members.keep_levels(session, events)
+
+
+@subscriptions.on(PurchaseRefunded)
+async def take_points_back(
+    session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime
+) -> None:
+    """Take back what the returned lines earned, and give back what was paid on them, coupons too."""
+    await purchases.give_back(session, events)
+    await pending.take_back(session, events)
+    await refunds.reverse(session, events, at=at)
+    await ending.restore_refunded(session, events, at=at)
+    await qualifying.undo(session, events, at=at)
+    await _look_at_tiers(session, events, at)
 
 
 @subscriptions.on(CustomerCreated)
 async def open_accounts(session: AsyncSession, events: Sequence[CustomerCreated], *, at: datetime) -> None:
     await accounts.open_(session, {event.customer_id for event in events}, at=at)
     await permission_copies.keep_time_zones(session, events)
+    await members.keep_birthdays(session, events)
+    await addressees.keep(session, events)
 
 
 @subscriptions.on(CustomerChanged)
-async def keep_time_zones(session: AsyncSession, events: Sequence[CustomerChanged], *, at: datetime) -> None:
-    """Quiet hours lie in the customer's own time zone."""
+async def keep_profiles(session: AsyncSession, events: Sequence[CustomerChanged], *, at: datetime) -> None:
+    """Quiet hours lie in the customer's own time zone, and birthdays may earn more."""
     await permission_copies.keep_time_zones(session, events)
+    await members.keep_birthdays(session, events)
+    await addressees.keep(session, events)
 
 
 @subscriptions.on(ConsentChanged)
@@ -88,6 +116,30 @@ async def count_messages_of_others(
     await permission_copies.keep_messages(session, events, at=at)
 
 
+@subscriptions.on(CalendarChanged)
+async def keep_calendars(session: AsyncSession, events: Sequence[CalendarChanged], *, at: datetime) -> None:
+    await calendar_copies.keep(session, events)
+
+
+@subscriptions.on(ComplaintUpheld)
+async def propose_compensation(
+    session: AsyncSession, events: Sequence[ComplaintUpheld], *, at: datetime
+) -> None:
+    """The complaint was right: somebody may give the customer points for it."""
+    await recoveries.propose(session, events, at=at)
+
+
+async def keep_complaints(session: AsyncSession, events: Sequence[TicketState], *, at: datetime) -> None:
+    """Nobody is greeted while a severe complaint of theirs is open."""
+    await complaints.keep(session, events, at=at)
+
+
+subscriptions.on(TicketOpened)(keep_complaints)
+subscriptions.on(TicketResponded)(keep_complaints)
+subscriptions.on(TicketResolved)(keep_complaints)
+subscriptions.on(TicketClosed)(keep_complaints)
+
+
 @subscriptions.on(CustomerMerged)
 async def join_accounts(session: AsyncSession, events: Sequence[CustomerMerged], *, at: datetime) -> None:
     """The survivor owns the accounts of both from now on."""
@@ -95,12 +147,14 @@ async def join_accounts(session: AsyncSession, events: Sequence[CustomerMerged],
     # So that every id that ever meant somebody leads to an account, and by it to its owner.
     both = {id for event in events for id in (event.customer_id, event.survivor_id)}
     await accounts.open_(session, both - await customers.erased(session, both), at=at)
+    await merging.join(session, events, at=at)
 
 
 @subscriptions.on(CustomerUnmerged)
 async def part_accounts(session: AsyncSession, events: Sequence[CustomerUnmerged], *, at: datetime) -> None:
     """Each account goes back to whom it was opened for, with what its lots have left."""
     await customers.unlink(session, Base.metadata, events)
+    await merging.part(session, events, at=at)
 
 
 @subscriptions.on(CustomerErased)
@@ -122,3 +176,85 @@ async def show_what_is_held(
 @due_work.on(ledger.HOLD)
 async def run_out_holds(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await holds.run_out(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(pending.PENDING)
+async def release_points(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """The return window is over: the points can be spent."""
+    await pending.release(session, [each.ref for each in due], at=at)
+
+
+@jobs.on(backtests.BACKTEST)
+async def compare_rules(sessions: Sessions, job: RunningJob) -> Json:
+    """Somebody wants to know what other rules would have given."""
+    return await backtests.run(sessions, job)
+
+
+@due_work.on(using.RESERVATION)
+async def release_coupons(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Coupons that nobody redeemed in time can be used again."""
+    await ending.run_out(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(qualifying.SETTLE)
+async def reward_referrals(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Who brought a friend and the friend get their points, or lose those of an order that came back."""
+    await qualifying.settle(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(ledger.EXPIRY)
+async def expire_lots(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    await expirations.expire(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(ledger.EXPIRY_NOTICE)
+async def announce_expiry(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    await expirations.announce(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(quotes.FORGET)
+async def forget_quotes(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Prices that nobody took need not be kept."""
+    await quotes.forget(session, [each.ref for each in due])
+
+
+@due_work.on(ladders.LOOK)
+async def let_tiers_change(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Nothing happened to these customers but the passing of time, or another ladder."""
+    await standings.reassess(session, [each.ref for each in due], at=at)
+
+
+@due_work.on(plans.PLANNING)
+async def plan_care(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Another day begins somewhere, or somebody became known whom a plan reaches today."""
+    await planning.plan(session, [each.ref for each in due], at=at)
+
+
+def due_work_of(settings: Settings) -> DueWork:
+    """All that happens at an instant; what care writes and gives needs secrets of the settings."""
+    means = acting.Means(Links(settings.public_url, settings.unsubscribe_key), settings.coupon_key)
+
+    async def let_care_happen(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+        await acting.act(session, [each.ref for each in due], means, at=at)
+
+    all_due = DueWork()
+    for kind in due_work.kinds:
+        all_due.on(kind)(due_work[kind])
+    all_due.on(complaints.OCCASION)(let_care_happen)
+    return all_due
+
+
+def jobs_of(settings: Settings) -> Jobs:
+    """All that takes long; codes of coupons are made by a secret of the settings."""
+    all_jobs = Jobs()
+    for kind in jobs.kinds:
+        all_jobs.on(kind)(jobs[kind])
+    all_jobs.on(batches.ISSUE)(partial(batches.run, key=settings.coupon_key))
+    return all_jobs
+
+
+async def _look_at_tiers(
+    session: AsyncSession, events: Sequence[PurchaseRecorded | PurchaseRefunded], at: datetime
+) -> None:
+    causes = {event.customer_id: event for event in events}
+    await standings.reassess(session, causes, at=at, causes=causes)

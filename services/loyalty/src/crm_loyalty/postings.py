@@ -7,8 +7,21 @@ from uuid import UUID
 
 from crm_loyalty.models.ledger import Kind
 from crm_loyalty.rules.earning import Line
+from crm_loyalty.rules.refunds import EarnedLine
 from crm_shared.contracts.base import Event
+from crm_shared.outbox import Author
 from crm_shared.problems import Problem
+
+SOURCE = "/crm/loyalty"
+"""Who asks for what the ledger does by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a shop calls a purchase, maybe before we hear of it."""
+
+    source: str
+    external_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,17 +35,29 @@ class Posting:
     reference: str
     effective_at: datetime
     cause: Event | None = None
+    author: Author | None = None
+    """Who asks for it, where that is not who the session writes for."""
+
+    @property
+    def concerned(self) -> tuple[UUID, ...]:
+        """The customers whose points it may move."""
+        return (self.customer_id,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earn(Posting):
-    """Give points, as one lot; opens the account of a customer who has none."""
+    """Give points, as one lot; opens the account of a customer who has none.
+
+    They expire as the programme's policy says, unless the posting says when.
+    """
 
     kind: ClassVar[Kind] = Kind.EARN
 
     points: int
     expires_at: datetime | None = None
     explanation: tuple[Line, ...] = ()
+    lines: tuple[EarnedLine, ...] = ()
+    """What each line of the purchase earned: so much is taken back when it is given back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +73,8 @@ class Spend(Wish):
 
     points: int
     reason: str | None = None
+    order: Order | None = None
+    """What was paid with them: they come back as it is refunded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +96,8 @@ class PlaceHold(Wish):
     points: int
     expires_at: datetime
     purpose: str | None = None
+    order: Order | None = None
+    """What will be paid with them once the hold is captured: they come back as it is refunded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +129,65 @@ class RunOut(Resolution):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expire(Posting):
+    """Take what is left of a lot whose time is over, but for what holds have reserved before."""
+
+    kind: ClassVar[Kind] = Kind.EXPIRE
+
+    lot_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reverse(Wish):
+    """Undo a movement of points: what was given is taken back, what was spent goes back to its lots.
+
+    `total` is how much of it is undone after this, all reversals together; None: all of it.
+    """
+
+    kind: ClassVar[Kind] = Kind.REVERSE
+
+    transaction_id: UUID
+    total: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(Wish):
+    """Give points that are not held to another customer: they keep their age and their expiry."""
+
+    kind: ClassVar[Kind] = Kind.TRANSFER
+
+    to: UUID
+    points: int
+    reason: str | None = None
+
+    @property
+    def concerned(self) -> tuple[UUID, ...]:
+        return (self.customer_id, self.to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receive(Posting):
+    """Get what another customer transferred; nobody asks for it, it is the other half of a transfer."""
+
+    kind: ClassVar[Kind] = Kind.RECEIVE
+
+    transfer_id: UUID
+
+    @staticmethod
+    def of(transfer_id: UUID) -> str:
+        """The reference of the receipt of a transfer."""
+        return f"receipt {transfer_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle(Posting):
+    """Pay what is owed with points that would expire; nobody asks for it, the ledger does it by itself."""
+
+    kind: ClassVar[Kind] = Kind.SETTLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
     """A posting that had its effect, as the ledger keeps it; `balance` and `held` are its owner's."""
 
@@ -113,6 +201,7 @@ class Movement:
     balance: int
     held: int
     hold_id: UUID | None
+    reverses: UUID | None
     explanation: tuple[Line, ...]
     effective_at: datetime
     recorded_at: datetime

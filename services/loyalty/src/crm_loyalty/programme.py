@@ -8,7 +8,7 @@ from crm_loyalty.schemas.programme import FigureOut, ProgrammeOut
 
 
 async def get(session: AsyncSession) -> ProgrammeOut:
-    """Figures of one instant: issued + adjusted − redeemed = outstanding."""
+    """Figures of one instant: issued + adjusted − redeemed − expired − reversed + forgiven = outstanding."""
     given = {
         account: select(-func.coalesce(func.sum(Entry.amount), 0))
         .where(Entry.programme_account == account)
@@ -22,6 +22,7 @@ async def get(session: AsyncSession) -> ProgrammeOut:
                 func.count(Account.id).label("accounts"),
                 func.coalesce(func.sum(Account.balance), 0).label("outstanding"),
                 func.coalesce(func.sum(Account.held), 0).label("held"),
+                func.coalesce(func.sum(-func.least(Account.balance, 0)), 0).label("owed"),
                 *given.values(),
             )
         )
@@ -31,7 +32,15 @@ async def get(session: AsyncSession) -> ProgrammeOut:
         issued=_figure(row.issued, "points ever given by earning rules"),
         redeemed=_figure(-row.redeemed, "points ever spent, captured holds included"),
         adjusted=_figure(row.adjusted, "points given by hand, less those taken by hand"),
-        outstanding=_figure(row.outstanding, "points that customers have now, held ones included"),
+        expired=_figure(-row.expired, "points that had their time, but for those of purchases given back"),
+        reversed=_figure(
+            -row.reversed, "given points that were taken back, less spent points that came back"
+        ),
+        forgiven=_figure(row.forgiven, "points to be taken back that were spent already and are not owed"),
+        owed=_figure(row.owed, "points that accounts below zero miss: taken back after they had been spent"),
+        outstanding=_figure(
+            row.outstanding, "points that customers have now, held ones included, less those owed"
+        ),
         held=_figure(row.held, "of the outstanding points, those reserved by open holds"),
     )
 

@@ -18,6 +18,10 @@ CHECKS = {
         SELECT 'all entries' AS subject, sum(amount) AS found, 0 AS expected
         FROM entries HAVING sum(amount) <> 0
     """,
+    "all that was transferred was received": """
+        SELECT 'all transfers' AS subject, sum(amount) AS found, 0 AS expected
+        FROM entries WHERE programme_account = 'transferred' HAVING sum(amount) <> 0
+    """,
     "the entries of each transaction add up to zero": """
         SELECT transaction_id AS subject, sum(amount) AS found, 0 AS expected
         FROM entries GROUP BY transaction_id HAVING sum(amount) <> 0
@@ -25,13 +29,14 @@ CHECKS = {
     "a transaction that moves points has entries for just so many": """
         SELECT subject, found, expected FROM (
             SELECT t.id AS subject, COALESCE(e.amount, 0) AS found,
-                CASE WHEN t.kind IN ('spend', 'capture') THEN -t.points ELSE t.points END AS expected
+                CASE WHEN t.kind IN ('spend', 'capture', 'expire', 'transfer') THEN -t.points
+                    ELSE t.points END AS expected
             FROM transactions AS t
             LEFT JOIN (
                 SELECT transaction_id, sum(amount) AS amount FROM entries WHERE account_id IS NOT NULL
                 GROUP BY transaction_id
             ) AS e ON e.transaction_id = t.id
-            WHERE t.kind IN ('earn', 'spend', 'adjust', 'capture')
+            WHERE t.kind IN ('earn', 'spend', 'adjust', 'capture', 'expire', 'transfer', 'receive')
         ) AS moved WHERE found <> expected
     """,
     "a balance is the sum of the account's entries": """
@@ -57,6 +62,44 @@ CHECKS = {
             ON p.lot_id = l.id
         WHERE l.remaining <> l.amount - COALESCE(p.points, 0)
     """,
+    "what a transaction changed in an account is what it changed in its lots": """
+        SELECT transaction_id AS subject, COALESCE(sum(entered), 0) AS found,
+            COALESCE(sum(in_lots), 0) AS expected
+        FROM (
+            SELECT transaction_id, account_id, amount AS entered, 0 AS in_lots FROM entries
+            WHERE account_id IS NOT NULL
+            UNION ALL SELECT transaction_id, account_id, 0, amount FROM lots
+            UNION ALL SELECT a.transaction_id, lots.account_id, 0, -a.points
+            FROM allocations AS a JOIN lots ON lots.id = a.lot_id
+        ) AS moved GROUP BY transaction_id, account_id HAVING sum(entered) <> sum(in_lots)
+    """,
+    "what an account owes is what its debts have left": """
+        SELECT a.id AS subject, a.owed AS found, COALESCE(l.owed, 0) AS expected
+        FROM accounts AS a
+        LEFT JOIN (
+            SELECT account_id, -sum(remaining) AS owed FROM lots WHERE remaining < 0 GROUP BY account_id
+        ) AS l ON l.account_id = a.id
+        WHERE a.owed <> COALESCE(l.owed, 0)
+    """,
+    "a reversal enters what it undoes, whatever of it was not there any more": """
+        SELECT t.id AS subject, COALESCE(e.amount, 0) AS found, -t.points AS expected
+        FROM transactions AS t
+        LEFT JOIN (
+            SELECT transaction_id, sum(amount) AS amount FROM entries WHERE programme_account = 'reversed'
+            GROUP BY transaction_id
+        ) AS e ON e.transaction_id = t.id
+        WHERE t.kind = 'reverse' AND COALESCE(e.amount, 0) <> -t.points
+    """,
+    "no more of a transaction is undone than it moved": """
+        SELECT t.id AS subject, sum(abs(r.points)) AS found, abs(t.points) AS expected
+        FROM transactions AS r JOIN transactions AS t ON t.id = r.reverses
+        GROUP BY t.id HAVING sum(abs(r.points)) > abs(t.points)
+    """,
+    "what the lines of a purchase earned adds up to what it earned": """
+        SELECT t.id AS subject, sum(l.points) AS found, t.points AS expected
+        FROM earned_lines AS l JOIN transactions AS t ON t.id = l.transaction_id
+        GROUP BY t.id HAVING sum(l.points) <> t.points
+    """,
     "the points held in an account are those of its open holds": """
         SELECT a.id AS subject, a.held AS found, COALESCE(h.points, 0) AS expected
         FROM accounts AS a
@@ -80,6 +123,29 @@ CHECKS = {
             WHERE kind IN ('capture', 'release', 'run_out') GROUP BY hold_id
         ) AS t ON t.hold_id = h.id
         WHERE COALESCE(t.ends, 0) <> CAST(h.state <> 'open' AS int)
+    """,
+    "no budget has given more than was awarded": """
+        SELECT b.rule AS subject, b.used AS found, CAST(coalesce(sum(a.points), 0) AS bigint) AS expected
+        FROM earning_budgets AS b LEFT JOIN awards AS a ON a.rule = b.rule
+        GROUP BY b.rule HAVING b.used > coalesce(sum(a.points), 0)
+    """,
+    "as many coupons of a series are counted as used as have a live use": """
+        SELECT c.series_key AS subject, c.used AS found, COALESCE(u.live, 0) AS expected
+        FROM coupon_counts AS c
+        LEFT JOIN (
+            SELECT series_key, count(*) AS live FROM coupon_uses
+            WHERE state IN ('reserved', 'redeemed') GROUP BY series_key
+        ) AS u USING (series_key)
+        WHERE c.used <> COALESCE(u.live, 0)
+    """,
+    "as many of a reward are counted as ordered as its orders say": """
+        SELECT s.reward_key AS subject, s.ordered AS found, COALESCE(o.quantity, 0) AS expected
+        FROM reward_stock AS s
+        LEFT JOIN (
+            SELECT reward_key, sum(quantity) AS quantity FROM reward_orders
+            WHERE state <> 'cancelled' GROUP BY reward_key
+        ) AS o USING (reward_key)
+        WHERE s.ordered <> COALESCE(o.quantity, 0)
     """,
 }
 

@@ -24,7 +24,7 @@ _SUMMARY = text(
         'customer_id', COALESCE((SELECT customer_id FROM owned LIMIT 1), :customer_id),
         'balance', COALESCE(sum(balance), 0),
         'held', COALESCE(sum(held), 0),
-        'available', COALESCE(sum(balance - held), 0),
+        'available', GREATEST(COALESCE(sum(balance - held), 0), 0),
         'expiring', (SELECT COALESCE(json_agg(expiring), '[]') FROM expiring),
         'open_holds', (SELECT COALESCE(json_agg(open_holds), '[]') FROM open_holds)
     ) AS text) FROM owned

@@ -1,12 +1,20 @@
 """The worker of loyalty: `python -m crm_loyalty.worker`."""
 
-from crm_loyalty.handlers import due_work, subscriptions
+from crm_loyalty.carriers import sending
+from crm_loyalty.handlers import due_work_of, jobs_of, subscriptions
 from crm_loyalty.settings import Settings
 from crm_shared.messaging import worker
 
 
 def main() -> None:
-    worker.run(Settings(), subscriptions=subscriptions, due=due_work)
+    settings = Settings()
+    worker.run(
+        settings,
+        subscriptions=subscriptions,
+        due=due_work_of(settings),
+        jobs=jobs_of(settings),
+        turns={"messages": sending.sender(sending.carriers_of(settings))},
+    )
 
 
 if __name__ == "__main__":

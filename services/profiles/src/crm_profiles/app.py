@@ -29,7 +29,9 @@ from crm_profiles.routes import (
     search,
     stages,
     submissions,
+    tags,
     timeline,
+    unsubscribing,
 )
 from crm_profiles.settings import Settings
 from crm_shared.settings import ServiceSettings
@@ -43,6 +45,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         search.router,
         customers.router,
         attributes.router,
+        tags.router,
         belongings.router,
         history.router,
         managers.router,
@@ -56,6 +59,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         card.router,
         stages.router,
         consents.router,
+        unsubscribing.router,
         contact_policy.router,
         duplicates.router,
         merges.router,

@@ -16,11 +16,17 @@ from crm_shared.problems import (
 
 
 class ContactPointTaken(Conflict):
-    """It belongs to another customer, whom `customer_id` names."""
+    """It belongs to another customer, whom `customer_id` names to callers with the scope pii:read."""
+
+    personal = frozenset({"customer_id"})
 
 
 class InvalidContactPoint(InvalidRequest):
     """No phone number, e-mail address or account name can be read from it."""
+
+
+class ContactPointNotFound(NotFound):
+    """The customer has no such contact point."""
 
 
 class ExternalIdTaken(Conflict):
@@ -172,6 +178,10 @@ class PurposeNotFound(NotFound):
 
 class StatementOutOfTime(InvalidRequest):
     """A statement is not made in the future, and ends after it begins."""
+
+
+class UnsubscribeLinkInvalid(NotFound):
+    """The link is not valid: perhaps a part of it was lost on its way."""
 
 
 class MessageNotFound(NotFound): ...

@@ -14,10 +14,11 @@ from crm_profiles.customers import customers, owners
 from crm_profiles.customers.contact_points import Owner
 from crm_profiles.exports import exporting, exports
 from crm_profiles.forms import collecting, submissions
-from crm_profiles.imports import importing, imports, reverting
+from crm_profiles.imports import importing, imports, recording, reverting
 from crm_profiles.merging import duplicates
 from crm_profiles.messages import messages
 from crm_profiles.messages.messages import LogEntry
+from crm_profiles.models.imports import ImportRow, ImportTrial, ImportTrialName
 from crm_profiles.models.timeline import EntryType
 from crm_profiles.privacy import privacy, privacy_exports
 from crm_profiles.quality import quality
@@ -38,7 +39,16 @@ from crm_shared.contracts.exports import (
     SegmentationExportPrepared,
     TicketsExportPrepared,
 )
-from crm_shared.contracts.loyalty import PointsAdjusted, PointsEarned, PointsHeld, PointsReleased, PointsSpent
+from crm_shared.contracts.loyalty import (
+    PointsAdjusted,
+    PointsEarned,
+    PointsExpired,
+    PointsExpiring,
+    PointsHeld,
+    PointsReleased,
+    PointsReversed,
+    PointsSpent,
+)
 from crm_shared.contracts.messages import MessageState
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import (
@@ -60,6 +70,7 @@ jobs = Jobs()
 _CHUNK = 5000
 
 _LATER = timedelta(minutes=1)
+_SOON = timedelta(seconds=1)
 
 TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
     PointsEarned: (EntryType.POINTS_EARNED, "Earned {points} points"),
@@ -67,6 +78,16 @@ TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
     PointsAdjusted: (EntryType.POINTS_ADJUSTED, "Points were put right by {change:+d}"),
     PointsHeld: (EntryType.POINTS_HELD, "{points} points were reserved"),
     PointsReleased: (EntryType.POINTS_RELEASED, "{points} reserved points are free again"),
+    loyalty.RewardOrdered: (EntryType.REWARD_ORDERED, "Exchanged {points} points for {reward}"),
+    loyalty.RewardShipped: (EntryType.REWARD_SHIPPED, "{reward} was sent"),
+    loyalty.RewardDelivered: (EntryType.REWARD_DELIVERED, "{reward} was delivered"),
+    loyalty.RewardCancelled: (EntryType.REWARD_CANCELLED, "The order of {reward} was cancelled"),
+    loyalty.CouponIssued: (EntryType.COUPON_ISSUED, "Was given a coupon of {series}"),
+    loyalty.CouponRedeemed: (EntryType.COUPON_REDEEMED, "Used a coupon of {series}"),
+    loyalty.CouponVoided: (EntryType.COUPON_VOIDED, "A coupon of {series} was withdrawn"),
+    PointsExpired: (EntryType.POINTS_EXPIRED, "{points} points expired"),
+    PointsReversed: (EntryType.POINTS_REVERSED, "Points changed by {change:+d}, as something was given back"),
+    PointsExpiring: (EntryType.POINTS_EXPIRING, "{points} points are about to expire"),
     LevelChanged: (EntryType.LEVEL_CHANGED, "Level is now {level}"),
     TicketOpened: (EntryType.TICKET_OPENED, "Ticket {number} was opened: {title}"),
     TicketResponded: (EntryType.TICKET_RESPONDED, "Ticket {number} was answered"),
@@ -138,6 +159,16 @@ async def tell_of_erasures_again(
     await privacy.tell_again(session, [each.ref for each in due], segment=segment, at=at)
 
 
+async def forget_unmatched_submissions(
+    session: AsyncSession, due: Sequence[Due], *, kept: timedelta, at: datetime
+) -> None:
+    """What reached nobody on file is nobody's to ask for, so it does not stay for ever."""
+    for each in due:
+        none_left = await submissions.delete_unmatched(session, before=at - kept)
+        again = at + (submissions.FORGET_EVERY if none_left else _SOON)
+        await schedule(session, submissions.FORGET, {each.ref: again})
+
+
 @due_work.on(privacy_exports.EXPIRE)
 async def let_archives_expire(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     await privacy_exports.expire(session, [each.ref for each in due])
@@ -158,12 +189,32 @@ async def delete_expired_files(session: AsyncSession, due: Sequence[Due], *, at:
     await schedule(session, files.EXPIRY, dict.fromkeys(busy, at + _LATER))
 
 
+@due_work.on(imports.FORGET)
+async def forget_verdicts(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Delete what runs of imports said of rows; those that are not over a little later."""
+    runs = {each.ref for each in due}
+    busy = await imports.open_runs(session, runs)
+    left = await recording.forget(session, ImportRow, runs - busy)
+    await schedule(session, imports.FORGET, dict.fromkeys(busy, at + _LATER) | dict.fromkeys(left, at))
+    await schedule(session, imports.FORGET_TRIALS, dict.fromkeys(runs - busy, at))
+
+
+@due_work.on(imports.FORGET_TRIALS)
+async def forget_trials(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
+    """Delete what dry runs that are over remembered of customers."""
+    runs = {each.ref for each in due}
+    left = await recording.forget(session, ImportTrialName, runs)
+    left |= await recording.forget(session, ImportTrial, runs)
+    await schedule(session, imports.FORGET_TRIALS, dict.fromkeys(left, at))
+
+
 def due_of(settings: Settings) -> DueWork:
-    """All that is done when it is due; how long topics are written to is a setting."""
+    """All that is done when it is due; how long something lasts is a setting."""
     all_work = DueWork()
     for kind in due_work.kinds:
         all_work.on(kind)(due_work[kind])
     all_work.on(privacy.TELL_AGAIN)(partial(tell_of_erasures_again, segment=settings.topic_segment))
+    all_work.on(submissions.FORGET)(partial(forget_unmatched_submissions, kept=settings.submissions_kept))
     return all_work
 
 

@@ -11,10 +11,12 @@ from crm_profiles.activity import interactions, refunds
 from crm_profiles.activity.purchases import FIRST_VERSION
 from crm_profiles.consents import contact_policy, permissions
 from crm_profiles.customers.describing import FIELDS
+from crm_profiles.messages import messages
 from crm_profiles.models.consents import Permission
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.interactions import Interaction
 from crm_profiles.models.merges import Merge
+from crm_profiles.models.messages import Message
 from crm_profiles.models.purchases import Purchase, Refund
 from crm_profiles.privacy import privacy
 from crm_profiles.settings import Settings
@@ -152,6 +154,16 @@ async def permissions_(session: AsyncSession) -> AsyncIterator[Event]:
             )
 
 
+async def messages_(session: AsyncSession) -> AsyncIterator[Event]:
+    """Every message of a purpose that is capped by the policy in force: with them senders count."""
+    purposes = (await contact_policy.current(session)).policy.purposes
+    capped = [purpose for purpose, rule in purposes.items() if rule.capped]
+    counting = select(Message).where(Message.purpose.in_(capped)).order_by(Message.id)
+    rows = await session.stream_scalars(counting, execution_options={"yield_per": _AT_ONCE})
+    async for row in rows:
+        yield messages.state(row)
+
+
 async def contact_policy_(session: AsyncSession) -> AsyncIterator[Event]:
     """The company's rules, if they are not the initial ones, which everybody has."""
     rules = await contact_policy.current(session)
@@ -166,6 +178,7 @@ STATES: Mapping[str, Republisher] = {
     "refunds": refunds_,
     "interactions": interactions_,
     "permissions": permissions_,
+    "messages": messages_,
     "contact-policy": contact_policy_,
 }
 """What `python -m crm_shared.operate crm_profiles republish --from-state` can tell."""

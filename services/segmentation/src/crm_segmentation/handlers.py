@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_segmentation import basis, levelling
 from crm_segmentation.models import Base, Customer
-from crm_shared import customers, due, erasure, exports
+from crm_shared import calendar_copies, customers, due, erasure, exports
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import SegmentationErasureConfirmed
 from crm_shared.contracts.exports import SegmentationExportPrepared
@@ -23,6 +23,7 @@ from crm_shared.contracts.profiles import (
     PurchaseRecorded,
     PurchaseRefunded,
 )
+from crm_shared.contracts.tickets import CalendarChanged
 from crm_shared.database import Json, Sessions
 from crm_shared.due import Due, DueWork
 from crm_shared.jobs import Jobs, RunningJob
@@ -70,6 +71,11 @@ async def level_unheard_of_customers(
 ) -> None:
     """Nothing that levels depend on can change here, but it may be the first that is heard of somebody."""
     await _introduce(session, events, at)
+
+
+@subscriptions.on(CalendarChanged)
+async def keep_calendars(session: AsyncSession, events: Sequence[CalendarChanged], *, at: datetime) -> None:
+    await calendar_copies.keep(session, events)
 
 
 @subscriptions.on(CustomerMerged)

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from crm_shared.calendar_copies import CalendarCopy
 from crm_shared.contracts.segmentation import Level
 from crm_shared.customers import OwnedByCustomer
 from crm_shared.database import TYPES, enum_column, new_metadata
@@ -110,3 +111,7 @@ class LevelBasis(Base):
     version: Mapped[int]
     """Of business day and time zone; the thresholds have their own."""
     thresholds_version: Mapped[int] = mapped_column(ForeignKey(LevelThresholds.version))
+
+
+class Calendar(CalendarCopy, Base):
+    """A calendar as tickets tells it."""

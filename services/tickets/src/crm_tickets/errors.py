@@ -6,6 +6,9 @@ from crm_shared.problems import Conflict, NotFound
 class TicketNotFound(NotFound): ...
 
 
+class CalendarNotFound(NotFound): ...
+
+
 class TicketNotResponded(Conflict):
     """The customer was not answered yet: that comes before the resolution."""
 

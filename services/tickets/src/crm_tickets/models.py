@@ -147,6 +147,21 @@ class ServiceTarget(Base):
     resolve_minutes: Mapped[int]
 
 
+class CalendarVersion(Base):
+    """One version of a calendar; a change is a new one, the old ones stay."""
+
+    __tablename__ = "calendars"
+    # Rows that migrations put in stay when tests empty the database.
+    __table_args__ = {"comment": "seed", "info": {APPEND_ONLY: True}}
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    calendar: Mapped[Json]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None]
+    """None: it is there from the start."""
+
+
 class Permission(PermissionCopy, Base):
     """Whom we may write to, as profiles tells it."""
 

@@ -1,16 +1,19 @@
 """The bodies of tickets' requests and answers."""
 
-from datetime import datetime
-from typing import Annotated
+from datetime import date, datetime
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from crm_shared.calendars.days import CalendarDay
+from crm_shared.contracts.calendars import Calendar, Hours
 from crm_shared.contracts.segmentation import Level
+from crm_shared.fields import VISIBLE, legible
 from crm_tickets.flow import Status, Step
-from crm_tickets.models import Severity, Ticket, TicketChannel, TicketKind
+from crm_tickets.models import CalendarVersion, Severity, Ticket, TicketChannel, TicketKind
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=VISIBLE), legible]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000, pattern=r"\S")]
 
 
@@ -142,3 +145,131 @@ class TicketsSummaryOut(BaseModel):
     customer_id: UUID
     counts: TicketCountsOut
     open: list[OpenTicketOut] = Field(description="the most urgent twenty that are open or responded to")
+
+
+class CalendarIn(Calendar):
+    """A calendar as a whole."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Flagship store, Madrid",
+                    "time_zone": "Europe/Madrid",
+                    "working_hours": [
+                        {
+                            "days": [1, 2, 3, 4, 5],
+                            "hours": [{"start": "10:00", "end": "14:00"}, {"start": "17:00", "end": "20:30"}],
+                        },
+                        {"days": [6], "hours": [{"start": "10:00", "end": "14:00"}]},
+                    ],
+                    "holidays": [
+                        {
+                            "kind": "fixed",
+                            "key": "christmas-eve",
+                            "names": {"es": "Nochebuena"},
+                            "month": 12,
+                            "day": 24,
+                            "hours": [{"start": "10:00", "end": "13:00"}],
+                        },
+                        {
+                            "kind": "easter",
+                            "key": "good-friday",
+                            "names": {"es": "Viernes Santo"},
+                            "offset": -2,
+                        },
+                    ],
+                    "make_up_days": [{"on": "2026-12-20", "like": 6}],
+                }
+            ]
+        },
+    )
+
+
+class CalendarSummaryOut(BaseModel):
+    """The newest version of a calendar at a glance."""
+
+    code: str
+    version: int
+    name: str
+    time_zone: str
+    known_until: int | None = Field(
+        default=None, description="the last year for which all has been announced"
+    )
+    created_at: datetime = Field(description="when this version was written")
+    created_by: str | None = Field(default=None, description="null: it is there from the start")
+
+    @classmethod
+    def of(cls, row: CalendarVersion) -> Self:
+        return cls(
+            code=row.code,
+            version=row.version,
+            created_at=row.created_at,
+            created_by=row.created_by,
+            **{name: row.calendar[name] for name in ("name", "time_zone", "known_until")},
+        )
+
+
+class CalendarOut(Calendar):
+    """One version of a calendar."""
+
+    code: str
+    version: int
+    created_at: datetime
+    created_by: str | None = Field(default=None, description="null: it is there from the start")
+
+    @classmethod
+    def of(cls, row: CalendarVersion) -> Self:
+        return cls(
+            code=row.code,
+            version=row.version,
+            created_at=row.created_at,
+            created_by=row.created_by,
+            **row.calendar,
+        )
+
+
+class CelebratedOut(BaseModel):
+    """A holiday on one of its days."""
+
+    key: str
+    names: dict[str, str] = Field(description="by language")
+    observed: bool = Field(description="the day off in its stead, for it falls on a weekend")
+
+
+class CalendarDayOut(BaseModel):
+    """One day of a calendar."""
+
+    on: date
+    weekday: int = Field(description="1 is Monday")
+    hours: list[Hours] = Field(description="none: there is no work")
+    make_up: bool = Field(description="a working day in place of another")
+    holidays: list[CelebratedOut]
+
+    @classmethod
+    def of(cls, day: CalendarDay) -> Self:
+        return cls(
+            on=day.on,
+            weekday=day.on.isoweekday(),
+            hours=list(day.hours),
+            make_up=day.make_up,
+            holidays=[
+                CelebratedOut(key=each.holiday.key, names=dict(each.holiday.names), observed=each.observed)
+                for each in day.holidays
+            ],
+        )
+
+
+class CalendarDaysOut(BaseModel):
+    """A year of a calendar, day by day."""
+
+    code: str
+    version: int
+    year: int
+    time_zone: str
+    known: bool = Field(
+        description="all of the year was announced; otherwise it follows from the rules alone"
+    )
+    working_days: int = Field(description="days of the year that have hours")
+    days: list[CalendarDayOut]

@@ -1,4 +1,4 @@
-"""Calendars as pure functions over plain values: the business day of an instant in a shop's time zone."""
+"""Calendars as pure functions over plain values: days and their hours, holidays, birthdays, working time."""
 
 from datetime import date, datetime
 from zoneinfo import ZoneInfo

@@ -30,3 +30,11 @@ def from_gregorian(day: date) -> LunarDay:
         raise ValueError(f"no lunar day is known of {day}")
     found = LunarDate.from_solar_date(day.year, day.month, day.day)
     return LunarDay(found.year, found.month, found.day, bool(found.is_leap_month))
+
+
+def find_gregorian(day: LunarDay) -> date | None:
+    """The Gregorian day; None where the year has no such month or day, or is outside of the tables."""
+    try:
+        return to_gregorian(day)
+    except ValueError:
+        return None

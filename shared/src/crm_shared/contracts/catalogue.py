@@ -39,15 +39,33 @@ EVENTS: tuple[type[Event], ...] = (
     tickets.TicketResponded,
     tickets.TicketResolved,
     tickets.TicketClosed,
+    tickets.ComplaintUpheld,
     tickets.MessageSent,
     tickets.MessageDelivered,
     tickets.MessageFailed,
     tickets.MessageAnswered,
+    tickets.CalendarChanged,
     loyalty.PointsEarned,
     loyalty.PointsSpent,
     loyalty.PointsAdjusted,
     loyalty.PointsHeld,
     loyalty.PointsReleased,
+    loyalty.RewardOrdered,
+    loyalty.RewardShipped,
+    loyalty.RewardDelivered,
+    loyalty.RewardCancelled,
+    loyalty.CouponIssued,
+    loyalty.CouponRedeemed,
+    loyalty.CouponVoided,
+    loyalty.PointsExpired,
+    loyalty.PointsReversed,
+    loyalty.PointsExpiring,
+    loyalty.PointsTransferred,
+    loyalty.PointsReceived,
+    loyalty.ActivityAttended,
+    loyalty.ReferralQualified,
+    loyalty.TierChanged,
+    loyalty.TierDowngradeAnnounced,
     loyalty.MessageSent,
     loyalty.MessageDelivered,
     loyalty.MessageFailed,
@@ -125,8 +143,11 @@ def example_of(schema: Schema, defs: Mapping[str, Schema] | None = None) -> Any:
         return schema["examples"][0]
     if "enum" in schema:
         return schema["enum"][0]
-    if "anyOf" in schema:
-        return example_of(schema["anyOf"][0], defs)
+    if "const" in schema:
+        return schema["const"]
+    for choice in ("anyOf", "oneOf"):
+        if choice in schema:
+            return example_of(schema[choice][0], defs)
     match schema.get("type"):
         case "object":
             return {name: example_of(part, defs) for name, part in schema.get("properties", {}).items()}

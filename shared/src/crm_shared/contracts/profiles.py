@@ -208,6 +208,8 @@ class PurchaseRefunded(Event):
     occurred_at: datetime = Field(description="when it was given back")
     total: Money = Field(description="given back this time")
     lines: list[RefundLineState]
+    order_source: str | None = Field(default=None, description="who told of the purchase")
+    order_external_id: str | None = Field(default=None, description="what they call it")
     purchased_at: datetime = Field(description="when it was bought")
     purchase_total: Money
     refunded_total: Money = Field(description="given back so far, this refund included")

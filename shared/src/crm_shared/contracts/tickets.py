@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crm_shared.contracts.base import Event
+from crm_shared.contracts.base import CompanyEvent, Event
+from crm_shared.contracts.calendars import Calendar
 from crm_shared.contracts.messages import MessageState
 
 
@@ -55,6 +56,15 @@ class TicketClosed(TicketState):
     type: ClassVar[str] = "tickets.ticket.closed.v1"
 
 
+class ComplaintUpheld(TicketState):
+    """The complaint was investigated and is right."""
+
+    type: ClassVar[str] = "tickets.complaint.upheld.v1"
+
+    cause: str | None = Field(default=None, description="what went wrong")
+    compensation: str | None = Field(default=None, description="what was proposed for it, in words")
+
+
 class MessageSent(MessageState):
     """The customer was written to."""
 
@@ -77,3 +87,13 @@ class MessageAnswered(MessageState):
     """The customer has answered the message."""
 
     type: ClassVar[str] = "tickets.message.answered.v1"
+
+
+class CalendarChanged(CompanyEvent):
+    """Working hours, holidays or make-up days of a calendar are others than before; its code is the key."""
+
+    type: ClassVar[str] = "tickets.calendar.changed.v1"
+    subject_field: ClassVar[str] = "code"
+
+    code: str = Field(description="a country's, such as CN, or one of the company's own")
+    calendar: Calendar

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import uvloop
@@ -14,7 +15,7 @@ from crm_shared import logs
 from crm_shared.clock import Clock, SystemClock
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.catalogue import published_by
-from crm_shared.database import create_engine, create_sessions, in_words, unavailable
+from crm_shared.database import Sessions, create_engine, create_sessions, in_words, unavailable
 from crm_shared.due import DueWork
 from crm_shared.due import run as run_due
 from crm_shared.health import Check, Health, NotReady, database_answers, migrations_at_head
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _DUE_EVERY = 0.5
 _JOBS_EVERY = 1.0
+_TURNS_EVERY = 0.5
 _REDRIVE_EVERY = 1.0
 _MEASURE_EVERY = 5.0
 _CLEAN_EVERY = 3600.0
@@ -43,6 +45,8 @@ _SCHEMA_EVERY = 0.5
 _UNEVENTFUL = 30.0
 
 Loop = Callable[[], Awaitable[None]]
+Turn = Callable[[Sessions, Clock], Awaitable[bool]]
+"""Repeated work of a service's own, such as sending what is queued; whether there was something to do."""
 
 
 def run(
@@ -52,13 +56,16 @@ def run(
     due: DueWork | None = None,
     jobs: Jobs | None = None,
     figures: Sequence[Figure] = (),
+    turns: Mapping[str, Turn] = MappingProxyType({}),
 ) -> None:
     """Be the worker until SIGTERM or SIGINT; a second signal does not wait for what is running."""
     logs.configure(settings)
     collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(
-            _until_told(serve(settings, subscriptions=subscriptions, due=due, jobs=jobs, figures=figures))
+            _until_told(
+                serve(settings, subscriptions=subscriptions, due=due, jobs=jobs, figures=figures, turns=turns)
+            )
         )
 
 
@@ -77,6 +84,7 @@ async def serve(
     due: DueWork | None = None,
     jobs: Jobs | None = None,
     figures: Sequence[Figure] = (),
+    turns: Mapping[str, Turn] = MappingProxyType({}),
     clock: Clock | None = None,
 ) -> None:
     """Be the worker until cancelled; then the running batch is finished and the group left.
@@ -93,6 +101,8 @@ async def serve(
         worker.do_due(due)
     if jobs is not None and jobs.kinds:
         worker.do_jobs(jobs)
+    for name, turn in turns.items():
+        worker.repeat(name, turn)
     worker.keep_house(figures)
     await worker.run()
 
@@ -145,6 +155,9 @@ class _Worker:
             return await run_job(self._sessions, jobs, self._clock)
 
         self._loops["jobs"] = _repeated(turn, _JOBS_EVERY)
+
+    def repeat(self, name: str, turn: Turn) -> None:
+        self._loops[name] = _repeated(lambda: turn(self._sessions, self._clock), _TURNS_EVERY)
 
     def keep_house(self, figures: Sequence[Figure]) -> None:
         values = dict.fromkeys((figure.name for figure in figures), 0.0)

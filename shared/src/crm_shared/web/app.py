@@ -7,19 +7,21 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from crm_shared import logs
 from crm_shared.callers import Verifier
 from crm_shared.clock import Clock, SystemClock
 from crm_shared.database import create_engine, create_sessions
 from crm_shared.health import Health, database_answers, migrations_at_head
+from crm_shared.memory import collect_seldom
 from crm_shared.metrics import Metrics
 from crm_shared.pages import Cursors
 from crm_shared.settings import ServiceSettings
 from crm_shared.tracing import Tracer
 from crm_shared.web import openapi, problems
 from crm_shared.web.dead_letters import dead_letters_router
-from crm_shared.web.dispatch import Dispatcher
+from crm_shared.web.dispatch import Dispatcher, Routes, Shortcut
 from crm_shared.web.middleware import Authentication, RequestMiddleware
 from crm_shared.web.routing import Route
 from crm_shared.web.session import provide
@@ -28,7 +30,15 @@ Extra = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class Service(FastAPI):
-    """FastAPI with our OpenAPI document."""
+    """FastAPI with our OpenAPI document, and with our middleware around its own instead of within."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        ours, self.user_middleware = self.user_middleware, []
+        app = super().build_middleware_stack()
+        for middleware, args, kwargs in reversed(ours):
+            app = middleware(app, *args, **kwargs)
+        self.user_middleware = ours
+        return app
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -77,7 +87,9 @@ def service_app(
         app.include_router(router)
     routes = list(iter_route_contexts(app.routes))
     _refuse_open_doors(routes)
-    app.router.middleware_stack = Dispatcher(routes, app.router.middleware_stack)
+    by_path = Routes(routes)
+    app.router.middleware_stack = Dispatcher(by_path, app.router.middleware_stack)
+    app.user_middleware.append(Middleware(Shortcut, routes=by_path))
     return app
 
 
@@ -90,7 +102,8 @@ def _lifespan(
 
         The internal port opens last, so that nobody calls us ready too early, and closes first, so that who
         probes sees the process go before its connections do. Readiness has a connection of its own: a busy
-        pool is not a database that is gone. Nothing here waits for Kafka, which an API does not need.
+        pool is not a database that is gone. What was handed in at a desk is done with before the database
+        goes. Nothing here waits for Kafka, which an API does not need.
         """
         engine = create_engine(settings)
         reading = create_engine(settings, reading=True)
@@ -110,9 +123,11 @@ def _lifespan(
             stack.push_async_callback(reading.dispose)
             stack.push_async_callback(probe.dispose)
             provide(app, create_sessions(engine), create_sessions(reading))
+            stack.push_async_callback(app.state.desks.drain)
             if extra is not None:
                 await stack.enter_async_context(extra(app))
             await stack.enter_async_context(health.serving())
+            collect_seldom()
             yield
 
     return lifespan

@@ -1,5 +1,6 @@
 """What is known of the request being answered, kept in its ASGI scope."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,10 +20,16 @@ class Context:
     request_id: str
     problem_base_url: str
     limits: Limits
+    headers: Mapping[bytes, bytes]
+    """Of several with one name the last: to see cheaply which there are."""
     route: str | None = None
     caller: Caller | None = None
     claim: Claim | None = None
     session: AsyncSession | None = None
+
+    @property
+    def sees_personal_data(self) -> bool:
+        return self.caller is not None and self.caller.sees_personal_data
 
     @classmethod
     def of(cls, scope: Scope) -> "Context":

@@ -1,38 +1,37 @@
 """Calling an endpoint by a plan that is made once, where the framework would look anew at each request."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from inspect import iscoroutinefunction, signature
+from json import JSONDecodeError
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import Request, Response, params
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import request_params_to_args
+from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import PydanticUndefined
 from starlette.datastructures import QueryParams
 
+_REQUEST = 0
+"""The place of the request among the results."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class _Step:
     """A dependency, or the endpoint itself: what is called, and with which earlier results."""
 
     call: Callable[..., Awaitable[Any]]
-    request_as: str | None
-    results: Mapping[str, int]
-
-    async def take(self, request: Request, earlier: list[Any], values: Mapping[str, Any]) -> Any:
-        arguments = {name: earlier[place] for name, place in self.results.items()}
-        if self.request_as is not None:
-            arguments[self.request_as] = request
-        return await self.call(**arguments, **values)
+    results: Sequence[tuple[str, int]]
 
 
 class Direct:
     """Calls an endpoint as the framework does, in the same order and with the same errors, for less.
 
     Only the plain case: the endpoint makes its own response (`-> Response`); it takes parameters of path,
-    query and headers, and no body; what it depends on are coroutine functions of the request and of each
-    other, without parameters of their own. Values are read and checked by the framework's own functions.
+    query and headers, and at most one body, of JSON; what it depends on are coroutine functions of the
+    request and of each other, without parameters of their own. Values are read and checked by the
+    framework's own functions.
     """
 
     def __init__(self, dependant: Dependant) -> None:
@@ -40,6 +39,8 @@ class Direct:
         self._steps: list[_Step] = []
         self._places: dict[Any, int] = {}
         self._plan(dependant)
+        *self._before, self._endpoint = self._steps
+        self._takes_body = bool(dependant.body_params)
         self._path = [(field, field.alias, ("path", field.alias)) for field in dependant.path_params]
         unasked, _ = request_params_to_args(dependant.query_params, QueryParams())
         # As long as all are None: another default would have to be made anew for each request.
@@ -50,14 +51,17 @@ class Direct:
 
     async def __call__(self, request: Request) -> Response:
         """Raises RequestValidationError, and what the endpoint and its dependencies raise."""
-        *before, endpoint = self._steps
-        results: list[Any] = []
-        for step in before:
-            results.append(await step.take(request, results, {}))
-        response: Response = await endpoint.take(request, results, self._values(request))
+        body = await _sent(request) if self._takes_body else None
+        results: list[Any] = [request]
+        for step in self._before:
+            results.append(await step.call(**{name: results[place] for name, place in step.results}))
+        values = await self._values(request, body)
+        for name, place in self._endpoint.results:
+            values[name] = results[place]
+        response: Response = await self._endpoint.call(**values)
         return response
 
-    def _values(self, request: Request) -> dict[str, Any]:
+    async def _values(self, request: Request, body: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}
         errors: list[Any] = []
         for field, name, place in self._path:
@@ -73,35 +77,62 @@ class Direct:
             told, wrong = request_params_to_args(self._dependant.header_params, request.headers)
             values |= told
             errors += wrong
+        if self._takes_body:
+            told, wrong = await request_body_to_args(self._dependant.body_params, body, False)
+            values |= told
+            errors += wrong
         if errors:
             raise RequestValidationError(errors)
         return values
 
     def _plan(self, dependant: Dependant) -> int:
         """The place of its result."""
-        results = {}
+        results = []
+        if dependant.request_param_name is not None:
+            results.append((dependant.request_param_name, _REQUEST))
         for each in dependant.dependencies:
             place = self._places[each.call] if each.call in self._places else self._plan(each)
             if each.name is not None:
-                results[each.name] = place
+                results.append((each.name, place))
         assert dependant.call is not None
-        self._steps.append(_Step(dependant.call, dependant.request_param_name, results))
-        self._places[dependant.call] = len(self._steps) - 1
+        self._steps.append(_Step(dependant.call, results))
+        self._places[dependant.call] = _REQUEST + len(self._steps)
         return self._places[dependant.call]
 
 
 def plan(dependant: Dependant) -> Direct | None:
     """The plan of an endpoint; None where only the framework can call it."""
     assert dependant.call is not None
-    if signature(dependant.call).return_annotation is not Response or dependant.body_params:
+    if signature(dependant.call).return_annotation is not Response:
         return None
     return Direct(dependant) if _is_plain(dependant, top=True) else None
+
+
+async def _sent(request: Request) -> Any:
+    """The JSON of the body, or that there is none, as the framework has it."""
+    if not await request.body():
+        return PydanticUndefined
+    try:
+        return await request.json()
+    except JSONDecodeError as error:
+        place = ("body", error.pos)
+        fault = {"type": "json_invalid", "loc": place, "msg": "JSON decode error", "input": {}}
+        raise RequestValidationError([{**fault, "ctx": {"error": error.msg}}], body=error.doc) from error
+
+
+def _takes_json(dependant: Dependant) -> bool:
+    """A body, if any, that is all of one parameter."""
+    kinds = [field.field_info for field in dependant.body_params]
+    return len(kinds) <= 1 and all(
+        type(kind) is params.Body and not kind.embed and kind.media_type.endswith("json") for kind in kinds
+    )
 
 
 def _is_plain(dependant: Dependant, *, top: bool = False) -> bool:
     of_parameters = (dependant.path_params, dependant.query_params, dependant.header_params)
     beyond_us = (
-        *(dependant.cookie_params, dependant.body_params, dependant.websocket_param_name),
+        *(dependant.cookie_params, dependant.websocket_param_name),
+        *(not _takes_json(dependant), not top and dependant.body_params),
         *(dependant.http_connection_param_name, dependant.response_param_name),
         *(dependant.background_tasks_param_name, dependant.security_scopes_param_name),
         *(dependant.concurrency, not dependant.use_cache, not top and any(of_parameters)),

@@ -1,6 +1,5 @@
 """Requests that may be sent twice: the reply is kept in the transaction of the effect, and given again."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 
@@ -12,6 +11,7 @@ from crm_shared import idempotency
 from crm_shared.callers import Caller
 from crm_shared.clock import Clock
 from crm_shared.idempotency import (
+    AlreadyAnswered,
     Claim,
     IdempotencyKeyInUse,
     IdempotencyKeyMissing,
@@ -23,10 +23,8 @@ from crm_shared.metrics import Metrics
 from crm_shared.web.context import Context
 from crm_shared.web.markers import Label
 from crm_shared.web.routing import Handler, Route
-from crm_shared.web.session import AlreadyAnswered
 
 _METHODS = {"POST", "PATCH"}
-_KEPT_HEADERS = ("content-type", "etag", "location")
 
 
 class KeyRequired(Label):
@@ -99,13 +97,9 @@ async def _keep(request: Request, context: Context, response: Response) -> None:
     if isinstance(response, StreamingResponse):
         raise TypeError(f"{context.claim.route} streams its answer: there is nothing to keep")
     clock: Clock = request.app.state.clock
-    reply = StoredReply(response.status_code, _kept(response.headers), bytes(response.body))
+    reply = StoredReply.of(response.status_code, response.headers, bytes(response.body))
     path: str = request.scope["path"]
     await idempotency.remember(context.session, context.claim, reply, path=path, at=clock.now())
-
-
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: headers[name] for name in _KEPT_HEADERS if name in headers}
 
 
 def _fingerprint(request: Request, caller: Caller | None, body: bytes) -> bytes:

@@ -60,7 +60,8 @@ class RequestMiddleware:
         deadline: float = DEADLINE,
     ) -> None:
         self._app = app
-        self._settings = settings
+        self._max_body_bytes = settings.max_body_bytes
+        self._problem_base_url = settings.problem_base_url
         self._metrics = metrics
         self._tracer = tracer
         self._deadline = deadline
@@ -71,8 +72,8 @@ class RequestMiddleware:
             return
         started = perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        limits = Limits(_declared(headers), self._settings.max_body_bytes, self._deadline)
-        context = Context(_request_id(headers), self._settings.problem_base_url, limits)
+        limits = Limits(_declared(headers), self._max_body_bytes, self._deadline)
+        context = Context(_request_id(headers), self._problem_base_url, limits, headers)
         context.enter(scope)
         traceparent = headers.get(b"traceparent", b"").decode("latin-1")
         exchange = _Exchange(context, receive, send)
@@ -116,8 +117,7 @@ class RequestMiddleware:
     def _report(self, scope: Scope, context: Context, status: int, duration: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route = context.route or "unmatched"
-        self._metrics.requests.labels(method, route, status).inc()
-        self._metrics.request_duration.labels(method, route).observe(duration)
+        self._metrics.answered(method, route, status, duration)
         log.info(
             "request answered",
             extra={

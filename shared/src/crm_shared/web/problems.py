@@ -55,8 +55,12 @@ def install(app: FastAPI) -> None:
             problem.headers["Allow"] = ", ".join(sorted(_offered(app, request.scope["path"])))
         return respond(problem, request.scope)
 
+    async def leave(request: Request, error: Exception) -> Response:
+        raise error
+
     for kind in (Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)
+    app.add_exception_handler(Exception, leave)
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -79,7 +83,12 @@ def respond(problem: Problem, scope: Scope) -> Response:
     """The problem as a response to the request of this scope."""
     context = Context.of(scope)
     instance = quote(scope["path"], errors="replace")[:_MAX_INSTANCE]
-    body = problem.body(context.problem_base_url, instance=instance, request_id=context.request_id)
+    body = problem.body(
+        context.problem_base_url,
+        instance=instance,
+        request_id=context.request_id,
+        personal=context.sees_personal_data,
+    )
     return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
 
 

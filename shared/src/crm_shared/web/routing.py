@@ -34,7 +34,9 @@ class JsonRequest(Request):
     """A request whose JSON is parsed strictly (no NaN, no lone surrogates) and fast."""
 
     async def json(self) -> Any:
-        return orjson.loads(await self.body())
+        if not hasattr(self, "_json"):
+            self._json = orjson.loads(await self.body())
+        return self._json
 
 
 class Route(APIRoute):
@@ -84,19 +86,23 @@ class Route(APIRoute):
 
     def _guarded(self, handle: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
-            request = JsonRequest(request.scope, request.receive)
+            if not isinstance(request, JsonRequest):
+                request = JsonRequest(request.scope, request.receive)
             context = Context.of(request.scope)
             context.route = self.path_format
             if self.permission is not None:
                 self.permission.check(context)
             context.limits.settle(self.allowance.body, self.allowance.deadline)
             self._check_parameters(request)
-            self.gives.check(request)
+            if b"accept" in context.headers:
+                self.gives.check(request)
             if self.takes is not None:
                 self.takes.check(request)
             if self.body_type is not None:
                 await self._check_body(request, self.body_type)
-            response = _unchanged(request, await self.answer(request, context, handle))
+            response = await self.answer(request, context, handle)
+            if b"if-none-match" in context.headers:
+                response = _unchanged(request, response)
             return _Closing(response) if isinstance(response, StreamingResponse) else response
 
         return guarded

@@ -17,6 +17,7 @@ from crm_shared.problems import Forbidden, Unauthorized
 from crm_shared.settings import ServiceSettings
 from crm_shared.together import Together
 from crm_shared.web.context import Context
+from crm_shared.web.desk import Desks
 from crm_shared.web.markers import Marker
 
 
@@ -26,19 +27,12 @@ class TokenMissing(Unauthorized): ...
 class RoleMissing(Forbidden): ...
 
 
-class AlreadyAnswered(Exception):
-    """The request was answered before, under the same key: not an error, the route gives that reply again."""
-
-    def __init__(self, reply: idempotency.StoredReply) -> None:
-        super().__init__("a reply is stored")
-        self.reply = reply
-
-
 def provide(app: FastAPI, sessions: Sessions, reading: Sessions) -> None:
     """Say where the app's sessions come from: those of its requests that write, and those of its GETs."""
     app.state.sessions = sessions
     app.state.reading = reading
     app.state.together = Together(reading)
+    app.state.desks = Desks(sessions)
 
 
 async def get_sessions(request: Request) -> Sessions:
@@ -55,6 +49,11 @@ async def get_sessions(request: Request) -> Sessions:
 async def get_together(request: Request) -> Together:
     together: Together = request.app.state.together
     return together
+
+
+async def get_desks(request: Request) -> Desks:
+    desks: Desks = request.app.state.desks
+    return desks
 
 
 async def get_settings(request: Request) -> ServiceSettings:
@@ -92,7 +91,7 @@ async def begin(request: Request, sessions: Annotated[Sessions, Depends(get_sess
     if context.claim is not None:
         reply = await idempotency.claim(session, context.claim)
         if reply is not None:
-            raise AlreadyAnswered(reply)
+            raise idempotency.AlreadyAnswered(reply)
     return session
 
 
@@ -118,6 +117,8 @@ CurrentSessions = Annotated[Sessions, Depends(get_sessions)]
 """For what opens sessions of its own, as a streamed answer must: the request's ends before its first byte."""
 ReadTogether = Annotated[Together, Depends(get_together)]
 """For a GET that many send at once: one statement may answer several of them."""
+CurrentDesks = Annotated[Desks, Depends(get_desks)]
+"""For a write that many send at once: one transaction may do several of them."""
 CurrentClock = Annotated[Clock, Depends(get_clock)]
 CurrentCaller = Annotated[Caller, Depends(get_caller)]
 CurrentCursors = Annotated[Cursors, Depends(get_cursors)]

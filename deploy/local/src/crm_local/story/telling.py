@@ -6,7 +6,17 @@ from rich.console import Console
 
 from crm_local.client import Client
 from crm_local.club import Club
-from crm_local.story import complaints, consents, glance, merging, points, refunds, reports, searching
+from crm_local.story import (
+    complaints,
+    consents,
+    glance,
+    merging,
+    points,
+    programme,
+    refunds,
+    reports,
+    searching,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ async def tell(client: Client, console: Console, cast: Cast, club: Club) -> None
     await consents.tell(client, console, club, members, members["M-1001"])
     chapter("A refund: one line goes back")
     await refunds.tell(client, console, club, members["M-1001"])
+    chapter("The programme: another rule over the whole history, and what is owed")
+    await programme.tell(client, console)
     chapter("Two records of one person: merged, and undone")
     await merging.tell(client, console, members["M-1003"], members["M-1034"])
     chapter("Reports")

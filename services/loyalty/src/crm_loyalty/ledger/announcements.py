@@ -3,27 +3,38 @@
 from collections.abc import Iterator, Mapping
 from uuid import UUID
 
-from crm_loyalty.ledger.book import Changes, LotState
+from crm_loyalty.ledger.journal import Changes, LotState
 from crm_loyalty.models.ledger import Kind
-from crm_loyalty.postings import Movement, Posting
+from crm_loyalty.postings import Expire, Movement, Posting, Receive
 from crm_shared.contracts.loyalty import (
     PointsAdjusted,
     PointsEarned,
+    PointsExpired,
     PointsHeld,
     PointsMoved,
+    PointsReceived,
     PointsReleased,
+    PointsReversed,
     PointsSpent,
+    PointsTransferred,
 )
 
 
 def announce(changes: Changes, origins: Mapping[UUID, UUID]) -> Iterator[tuple[Posting, PointsMoved]]:
-    """One event per movement, in order; `origins` says for whom each account was opened."""
+    """One event per movement, in order; `origins` says for whom each account was opened.
+
+    That a debt was paid is told to nobody: the balance tells of it already.
+    """
     lots = {lot.transaction_id: lot for lot in changes.lots.values() if lot.transaction_id is not None}
     for posting, movement in changes.movements:
-        yield posting, _event(movement, origins[movement.account_id], lots.get(movement.id), changes)
+        if movement.kind is not Kind.SETTLE:
+            lot = lots.get(movement.id)
+            yield posting, _event(posting, movement, origins[movement.account_id], lot, changes)
 
 
-def _event(movement: Movement, customer_id: UUID, lot: LotState | None, changes: Changes) -> PointsMoved:
+def _event(
+    posting: Posting, movement: Movement, customer_id: UUID, lot: LotState | None, changes: Changes
+) -> PointsMoved:
     state = {
         "customer_id": customer_id,
         "version": movement.version,
@@ -37,14 +48,15 @@ def _event(movement: Movement, customer_id: UUID, lot: LotState | None, changes:
     }
     match movement.kind:
         case Kind.EARN if lot is not None:
-            only = movement.explanation[0] if len(movement.explanation) == 1 else None
+            rules = {(line.rule, line.version) for line in movement.explanation}
+            rule, version = rules.pop() if len(rules) == 1 else (None, None)
             return PointsEarned.model_validate(
                 state
                 | {
                     "lot_id": lot.id,
                     "expires_at": lot.expires_at,
-                    "rule": only.rule if only else None,
-                    "rule_version": only.version if only else None,
+                    "rule": rule,
+                    "rule_version": version,
                 }
             )
         case Kind.SPEND | Kind.CAPTURE:
@@ -57,4 +69,14 @@ def _event(movement: Movement, customer_id: UUID, lot: LotState | None, changes:
         case Kind.RELEASE | Kind.RUN_OUT:
             ran_out = movement.kind is Kind.RUN_OUT
             return PointsReleased.model_validate(state | {"hold_id": movement.hold_id, "ran_out": ran_out})
+        case Kind.EXPIRE if isinstance(posting, Expire):
+            expired_at = movement.effective_at
+            return PointsExpired.model_validate(state | {"lot_id": posting.lot_id, "expired_at": expired_at})
+        case Kind.TRANSFER:
+            return PointsTransferred.model_validate(state)
+        case Kind.RECEIVE if isinstance(posting, Receive):
+            return PointsReceived.model_validate(state | {"transfer_id": posting.transfer_id})
+        case Kind.REVERSE if movement.reverses is not None:
+            undone = {"change": movement.points, "reverses": movement.reverses}
+            return PointsReversed.model_validate(state | undone)
     raise LookupError(f"no event tells of {movement.kind} {movement.id}")

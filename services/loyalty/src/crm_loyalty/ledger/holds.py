@@ -4,20 +4,25 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, Uuid, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.ledger import Hold, HoldState
-from crm_loyalty.postings import Movement, RunOut
+from crm_loyalty.postings import RunOut
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
 SOURCE = "/crm/loyalty"
 
 
-async def of(session: AsyncSession, movement: Movement) -> Hold:
-    """The hold that the movement placed or resolved."""
-    return (await session.scalars(select(Hold).where(Hold.id == movement.hold_id))).one()
+_THESE = select(Hold).where(Hold.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+
+
+async def find(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Hold]:
+    """The holds with these ids."""
+    if not ids:
+        return {}
+    return {hold.id: hold for hold in await session.scalars(_THESE, {"ids": sorted(ids)})}
 
 
 async def list_(

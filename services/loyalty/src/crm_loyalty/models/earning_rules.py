@@ -1,11 +1,15 @@
-"""The table of earning rules."""
+"""The tables of earning: rules, what they have given, and how much of a budget is gone."""
 
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from crm_loyalty.models.base import Base
+from crm_loyalty.models.base import BOOKKEEPING, Base
+from crm_shared.customers import OwnedByCustomer
+from crm_shared.database import Json
+from crm_shared.erasure import POLICY, Keep
 from crm_shared.schema import APPEND_ONLY
 
 
@@ -13,22 +17,41 @@ class EarningRule(Base):
     """One version of a rule that gives points for purchases; a change is a new version, the old ones stay."""
 
     __tablename__ = "earning_rules"
-    __table_args__ = (
-        CheckConstraint("points > 0 AND per_amount > 0", name="rate_positive"),
-        CheckConstraint("valid_until > valid_from", name="valid_until_after_from"),
-        # Rows that migrations put in stay when tests empty the database.
-        {"info": {APPEND_ONLY: True}, "comment": "seed"},
-    )
+    # Rows that migrations put in stay when tests empty the database.
+    __table_args__ = ({"info": {APPEND_ONLY: True}, "comment": "seed"},)
 
     key: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    description: Mapped[str]
-    currency: Mapped[str]
-    points: Mapped[int]
-    per_amount: Mapped[int]
-    """Minor units of the currency: so many points for each whole such amount of a purchase."""
-    active: Mapped[bool]
-    valid_from: Mapped[datetime | None]
-    valid_until: Mapped[datetime | None]
+    terms: Mapped[Json]
+    """The rule as it was written: see EarningRuleIn."""
     created_at: Mapped[datetime]
     created_by: Mapped[str]
+
+
+class Award(OwnedByCustomer, Base):
+    """What one rule gave for one purchase: what caps are counted from."""
+
+    __tablename__ = "awards"
+    __table_args__ = (
+        CheckConstraint("points > 0", name="points_positive"),
+        Index("ix_awards_of_customer", "customer_id", "rule", "occurred_at", postgresql_include=["points"]),
+        {"info": {POLICY: Keep(BOOKKEEPING)}},
+    )
+
+    purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    customer_id: Mapped[UUID] = mapped_column()
+    points: Mapped[int]
+    occurred_at: Mapped[datetime]
+    """When it was bought: caps are per period of that."""
+
+
+class EarningBudget(Base):
+    """How much of its budget a rule has given, whatever its version."""
+
+    __tablename__ = "earning_budgets"
+    __table_args__ = (CheckConstraint("used >= 0", name="used_not_negative"),)
+
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(default=0)

@@ -27,6 +27,11 @@ class Kind(StrEnum):
     CAPTURE = "capture"
     RELEASE = "release"
     RUN_OUT = "run_out"
+    EXPIRE = "expire"
+    REVERSE = "reverse"
+    SETTLE = "settle"
+    TRANSFER = "transfer"
+    RECEIVE = "receive"
 
 
 class ProgrammeAccount(StrEnum):
@@ -35,6 +40,10 @@ class ProgrammeAccount(StrEnum):
     ISSUED = "issued"
     REDEEMED = "redeemed"
     ADJUSTED = "adjusted"
+    EXPIRED = "expired"
+    REVERSED = "reversed"
+    FORGIVEN = "forgiven"
+    TRANSFERRED = "transferred"
 
 
 class HoldState(StrEnum):
@@ -52,8 +61,9 @@ class Account(OwnedByCustomer, Base):
     __tablename__ = "accounts"
     __table_args__ = (
         UniqueConstraint("origin_customer_id"),
-        CheckConstraint("balance >= 0", name="balance_not_negative"),
-        CheckConstraint("held BETWEEN 0 AND balance", name="held_within_balance"),
+        CheckConstraint("owed >= 0", name="owed_not_negative"),
+        # What is in lots is the balance and what is owed; holds are honoured whatever is owed.
+        CheckConstraint("held BETWEEN 0 AND balance + owed", name="held_within_lots"),
         {"info": {POLICY: Keep(BOOKKEEPING)}},
     )
 
@@ -62,8 +72,12 @@ class Account(OwnedByCustomer, Base):
     origin_customer_id: Mapped[UUID] = mapped_column()
     version: Mapped[int] = mapped_column(default=1)
     balance: Mapped[int] = mapped_column(default=0)
-    """Points owned, held ones included: the sum of the account's entries and of what its lots have left."""
+    """Points owned, held ones included, less those owed: the sum of the account's entries and of its lots."""
     held: Mapped[int] = mapped_column(default=0)
+    owed: Mapped[int] = mapped_column(default=0)
+    """What reversals took back that had been spent: it stands against what the owner has in lots."""
+    active_at: Mapped[datetime]
+    """When points were last earned or spent here, or else when the account was opened."""
     opened_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 
@@ -72,7 +86,12 @@ class Transaction(Base):
     """One posting that had its effect; (source, reference) is unique for ever: nothing has it twice."""
 
     __tablename__ = "transactions"
-    __table_args__ = (UniqueConstraint("source", "reference"), {"info": {APPEND_ONLY: True}})
+    __table_args__ = (
+        UniqueConstraint("source", "reference"),
+        Index("ix_transactions_reverses", "reverses", postgresql_where=text("reverses IS NOT NULL")),
+        Index("ix_transactions_hold_id", "hold_id", postgresql_where=text("hold_id IS NOT NULL")),
+        {"info": {APPEND_ONLY: True}},
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     kind: Mapped[Kind] = mapped_column(enum_column(Kind))
@@ -85,11 +104,13 @@ class Transaction(Base):
     version: Mapped[int]
     """That account's, after it."""
     points: Mapped[int]
-    """How many it was about; negative only where an adjustment took points away."""
+    """How many it was about; negative where an adjustment or a reversal took points away."""
     balance: Mapped[int]
     """What the owner had after it, in all accounts; `held` likewise."""
     held: Mapped[int]
     hold_id: Mapped[UUID | None]
+    reverses: Mapped[UUID | None] = mapped_column(ForeignKey("transactions.id"))
+    """The transaction that this one undoes, or a part of it."""
     explanation: Mapped[list[Json]] = mapped_column(JSONB)
     """One line per earning rule that gave points."""
     effective_at: Mapped[datetime]
@@ -107,6 +128,46 @@ class Reason(OwnedByCustomer, Base):
     text: Mapped[str]
 
 
+class OrderPayment(OwnedByCustomer, Base):
+    """What points were spent on, or held for: they come back as that order is refunded."""
+
+    __tablename__ = "order_payments"
+    __table_args__ = (
+        Index("ix_order_payments_order", "source", "external_id"),
+        {"info": {POLICY: Delete()}},
+    )
+
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transactions.id"), primary_key=True)
+    source: Mapped[str]
+    external_id: Mapped[str]
+
+
+class EarnedLine(Base):
+    """What one line of a purchase earned; refunds lock it, so that they come one after the other."""
+
+    __tablename__ = "earned_lines"
+
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transactions.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    amount: Mapped[int]
+    """Minor units."""
+    quantity: Mapped[int]
+    points: Mapped[int]
+
+
+class ReturnedLine(Base):
+    """What one refund gave back of a line that earned points; each counts once."""
+
+    __tablename__ = "returned_lines"
+    __table_args__ = ({"info": {APPEND_ONLY: True}},)
+
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transactions.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    refund_id: Mapped[UUID] = mapped_column(primary_key=True)
+    amount: Mapped[int]
+    quantity: Mapped[int]
+
+
 class Entry(Base):
     """Points that came to one account or left it; the entries of a transaction add up to zero."""
 
@@ -122,6 +183,8 @@ class Entry(Base):
             postgresql_where=text("account_id IS NOT NULL"),
         ),
         Index("ix_entries_transaction_id", "transaction_id"),
+        # For reports of a period: entries are appended in the order of their time, and this costs nothing.
+        Index("ix_entries_recorded_at", "recorded_at", postgresql_using="brin"),
         {"info": {APPEND_ONLY: True, EXPORT: Shown(via="account_id")}},
     )
 
@@ -135,12 +198,20 @@ class Entry(Base):
 
 
 class Lot(Base):
-    """Points that came together and expire together; spends take what expires first, then what is older."""
+    """Points that came together and expire together; spends take what expires first, then what is older.
+
+    A lot below zero is a debt: points that were taken back after they had been spent.
+    """
 
     __tablename__ = "lots"
     __table_args__ = (
-        CheckConstraint("amount > 0", name="amount_positive"),
-        CheckConstraint("remaining BETWEEN 0 AND amount", name="remaining_within_amount"),
+        CheckConstraint("amount <> 0", name="amount_not_zero"),
+        CheckConstraint(
+            "remaining BETWEEN LEAST(amount, 0) AND GREATEST(amount, 0)", name="remaining_within_amount"
+        ),
+        CheckConstraint("num_nonnulls(expires_at, idle_days) <= 1", name="one_expiry"),
+        Index("ix_lots_transaction_id", "transaction_id"),
+        Index("ix_lots_debts", "account_id", postgresql_where=text("remaining < 0")),
         Index(
             "ix_lots_open",
             "account_id",
@@ -158,15 +229,21 @@ class Lot(Base):
     remaining: Mapped[int]
     earned_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
-    """None: never."""
+    """None: never, or by inactivity."""
+    idle_days: Mapped[int | None]
+    """After how many days without a movement they lapse; None: they do not."""
+    policy_version: Mapped[int | None]
+    """The points policy that says when; None: whoever gave them did."""
+    parted_from: Mapped[UUID | None] = mapped_column(ForeignKey("lots.id"))
+    """Another customer's lot, of which these points were a part until they were transferred."""
 
 
 class Allocation(Base):
-    """Which lot a transaction took points from: what a refund needs to give back what was spent."""
+    """Which lot a transaction took points from, or with a negative number gave them back to."""
 
     __tablename__ = "allocations"
     __table_args__ = (
-        CheckConstraint("points > 0", name="points_positive"),
+        CheckConstraint("points <> 0", name="points_not_zero"),
         Index("ix_allocations_lot_id", "lot_id"),
         {"info": {APPEND_ONLY: True}},
     )
@@ -208,6 +285,7 @@ class HoldPart(Base):
     __tablename__ = "hold_parts"
     __table_args__ = (
         CheckConstraint("points > 0", name="points_positive"),
+        Index("ix_hold_parts_account_id", "account_id"),
         {"info": {APPEND_ONLY: True}},
     )
 

@@ -5,12 +5,32 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
-from crm_loyalty.errors import AccountNotFound, InsufficientPoints, ReferenceReused
-from crm_loyalty.ledger import accounts, ledger
-from crm_loyalty.models.ledger import Lot
-from crm_loyalty.postings import Adjust, Spend
-from crm_loyalty.schemas.accounts import AccountOut, AdjustIn, EntryOut, LotOut, MovementOut, SpendIn
-from crm_shared.callers import MANAGERS, READERS, STAFF, Role
+from crm_loyalty.errors import (
+    AccountNotFound,
+    ApprovalRequired,
+    InsufficientPoints,
+    NothingToReverse,
+    OrderNotYours,
+    ReferenceReused,
+    TransactionNotFound,
+)
+from crm_loyalty.ledger import accounts, adjustments, expirations, ledger
+from crm_loyalty.ledger.accounts import Then
+from crm_loyalty.ledger.expirations import Expiration
+from crm_loyalty.postings import Adjust, Order, Reverse, Spend
+from crm_loyalty.routes import desk
+from crm_loyalty.schemas.accounts import (
+    AccountOut,
+    AdjustIn,
+    EntryOut,
+    ExpirationOut,
+    LotOut,
+    MovementOut,
+    OrderIn,
+    ReverseIn,
+    SpendIn,
+)
+from crm_shared.callers import MANAGERS, READERS, STAFF, Caller, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import etag
 from crm_shared.fields import Instant
@@ -21,8 +41,10 @@ from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
+    CurrentCaller,
     CurrentClock,
     CurrentCursors,
+    CurrentDesks,
     Cursor,
     Limit,
     Session,
@@ -41,6 +63,22 @@ async def reference(request: Request) -> tuple[str, str]:
 
 
 Reference = Annotated[tuple[str, str], Depends(reference)]
+AsOf = Annotated[
+    Instant | None, Query(description="what was recorded by this instant, whenever it applied; default: all")
+]
+EffectiveAt = Annotated[
+    Instant | None,
+    Query(description="what had applied by this instant, whenever it was recorded; default: all"),
+]
+
+
+def order(caller: Caller, body: OrderIn | None) -> Order | None:
+    """The order that points pay; raises OrderNotYours, for whoever could name any could get points back."""
+    if body is None:
+        return None
+    if not caller.has(frozenset(STAFF)):
+        raise OrderNotYours
+    return body.order()
 
 
 @router.get(
@@ -53,13 +91,17 @@ async def get_account(
     session: Session,
     response: Response,
     customer_id: UUID,
-    as_of: Annotated[
-        Instant | None, Query(description="what was recorded at this instant; default now")
-    ] = None,
+    as_of: AsOf = None,
+    effective_at: EffectiveAt = None,
 ) -> accounts.Standing:
-    """Read what a customer has, now or as of an instant."""
-    if as_of is not None:
-        return await accounts.get_as_of(session, customer_id, as_of)
+    """Read what a customer has: now, as it was on record at an instant, or as it truly was then.
+
+    A purchase of Monday that was told of on Wednesday is missing `as_of` Tuesday and there `effective_at`
+    Tuesday; both together say what was then known of it. Accounts are those that are the customer's today.
+    """
+    then = Then(as_of, effective_at)
+    if not then.is_now:
+        return await accounts.get_then(session, customer_id, then)
     standing = await accounts.get(session, customer_id)
     if standing.version is not None:
         response.headers["ETag"] = etag(standing.version)
@@ -76,11 +118,15 @@ async def list_entries(
     session: Session,
     cursors: CurrentCursors,
     customer_id: UUID,
+    as_of: AsOf = None,
+    effective_at: EffectiveAt = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Listing[EntryOut]:
     """List what came and went, newest first, with the rules and reasons."""
-    found = await accounts.list_entries(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    found = await accounts.list_entries(
+        session, customer_id, Then(as_of, effective_at), cursors=cursors, cursor=cursor, limit=limit
+    )
     return found.map(EntryOut.of)
 
 
@@ -94,11 +140,35 @@ async def list_lots(
     session: Session,
     cursors: CurrentCursors,
     customer_id: UUID,
+    as_of: AsOf = None,
+    effective_at: EffectiveAt = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-) -> Listing[Lot]:
-    """List the lots that have something left, newest first."""
-    return await accounts.list_lots(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+) -> Listing[LotOut]:
+    """List the lots that have something left, and debts, newest first."""
+    return await accounts.list_lots(
+        session, customer_id, Then(as_of, effective_at), cursors=cursors, cursor=cursor, limit=limit
+    )
+
+
+@router.get(
+    "/v1/accounts/{customer_id}/expirations",
+    response_model=Page[ExpirationOut],
+    dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
+    responses=documented(AccountNotFound, CustomerNotFound, InvalidCursor),
+)
+async def list_expirations(
+    session: Session,
+    clock: CurrentClock,
+    cursors: CurrentCursors,
+    customer_id: UUID,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Listing[Expiration]:
+    """List every coming instant at which points expire, the next first, with the policies that say so."""
+    return await expirations.list_(
+        session, customer_id, at=clock.now(), cursors=cursors, cursor=cursor, limit=limit
+    )
 
 
 @router.post(
@@ -107,15 +177,60 @@ async def list_lots(
     response_model=MovementOut,
     dependencies=[allow(*STAFF, Role.CUSTOMER, own="customer_id"), requires_key],
     responses=documented(
-        AccountNotFound, CustomerNotFound, InsufficientPoints, ReferenceReused, CustomerWasErased
+        AccountNotFound,
+        CustomerNotFound,
+        InsufficientPoints,
+        ReferenceReused,
+        CustomerWasErased,
+        OrderNotYours,
     ),
 )
 async def spend_points(
-    session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, body: SpendIn
-) -> MovementOut:
+    request: Request,
+    desks: CurrentDesks,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    reference: Reference,
+    customer_id: UUID,
+    body: SpendIn,
+) -> Response:
     """Spend points that are not held: what expires first goes first."""
-    at = clock.now()
     posting = Spend(
+        customer_id=customer_id,
+        source=reference[0],
+        reference=reference[1],
+        effective_at=clock.now(),
+        points=body.points,
+        reason=body.reason,
+        order=order(caller, body.order),
+    )
+    return await desk.answer(desks, request, posting)
+
+
+@router.post(
+    "/v1/accounts/{customer_id}/adjust",
+    status_code=201,
+    response_model=MovementOut,
+    dependencies=[allow(*MANAGERS), requires_key],
+    responses=documented(
+        AccountNotFound, InsufficientPoints, ReferenceReused, CustomerWasErased, ApprovalRequired
+    ),
+)
+async def adjust_points(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    reference: Reference,
+    customer_id: UUID,
+    body: AdjustIn,
+) -> MovementOut:
+    """Put points right by hand: give some, or take some with a negative number.
+
+    Of more than the points policy lets one person move, ask at `/v1/adjustments`.
+    """
+    at = clock.now()
+    await adjustments.check(session, body.points, caller)
+    posting = Adjust(
         customer_id=customer_id,
         source=reference[0],
         reference=reference[1],
@@ -128,23 +243,28 @@ async def spend_points(
 
 
 @router.post(
-    "/v1/accounts/{customer_id}/adjust",
+    "/v1/transactions/{transaction_id}/reversal",
     status_code=201,
     response_model=MovementOut,
     dependencies=[allow(*MANAGERS), requires_key],
-    responses=documented(AccountNotFound, InsufficientPoints, ReferenceReused, CustomerWasErased),
+    responses=documented(TransactionNotFound, NothingToReverse, ReferenceReused, CustomerWasErased),
 )
-async def adjust_points(
-    session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, body: AdjustIn
+async def reverse_transaction(
+    session: Session, clock: CurrentClock, reference: Reference, transaction_id: UUID, body: ReverseIn
 ) -> MovementOut:
-    """Put points right by hand: give some, or take some with a negative number."""
+    """Undo what is left of a mistaken movement: points earned, adjusted, spent or captured.
+
+    Given points are taken back; those that were spent already are owed, as the points policy says. Spent
+    points go back to the lots that they came from, with the expiry those have.
+    """
     at = clock.now()
-    posting = Adjust(
+    customer_id = await accounts.addressed(session, transaction_id)
+    posting = Reverse(
         customer_id=customer_id,
         source=reference[0],
-        reference=reference[1],
+        reference=f"{reference[1]} {transaction_id}",
         effective_at=at,
-        points=body.points,
+        transaction_id=transaction_id,
         reason=body.reason,
     )
     [verdict] = await ledger.post(session, [posting], at=at)

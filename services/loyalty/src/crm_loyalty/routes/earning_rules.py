@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import Header, Path, Response
 
-from crm_loyalty import earning_rules
-from crm_loyalty.errors import EarningRuleNotFound
-from crm_loyalty.models.earning_rules import EarningRule
+from crm_loyalty.earning import rules, trials
+from crm_loyalty.errors import AccountNotFound, ChoiceDiffers, EarningRuleNotFound, HolidayUnknown
 from crm_loyalty.schemas.earning_rules import EarningRuleIn, EarningRuleOut, RuleKey
+from crm_loyalty.schemas.evaluations import EvaluationIn, EvaluationOut
 from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
@@ -38,9 +38,12 @@ IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="`*`: on
 )
 async def list_earning_rules(
     session: Session, cursors: CurrentCursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> Listing[EarningRule]:
-    """List the rules in force, by key; what several of them give for one purchase is added up."""
-    return await earning_rules.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+) -> Listing[EarningRuleOut]:
+    """List the rules in force, by key; what several of them give for one purchase is added up.
+
+    Unless they are of one group, and its `choice` says that only the best or the first of them counts.
+    """
+    return await rules.list_(session, cursors=cursors, cursor=cursor, limit=limit)
 
 
 @router.get(
@@ -49,18 +52,18 @@ async def list_earning_rules(
     dependencies=[allow(*READERS)],
     responses=documented(EarningRuleNotFound),
 )
-async def get_earning_rule(session: Session, response: Response, key: Key) -> EarningRule:
+async def get_earning_rule(session: Session, response: Response, key: Key) -> EarningRuleOut:
     """Read the newest version of a rule."""
-    rule = await earning_rules.get(session, key)
+    rule = await rules.get(session, key)
     response.headers["ETag"] = etag(rule.version)
-    return rule
+    return rules.out(rule)
 
 
 @router.put(
     "/v1/earning-rules/{key}",
     response_model=EarningRuleOut,
     dependencies=[allow(*MANAGERS)],
-    responses=documented(IfMatchMissing, StaleVersion),
+    responses=documented(IfMatchMissing, StaleVersion, ChoiceDiffers, HolidayUnknown),
 )
 async def put_earning_rule(
     session: Session,
@@ -71,12 +74,12 @@ async def put_earning_rule(
     body: EarningRuleIn,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
-) -> EarningRule:
+) -> EarningRuleOut:
     """Write a rule's next version; it counts for purchases that arrive from now on.
 
     Send If-Match with the version you replace, or `If-None-Match: *` for a new rule. Old versions are kept.
     """
-    rule = await earning_rules.put(
+    rule = await rules.put(
         session,
         key,
         body,
@@ -86,4 +89,18 @@ async def put_earning_rule(
         by=caller.subject,
     )
     response.headers["ETag"] = etag(rule.version)
-    return rule
+    return rules.out(rule)
+
+
+@router.post(
+    "/v1/earning-rules/evaluate",
+    response_model=EvaluationOut,
+    dependencies=[allow(*READERS)],
+    responses=documented(AccountNotFound),
+)
+async def evaluate_earning_rules(session: Session, clock: CurrentClock, body: EvaluationIn) -> EvaluationOut:
+    """Try what a basket would earn, and why each rule does or does not apply; nothing is written.
+
+    With `rules` and `without` rules are tried that are not in force. Caps and budgets are as they stand now.
+    """
+    return await trials.evaluate_basket(session, body, at=clock.now())

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Request, Response
 
 from crm_loyalty.errors import (
     AccountNotFound,
@@ -12,12 +12,14 @@ from crm_loyalty.errors import (
     HoldRanOut,
     HoldResolved,
     InsufficientPoints,
+    OrderNotYours,
     ReferenceReused,
 )
-from crm_loyalty.ledger import holds, ledger
+from crm_loyalty.ledger import holds
 from crm_loyalty.models.ledger import Hold, HoldState
 from crm_loyalty.postings import Capture, PlaceHold, Release
-from crm_loyalty.routes.accounts import Reference
+from crm_loyalty.routes import desk
+from crm_loyalty.routes.accounts import Reference, order
 from crm_loyalty.schemas.holds import HoldIn, HoldOut
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
@@ -26,8 +28,10 @@ from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
+    CurrentCaller,
     CurrentClock,
     CurrentCursors,
+    CurrentDesks,
     Cursor,
     Limit,
     Session,
@@ -61,16 +65,23 @@ async def list_holds(
     response_model=HoldOut,
     dependencies=[allow(*STAFF, Role.CUSTOMER, own="customer_id"), requires_key],
     responses=documented(
-        AccountNotFound, CustomerNotFound, InsufficientPoints, ReferenceReused, CustomerWasErased
+        AccountNotFound,
+        CustomerNotFound,
+        InsufficientPoints,
+        ReferenceReused,
+        CustomerWasErased,
+        OrderNotYours,
     ),
 )
 async def place_hold(
-    session: Session,
+    request: Request,
+    desks: CurrentDesks,
     clock: CurrentClock,
+    caller: CurrentCaller,
     reference: Reference,
     customer_id: UUID,
     body: HoldIn,
-) -> Hold:
+) -> Response:
     """Reserve points for a while; what nobody captures in time is free again by itself."""
     at = clock.now()
     posting = PlaceHold(
@@ -81,9 +92,9 @@ async def place_hold(
         points=body.points,
         expires_at=at + timedelta(seconds=body.expires_in),
         purpose=body.reference,
+        order=order(caller, body.order),
     )
-    [verdict] = await ledger.post(session, [posting], at=at)
-    return await holds.of(session, verdict.accepted())
+    return await desk.answer(desks, request, posting)
 
 
 @router.post(
@@ -93,19 +104,22 @@ async def place_hold(
     responses=documented(AccountNotFound, HoldNotFound, HoldRanOut, HoldResolved, ReferenceReused),
 )
 async def capture_hold(
-    session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, hold_id: UUID
-) -> Hold:
+    request: Request,
+    desks: CurrentDesks,
+    clock: CurrentClock,
+    reference: Reference,
+    customer_id: UUID,
+    hold_id: UUID,
+) -> Response:
     """Spend what is held; refused once its time is over."""
-    at = clock.now()
     posting = Capture(
         customer_id=customer_id,
         source=reference[0],
         reference=reference[1],
-        effective_at=at,
+        effective_at=clock.now(),
         hold_id=hold_id,
     )
-    [verdict] = await ledger.post(session, [posting], at=at)
-    return await holds.of(session, verdict.accepted())
+    return await desk.answer(desks, request, posting)
 
 
 @router.post(
@@ -115,16 +129,19 @@ async def capture_hold(
     responses=documented(AccountNotFound, HoldNotFound, HoldRanOut, HoldResolved, ReferenceReused),
 )
 async def release_hold(
-    session: Session, clock: CurrentClock, reference: Reference, customer_id: UUID, hold_id: UUID
-) -> Hold:
+    request: Request,
+    desks: CurrentDesks,
+    clock: CurrentClock,
+    reference: Reference,
+    customer_id: UUID,
+    hold_id: UUID,
+) -> Response:
     """Give back what is held."""
-    at = clock.now()
     posting = Release(
         customer_id=customer_id,
         source=reference[0],
         reference=reference[1],
-        effective_at=at,
+        effective_at=clock.now(),
         hold_id=hold_id,
     )
-    [verdict] = await ledger.post(session, [posting], at=at)
-    return await holds.of(session, verdict.accepted())
+    return await desk.answer(desks, request, posting)

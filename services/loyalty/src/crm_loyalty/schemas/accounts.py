@@ -1,14 +1,31 @@
 """Movements of points as they are asked for and answered."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from crm_loyalty.models.ledger import Entry, Kind
-from crm_loyalty.postings import Movement
+from crm_loyalty.postings import Movement, Order
 from crm_loyalty.schemas.base import MAX_POINTS, Points, Text
 from crm_shared.fields import Whole
+
+ExternalName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")
+]
+
+
+class OrderIn(BaseModel):
+    """What a shop calls an order, as in the purchase that it tells of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: ExternalName
+    external_id: ExternalName
+
+    def order(self) -> Order:
+        return Order(self.source, self.external_id)
 
 
 class SpendIn(BaseModel):
@@ -20,6 +37,10 @@ class SpendIn(BaseModel):
 
     points: Points
     reason: Text | None = Field(default=None, description="what for, in words")
+    order: OrderIn | None = Field(
+        default=None,
+        description="the order that is paid with them: they come back as it is refunded; named by staff only",
+    )
 
 
 class AdjustIn(BaseModel):
@@ -39,15 +60,26 @@ class AdjustIn(BaseModel):
         return self
 
 
+class ReverseIn(BaseModel):
+    """A movement to be undone."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "wrong account"}]})
+
+    reason: Text
+
+
 class AccountOut(BaseModel):
     """What a customer has; after a merge, in all accounts together."""
 
     model_config = ConfigDict(from_attributes=True)
 
     customer_id: UUID
-    balance: int = Field(description="points owned, held ones included")
+    balance: int = Field(description="points owned, held ones included, less those owed")
     held: int = Field(description="of these, reserved by holds")
-    available: int = Field(description="what can be spent: balance without held")
+    owed: int = Field(
+        description="points to be earned before any can be spent: taken back by refunds too late"
+    )
+    available: int = Field(description="what can be spent: balance without held, never below zero")
     version: int | None = Field(description="rises with every movement; null for a state of the past")
 
 
@@ -72,18 +104,21 @@ class MovementOut(BaseModel):
             points=movement.points,
             balance=movement.balance,
             held=movement.held,
-            available=movement.balance - movement.held,
+            available=max(movement.balance - movement.held, 0),
             recorded_at=movement.recorded_at,
         )
 
 
 class LineOut(BaseModel):
-    """What one earning rule gave, and how that was reckoned."""
+    """What one earning rule gave for one line of a purchase, and how that was reckoned."""
 
     rule: str
     version: int
     points: int
     text: str
+    line: int | None = Field(
+        default=None, description="position in the purchase; null: for the purchase as a whole"
+    )
 
 
 class EntryOut(BaseModel):
@@ -99,6 +134,7 @@ class EntryOut(BaseModel):
     reason: str | None = Field(description="why, in words")
     explanation: list[LineOut] = Field(description="the earning rules that gave points")
     hold_id: UUID | None = Field(description="the hold that was captured")
+    reverses: UUID | None = Field(description="the transaction that this one undoes, or a part of it")
     effective_at: datetime = Field(description="when it happened in the business")
     recorded_at: datetime = Field(description="when it was written")
 
@@ -117,6 +153,7 @@ class EntryOut(BaseModel):
                 "reason": transaction.reason.text if transaction.reason else None,
                 "explanation": transaction.explanation,
                 "hold_id": transaction.hold_id,
+                "reverses": transaction.reverses,
                 "effective_at": transaction.effective_at,
                 "recorded_at": entry.recorded_at,
             }
@@ -124,7 +161,7 @@ class EntryOut(BaseModel):
 
 
 class LotOut(BaseModel):
-    """Points that came together and expire together."""
+    """Points that came together and expire together; below zero: a debt."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -134,4 +171,29 @@ class LotOut(BaseModel):
     amount: int
     remaining: int
     earned_at: datetime
-    expires_at: datetime | None = Field(description="null: never")
+    expires_at: datetime | None = Field(description="null: never, or by inactivity")
+    idle_days: int | None = Field(description="lapse after so many days without a movement")
+    policy_version: int | None = Field(description="the points policy that says when")
+
+
+class ExpirationOut(BaseModel):
+    """Points that cannot be spent any more from an instant on, unless they are spent before."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    expires_at: datetime
+    points: int = Field(description="what the lots that end then have left, held points included")
+    lots: int = Field(description="how many lots these are")
+    policy_versions: list[int] = Field(description="the points policies under which they were earned")
+
+
+class PendingOut(BaseModel):
+    """Points of a purchase that can be spent once its return window is over."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    purchase_id: UUID
+    points: int = Field(description="what refunds so far have left of them; not in the balance yet")
+    explanation: list[LineOut] = Field(description="the earning rules that gave points, before refunds")
+    occurred_at: datetime
+    available_at: datetime

@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from crm_shared.fields import whole
 
@@ -13,3 +14,22 @@ Points = Annotated[int, Field(strict=True, ge=1, le=MAX_POINTS, examples=[25]), 
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"\S")]
+
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
+"""What people call a thing that is written in versions."""
+
+
+class Translations(BaseModel):
+    """The same in each language."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    en: Text | None = None
+    es: Text | None = None
+    zh: Text | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Translations":
+        if self.en is None and self.es is None and self.zh is None:
+            raise PydanticCustomError("texts_empty", "Say it in one language at least")
+        return self

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from crm_loyalty.models.ledger import HoldState
+from crm_loyalty.schemas.accounts import OrderIn
 from crm_loyalty.schemas.base import Points, Text
 from crm_shared.fields import Whole
 
@@ -25,6 +26,11 @@ class HoldIn(BaseModel):
         ge=1, le=MAX_HOLD_SECONDS, description="seconds after which it runs out by itself"
     )
     reference: Text | None = Field(default=None, description="what it is for, in words")
+    order: OrderIn | None = Field(
+        default=None,
+        description="the order that will be paid with them: they come back as it is refunded; named by staff"
+        " only",
+    )
 
 
 class HoldOut(BaseModel):

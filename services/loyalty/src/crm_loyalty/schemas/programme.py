@@ -17,5 +17,9 @@ class ProgrammeOut(BaseModel):
     issued: FigureOut
     redeemed: FigureOut
     adjusted: FigureOut
+    expired: FigureOut
+    reversed: FigureOut
+    forgiven: FigureOut
+    owed: FigureOut
     outstanding: FigureOut
     held: FigureOut

@@ -1,26 +1,21 @@
 """Interactions: calls, e-mails, visits and chats, each recorded once, with an event and a timeline entry."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
-from functools import cached_property
-from hashlib import sha256
-from typing import TypeAlias
+from datetime import datetime
+from functools import partial
 from uuid import UUID
 
-import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles.activity import timeline
+from crm_profiles.activity import recording, timeline
+from crm_profiles.activity.recording import Candidate, NaturalKey, Recorded, Register, Stored
 from crm_profiles.activity.timeline import Entry
-from crm_profiles.bulk import arrays, insert_new, unnested
 from crm_profiles.customers import owners as locks
-from crm_profiles.customers.contact_points import Owner
 from crm_profiles.errors import InteractionDiffers, InteractionNotFound
 from crm_profiles.models.interactions import Interaction
 from crm_profiles.models.timeline import EntryType
+from crm_profiles.rules import instants
 from crm_profiles.schemas.interactions import InteractionIn, InteractionPatch
 from crm_shared import etags
 from crm_shared.contracts.profiles import InteractionRecorded
@@ -33,76 +28,28 @@ from crm_shared.problems import Problem
 
 FIRST_VERSION = 1
 
-NaturalKey: TypeAlias = tuple[str | None, str | None, UUID | None]
-"""A source and what it calls the interaction; or, of one that has no name, our own id."""
-
-
-class Status(StrEnum):
-    """What became of an interaction that was told of."""
-
-    CREATED = "created"
-    UNCHANGED = "unchanged"
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """An interaction on file, and whether it has only now come there."""
-
-    interaction_id: UUID
-    status: Status
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What is on file under an external id."""
-
-    id: UUID
-    customer_id: UUID
-    digest: bytes
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An interaction whose customer is known."""
-
-    id: UUID
-    owner: Owner
-    item: InteractionIn
-
-    @property
-    def key(self) -> NaturalKey:
-        if self.item.source is None:
-            return None, None, self.id
-        return self.item.source, self.item.external_id, None
-
-    @cached_property
-    def digest(self) -> bytes:
-        """Of all that was told; a member that is absent does not count, so new ones can come."""
-        told = self.item.model_dump(
-            mode="json", exclude={"source", "external_id", "customer_id", "customer"}, exclude_none=True
-        )
-        told["occurred_at"] = self.item.occurred_at.astimezone(UTC).isoformat()
-        return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).digest()
-
 
 async def record(
     session: AsyncSession, items: Sequence[InteractionIn], *, at: datetime
 ) -> list[Recorded | Problem]:
     """Put each interaction on file unless it is there; the same number of statements for any number.
 
-    An item's problem is CustomerNotFound, or InteractionDiffers when its external id stands for another.
+    An item's problem is CustomerNotFound, InteractionDiffers when its external id stands for another, or
+    InvalidRequest when it has not occurred yet.
     """
-    owners = await locks.lock(session, items)
+    premature = instants.premature([item.occurred_at for item in items], now=at)
+    timely = [item for index, item in enumerate(items) if index not in premature]
+    owners = await locks.lock(session, timely)
     candidates = [
         None if owner is None else Candidate(uuid7(), owner, item)
-        for item, owner in zip(items, owners, strict=True)
+        for item, owner in zip(timely, owners, strict=True)
     ]
-    first: dict[NaturalKey, Candidate] = {}
-    for candidate in filter(None, candidates):
-        first.setdefault(candidate.key, candidate)
-    stored = await _insert(session, sorted(first.values(), key=_order), at=at)
-    await _tell(session, [c for key, c in first.items() if stored[key].id == c.id], at=at)
-    return [_outcome(candidate, stored) for candidate in candidates]
+    first = recording.once(filter(None, candidates))
+    stored = await recording.store(session, _REGISTER, first, partial(_row, at=at))
+    new = [candidate for candidate in first if stored[candidate.key].id == candidate.id]
+    await _tell(session, new, at=at)
+    outcomes = iter([_outcome(candidate, stored) for candidate in candidates])
+    return [premature.get(index) or next(outcomes) for index in range(len(items))]
 
 
 async def get(session: AsyncSession, interaction_id: UUID, *, lock: bool = False) -> Interaction:
@@ -165,35 +112,10 @@ def state(interaction: Interaction) -> InteractionRecorded:
     )
 
 
-_COLUMNS = tuple(column.name for column in Interaction.__table__.c)
-_INSERT = insert_new(Interaction, *_COLUMNS).returning(Interaction.id)
-_NAMES = select(*unnested(Interaction.source, Interaction.external_id)).subquery()
-_ON_FILE = select(
-    Interaction.source, Interaction.external_id, Interaction.id, Interaction.customer_id, Interaction.digest
-).join(_NAMES, (_NAMES.c.source == Interaction.source) & (_NAMES.c.external_id == Interaction.external_id))
+_REGISTER = Register.of(Interaction)
 
 
-def _order(candidate: Candidate) -> tuple[str, str, UUID]:
-    return candidate.item.source or "", candidate.item.external_id or "", candidate.id
-
-
-async def _insert(
-    session: AsyncSession, candidates: Sequence[Candidate], *, at: datetime
-) -> dict[NaturalKey, Stored]:
-    """Store those that are new, in the order given, and say what is now on file under each key."""
-    if not candidates:
-        return {}
-    rows = [_row(candidate, at) for candidate in candidates]
-    new = set(await session.scalars(_INSERT, arrays(rows, *_COLUMNS)))
-    stored = {c.key: Stored(c.id, c.owner.id, c.digest) for c in candidates if c.id in new}
-    if len(stored) < len(candidates):
-        known = [row for row in rows if row["id"] not in new]
-        for row in await session.execute(_ON_FILE, arrays(known, "source", "external_id")):
-            stored[row.source, row.external_id, None] = Stored(row.id, row.customer_id, row.digest)
-    return stored
-
-
-def _row(candidate: Candidate, at: datetime) -> Json:
+def _row(candidate: Candidate[InteractionIn], at: datetime) -> Json:
     item = candidate.item
     told = item.model_dump(exclude={"customer_id", "customer", "feedback"})
     return told | {
@@ -209,7 +131,9 @@ def _row(candidate: Candidate, at: datetime) -> Json:
     }
 
 
-async def _tell(session: AsyncSession, interactions: Sequence[Candidate], *, at: datetime) -> None:
+async def _tell(
+    session: AsyncSession, interactions: Sequence[Candidate[InteractionIn]], *, at: datetime
+) -> None:
     """The event for the world, the entry for the customer's timeline."""
     entries, news = [], []
     for each in interactions:
@@ -231,12 +155,12 @@ async def _tell(session: AsyncSession, interactions: Sequence[Candidate], *, at:
     await publish_many(session, news, at=at)
 
 
-def _outcome(candidate: Candidate | None, stored: Mapping[NaturalKey, Stored]) -> Recorded | Problem:
+def _outcome(
+    candidate: Candidate[InteractionIn] | None, stored: Mapping[NaturalKey, Stored]
+) -> Recorded | Problem:
     if candidate is None:
         return CustomerNotFound("Nobody is known by this id.")
     found = stored[candidate.key]
-    if found.id == candidate.id:
-        return Recorded(found.id, Status.CREATED)
-    if (found.customer_id, found.digest) == (candidate.owner.id, candidate.digest):
-        return Recorded(found.id, Status.UNCHANGED)
-    return InteractionDiffers("Another interaction has this external id.", interaction_id=str(found.id))
+    if not recording.same(candidate, found):
+        return InteractionDiffers("Another interaction has this external id.", interaction_id=str(found.id))
+    return recording.recorded(candidate, found)

@@ -2,22 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
-from functools import cached_property
-from hashlib import sha256
+from datetime import datetime
+from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
-import orjson
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles.activity import timeline
+from crm_profiles.activity import recording, timeline
+from crm_profiles.activity.recording import Candidate, NaturalKey, Recorded, Register, Stored
 from crm_profiles.activity.timeline import Entry
-from crm_profiles.bulk import arrays, insert_new, unnested
+from crm_profiles.bulk import arrays, insert_new
 from crm_profiles.customers import customers
 from crm_profiles.customers import owners as locks
 from crm_profiles.customers.contact_points import Owner
@@ -27,6 +24,7 @@ from crm_profiles.models.customers import Channel
 from crm_profiles.models.purchases import Purchase, PurchaseLine, PurchaseStatus, Refund
 from crm_profiles.models.timeline import EntryType
 from crm_profiles.privacy import suppression
+from crm_profiles.rules import instants
 from crm_profiles.schemas.customers import CustomerItem
 from crm_profiles.schemas.purchases import PurchaseIn, PurchaseTotalsOut
 from crm_shared.clock import Clock
@@ -42,54 +40,8 @@ from crm_shared.problems import Problem
 FIRST_VERSION = 1
 """Of a purchase; each refund makes one more."""
 
-OrderKey: TypeAlias = tuple[str, str]
-"""A source and what it calls the purchase."""
-
-
-class Status(StrEnum):
-    """What became of a purchase that was told of."""
-
-    CREATED = "created"
-    UNCHANGED = "unchanged"
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A purchase on file, and whether it has only now come there."""
-
-    purchase_id: UUID
-    status: Status
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What is on file under an external id."""
-
-    id: UUID
-    customer_id: UUID
-    digest: bytes
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A purchase whose customer is known."""
-
-    id: UUID
-    owner: Owner
-    item: PurchaseIn
-
-    @property
-    def key(self) -> OrderKey:
-        return self.item.source, self.item.external_id
-
-    @cached_property
-    def digest(self) -> bytes:
-        """Of all that the shop tells; a member that is absent does not count, so new ones can come."""
-        told = self.item.model_dump(
-            mode="json", exclude={"source", "external_id", "customer_id", "customer"}, exclude_none=True
-        )
-        told["occurred_at"] = self.item.occurred_at.astimezone(UTC).isoformat()
-        return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).digest()
+CustomerKey: TypeAlias = tuple[str, str]
+"""A source and what it calls the customer."""
 
 
 async def record(
@@ -98,24 +50,27 @@ async def record(
     """Put each purchase on file unless it is there; the same number of statements however many they are.
 
     A customer whom it brings along, with a name, is created when unknown. An item's problem is
-    CustomerNotFound, PurchaseDiffers when its external id stands for another content, or why its customer
-    cannot be created. With the key `suppress_with`, nobody is created who was erased.
+    CustomerNotFound, PurchaseDiffers when its external id stands for another content, InvalidRequest when it
+    has not occurred yet, or why its customer cannot be created. With the key `suppress_with`, nobody is
+    created who was erased.
     """
-    found = await _welcome(session, items, await locks.lock(session, items), clock, suppress_with)
+    premature = instants.premature([item.occurred_at for item in items], now=clock.now())
+    timely = [item for index, item in enumerate(items) if index not in premature]
+    found = await _welcome(session, timely, await locks.lock(session, timely), clock, suppress_with)
     at = clock.now()
     candidates = [
         owner if isinstance(owner, Problem) else Candidate(uuid7(), owner, item)
-        for item, owner in zip(items, found, strict=True)
+        for item, owner in zip(timely, found, strict=True)
     ]
-    first: dict[OrderKey, Candidate] = {}
-    for candidate in candidates:
-        if isinstance(candidate, Candidate):
-            first.setdefault(candidate.key, candidate)
-    stored = await _insert(session, [first[key] for key in sorted(first)], at=at)
-    new = [c for key, c in first.items() if stored[key].id == c.id]
+    first = recording.once(c for c in candidates if isinstance(c, Candidate))
+    stored = await recording.store(session, _REGISTER, first, partial(_row, at=at))
+    new = [candidate for candidate in first if stored[candidate.key].id == candidate.id]
+    if lines := [line for candidate in new for line in _lines(candidate)]:
+        await session.execute(_INSERT_LINES, arrays(lines, *_LINE_COLUMNS))
     await _tell(session, new, at=at)
     await conversions.credit(session, [purchase.id for purchase in new])
-    return [c if isinstance(c, Problem) else _outcome(c, stored) for c in candidates]
+    outcomes = iter([c if isinstance(c, Problem) else _outcome(c, stored) for c in candidates])
+    return [premature.get(index) or next(outcomes) for index in range(len(items))]
 
 
 async def get(session: AsyncSession, purchase_id: UUID) -> Purchase:
@@ -167,14 +122,9 @@ async def totals(session: AsyncSession) -> PurchaseTotalsOut:
     return result
 
 
-_COLUMNS = tuple(column.name for column in Purchase.__table__.c)
-_INSERT = insert_new(Purchase, *_COLUMNS).returning(Purchase.id)
+_REGISTER = Register.of(Purchase)
 _LINE_COLUMNS = tuple(column.name for column in PurchaseLine.__table__.c)
 _INSERT_LINES = insert_new(PurchaseLine, *_LINE_COLUMNS)
-_ORDERS = select(*unnested(Purchase.source, Purchase.external_id)).subquery()
-_ON_FILE = select(
-    Purchase.source, Purchase.external_id, Purchase.id, Purchase.customer_id, Purchase.digest
-).join(_ORDERS, (_ORDERS.c.source == Purchase.source) & (_ORDERS.c.external_id == Purchase.external_id))
 
 
 async def _welcome(
@@ -185,12 +135,12 @@ async def _welcome(
     suppress_with: bytes | None,
 ) -> list[Owner | Problem]:
     """The owners; who is unknown and was brought along by a purchase, with a name, is created."""
-    newcomers: dict[OrderKey, CustomerItem] = {}
+    newcomers: dict[CustomerKey, CustomerItem] = {}
     for item, owner in zip(items, found, strict=True):
         if owner is None and item.customer is not None and item.customer.name is not None:
             told = item.customer.model_dump(exclude_unset=True)
             newcomers.setdefault(item.customer.key, CustomerItem(channel=Channel.PURCHASE, **told))
-    refused: dict[OrderKey, Problem] = {}
+    refused: dict[CustomerKey, Problem] = {}
     if suppress_with is not None:
         keys, told_of = list(newcomers), dict(enumerate(newcomers.values()))
         question = suppression.Question.of(told_of, key=suppress_with)
@@ -207,7 +157,7 @@ async def _welcome(
     return [owners[index] or _unknown(item, refused) for index, item in enumerate(items)]
 
 
-def _unknown(item: PurchaseIn, refused: Mapping[OrderKey, Problem]) -> Problem:
+def _unknown(item: PurchaseIn, refused: Mapping[CustomerKey, Problem]) -> Problem:
     problem = refused.get(item.customer.key) if item.customer is not None else None
     if problem is None:
         return CustomerNotFound("Nobody is known by this id.")
@@ -219,25 +169,7 @@ def _unknown(item: PurchaseIn, refused: Mapping[OrderKey, Problem]) -> Problem:
     return own
 
 
-async def _insert(
-    session: AsyncSession, candidates: Sequence[Candidate], *, at: datetime
-) -> dict[OrderKey, Stored]:
-    """Store those that are new, in the order given, and say what is now on file under each external id."""
-    if not candidates:
-        return {}
-    rows = [_row(candidate, at) for candidate in candidates]
-    new = set(await session.scalars(_INSERT, arrays(rows, *_COLUMNS)))
-    stored = {c.key: Stored(c.id, c.owner.id, c.digest) for c in candidates if c.id in new}
-    if lines := [line for candidate in candidates if candidate.id in new for line in _lines(candidate)]:
-        await session.execute(_INSERT_LINES, arrays(lines, *_LINE_COLUMNS))
-    if len(stored) < len(candidates):
-        known = [row for row in rows if row["id"] not in new]
-        for row in await session.execute(_ON_FILE, arrays(known, "source", "external_id")):
-            stored[row.source, row.external_id] = Stored(row.id, row.customer_id, row.digest)
-    return stored
-
-
-def _row(candidate: Candidate, at: datetime) -> Json:
+def _row(candidate: Candidate[PurchaseIn], at: datetime) -> Json:
     item = candidate.item
     return {
         "id": candidate.id,
@@ -258,7 +190,7 @@ def _row(candidate: Candidate, at: datetime) -> Json:
     }
 
 
-def _lines(candidate: Candidate) -> list[Json]:
+def _lines(candidate: Candidate[PurchaseIn]) -> list[Json]:
     return [
         {
             **line.model_dump(exclude={"price", "discount", "total"}),
@@ -274,7 +206,7 @@ def _lines(candidate: Candidate) -> list[Json]:
     ]
 
 
-async def _tell(session: AsyncSession, purchases: Sequence[Candidate], *, at: datetime) -> None:
+async def _tell(session: AsyncSession, purchases: Sequence[Candidate[PurchaseIn]], *, at: datetime) -> None:
     """The event for the world, the entry for the customer's timeline."""
     entries, news = [], []
     for purchase in purchases:
@@ -300,10 +232,10 @@ async def _tell(session: AsyncSession, purchases: Sequence[Candidate], *, at: da
     await publish_many(session, news, at=at)
 
 
-def _outcome(candidate: Candidate, stored: Mapping[OrderKey, Stored]) -> Recorded | Problem:
+def _outcome(
+    candidate: Candidate[PurchaseIn], stored: Mapping[NaturalKey, Stored]
+) -> Recorded | PurchaseDiffers:
     found = stored[candidate.key]
-    if found.id == candidate.id:
-        return Recorded(found.id, Status.CREATED)
-    if (found.customer_id, found.digest) == (candidate.owner.id, candidate.digest):
-        return Recorded(found.id, Status.UNCHANGED)
-    return PurchaseDiffers("Another purchase has this external id already.", purchase_id=str(found.id))
+    if not recording.same(candidate, found):
+        return PurchaseDiffers("Another purchase has this external id already.", purchase_id=str(found.id))
+    return recording.recorded(candidate, found)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import selectinload
 from crm_profiles.activity import timeline
 from crm_profiles.activity.timeline import Entry
 from crm_profiles.bulk import arrays, insert_new
+from crm_profiles.customers import customers as archive
 from crm_profiles.customers.contact_points import Owner
 from crm_profiles.errors import (
     NothingLeftToRefund,
@@ -22,8 +23,10 @@ from crm_profiles.errors import (
     RefundExceedsPurchase,
     TooManyRefunds,
 )
+from crm_profiles.messages import conversions
 from crm_profiles.models.purchases import Purchase, PurchaseLine, PurchaseStatus, Refund, RefundLine
 from crm_profiles.models.timeline import EntryType
+from crm_profiles.rules import instants
 from crm_profiles.schemas.refunds import RefundIn, RefundLineIn
 from crm_shared import customers
 from crm_shared.contracts.base import Money
@@ -60,7 +63,8 @@ async def record(session: AsyncSession, purchase_id: UUID, body: RefundIn, *, at
     """Give back what the body says, or all that is left; telling of it again changes nothing.
 
     Raises PurchaseNotFound, CustomerWasErased, RefundDiffers, RefundExceedsPurchase, NothingLeftToRefund,
-    TooManyRefunds, and InvalidRequest for a line or currency that the purchase does not have.
+    TooManyRefunds, and InvalidRequest for a line or currency that the purchase does not have, or an instant
+    before it was bought or in the future.
     """
     # Neither a merge nor an erasure comes between this and the commit.
     await customers.stop_merges(session)
@@ -69,6 +73,7 @@ async def record(session: AsyncSession, purchase_id: UUID, body: RefundIn, *, at
     known = await _find(session, body.source, body.external_id)
     if known is not None:
         return Refunded(_same(known, digest), created=False)
+    _check_time(purchase, body, at)
     if await customers.erased(session, [purchase.customer_id]):
         raise CustomerWasErased(customer_id=str(purchase.customer_id))
     if purchase.version > MAX_REFUNDS:
@@ -82,6 +87,9 @@ async def record(session: AsyncSession, purchase_id: UUID, body: RefundIn, *, at
     lines = [{"refund_id": row["id"]} | asdict(each) for each in given]
     await session.execute(_INSERT_LINES, arrays(lines, *_LINE_COLUMNS))
     refund = await session.get_one(Refund, row["id"], options=[selectinload(Refund.lines)])
+    if purchase.status is PurchaseStatus.REFUNDED:
+        await archive.hold(session, [purchase.customer_id])
+        await conversions.take_back(session, [purchase.id])
     await _tell(session, state(purchase, refund), refund, at=at)
     return Refunded(refund, created=True)
 
@@ -137,6 +145,8 @@ def state(purchase: Purchase, refund: Refund) -> PurchaseRefunded:
             )
             for each in refund.lines
         ],
+        order_source=purchase.source,
+        order_external_id=purchase.external_id,
         purchased_at=purchase.occurred_at,
         purchase_total=money(purchase.amount),
         refunded_total=money(refund.refunded_total),
@@ -185,6 +195,14 @@ def _digest(purchase_id: UUID, body: RefundIn) -> bytes:
     if body.lines is not None:
         told["lines"] = sorted(told["lines"], key=lambda line: int(line["line"]))
     return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _check_time(purchase: Purchase, body: RefundIn, now: datetime) -> None:
+    instants.check("/occurred_at", body.occurred_at, now=now)
+    if body.occurred_at < purchase.occurred_at:
+        message = "Nothing is given back before it was bought"
+        fault: Fault = {"pointer": "/occurred_at", "code": "before_purchase", "message": message}
+        raise InvalidRequest(f"{message}.", errors=[fault])
 
 
 def _everything_left(purchase: Purchase) -> list[Given]:

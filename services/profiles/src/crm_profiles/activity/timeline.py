@@ -28,6 +28,13 @@ ACTS: Mapping[EntryType, Act] = {
 _TELLING = {*ACTS, EntryType.PURCHASE_REFUNDED}
 """By which somebody may be in another stage: what was given back wholly counts as never bought."""
 
+STAFF_WORDS: Mapping[str, frozenset[str]] = {
+    EntryType.CUSTOMER_LEFT: frozenset({"note", "by"}),
+    EntryType.MANAGER_ASSIGNED: frozenset({"reason", "by"}),
+    EntryType.LEVEL_CHANGED: frozenset({"reason"}),
+}
+"""What staff have written for each other, and why somebody matters so much: for nobody else to read."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -39,6 +46,12 @@ class Entry:
     occurred_at: datetime
     title: str
     data: Json
+
+
+def without_staff_words(entry_type: str, data: Json) -> Json:
+    """What an entry tells those who are not staff."""
+    hidden = STAFF_WORDS.get(entry_type, frozenset())
+    return {name: value for name, value in data.items() if name not in hidden}
 
 
 _COLUMNS = tuple(column.name for column in TimelineEntry.__table__.c)

@@ -104,15 +104,21 @@ def checked(attributes: Declared, given: Mapping[str, JsonValue]) -> dict[str, J
     return kept
 
 
-def condition(key: str, value: str) -> ColumnElement[bool]:
-    """That a customer has this value, as it is written in a query: of whatever type, or among others."""
+def condition(asked: str) -> ColumnElement[bool]:
+    """That a customer has the value of `key:value`, as it is written in a query."""
+    return or_(*(Customer.attributes.contains(reading) for reading in readings(asked)))
+
+
+def readings(asked: str) -> list[dict[str, JsonValue]]:
+    """What attributes may hold of whom `key:value` is true: of whatever type, or among others."""
+    key, _, value = asked.partition(":")
     readings: list[JsonValue] = [value, [value]]
     if value in _BOOLEANS:
         readings.append(_BOOLEANS[value])
     with suppress(ValueError):
         if isfinite(number := float(value)):
             readings.append(number)
-    return or_(*(Customer.attributes.contains({key: reading}) for reading in readings))
+    return [{key: reading} for reading in readings]
 
 
 _BOOLEANS = {"true": True, "false": False}

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
-from phonenumbers import NumberParseException, PhoneNumberFormat
+from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,6 +17,7 @@ from crm_profiles.customers import normal_forms
 from crm_profiles.errors import InvalidContactPoint
 from crm_profiles.models.customers import ContactKind, ContactPoint
 from crm_profiles.schemas.customers import MAX_CONTACT_POINT, ContactPointIn
+from crm_shared.fields import without_invisible
 from crm_shared.problems import Fault
 
 
@@ -42,7 +43,7 @@ def normalise(kind: ContactKind, value: str, region: str | None) -> Point:
     """
     normal = _normal(kind, value, region)
     if not 1 <= len(normal) <= MAX_CONTACT_POINT:
-        raise InvalidContactPoint(f"Normalised, it must have 1 to {MAX_CONTACT_POINT} characters.")
+        raise _invalid(f"invalid_{kind}", f"Normalised, it must have 1 to {MAX_CONTACT_POINT} characters.")
     return Point(kind, normal)
 
 
@@ -52,10 +53,7 @@ def _normal(kind: ContactKind, value: str, region: str | None) -> str:
             case ContactKind.PHONE:
                 if known := normal_forms.phone(value):
                     return known
-                number = phonenumbers.parse(value, region)
-                if not phonenumbers.is_possible_number(number):
-                    raise InvalidContactPoint("This is no possible phone number.")
-                return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+                return _phone(value, region)
             case ContactKind.EMAIL:
                 if known := normal_forms.email(value):
                     return known
@@ -63,13 +61,43 @@ def _normal(kind: ContactKind, value: str, region: str | None) -> str:
                 return validate_email(f"{name.casefold()}{at}{domain}", check_deliverability=False).normalized
             case ContactKind.SOCIAL:
                 return _folded(value)
-    except (NumberParseException, EmailNotValidError) as error:
-        raise InvalidContactPoint(str(error)) from error
+    except EmailNotValidError as error:  # its words are meant for people
+        raise _invalid("invalid_email", str(error)) from error
+
+
+def _phone(value: str, region: str | None) -> str:
+    try:
+        number = phonenumbers.parse(value, region)
+    except NumberParseException as error:
+        raise _invalid(*_NOT_READ.get(error.error_type, _NO_NUMBER)) from error
+    if not phonenumbers.is_possible_number(number):
+        raise _invalid(*_NOT_POSSIBLE.get(phonenumbers.is_possible_number_with_reason(number), _NO_NUMBER))
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+_NO_NUMBER = "invalid_phone", "This is no phone number."
+_NO_COUNTRY = "phone_without_country", "It has no country code that is known: write +86 138 1234 5678, say."
+_TOO_SHORT = "phone_too_short", "This is too short for a phone number."
+_TOO_LONG = "phone_too_long", "This is too long for a phone number."
+_NOT_READ = {
+    NumberParseException.INVALID_COUNTRY_CODE: _NO_COUNTRY,
+    NumberParseException.TOO_SHORT_AFTER_IDD: _TOO_SHORT,
+    NumberParseException.TOO_SHORT_NSN: _TOO_SHORT,
+    NumberParseException.TOO_LONG: _TOO_LONG,
+}
+_NOT_POSSIBLE = {ValidationResult.TOO_SHORT: _TOO_SHORT, ValidationResult.TOO_LONG: _TOO_LONG}
+
+
+def _invalid(code: str, message: str) -> InvalidContactPoint:
+    return InvalidContactPoint(message, errors=[{"pointer": "/value", "code": code, "message": message}])
 
 
 def _folded(value: str) -> str:
-    """Without differences of case and width; folding may undo the composing, so until nothing changes."""
-    while (folded := normalize("NFKC", value).casefold().strip()) != value:
+    """Without differences that nobody sees, of case and of width.
+
+    Folding may undo the composing, so until nothing changes.
+    """
+    while (folded := without_invisible(normalize("NFKC", value).casefold()).strip()) != value:
         value = folded
     return value
 
@@ -82,8 +110,11 @@ def normalise_all(points: Sequence[ContactPointIn], region: str | None) -> froze
         try:
             found.add(normalise(point.kind, point.value, region))
         except InvalidContactPoint as error:
-            where = f"/contact_points/{index}/value"
-            faults.append({"pointer": where, "code": f"invalid_{point.kind}", "message": error.detail})
+            where = f"/contact_points/{index}"
+            faults += [
+                {"pointer": f"{where}{each['pointer']}", "code": each["code"], "message": each["message"]}
+                for each in error.errors
+            ]
     if faults:
         raise InvalidContactPoint("Some contact points cannot be read; errors says which.", errors=faults)
     return frozenset(found)

@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from crm_profiles.bulk import one_of
-from crm_profiles.customers import attributes, contact_points, drafts, external_ids, writing
+from crm_profiles.customers import attributes, contact_points, describing, drafts, external_ids, writing
 from crm_profiles.customers.contact_points import Owner
 from crm_profiles.customers.drafts import Draft, Status
 from crm_profiles.customers.external_ids import ExternalKey
 from crm_profiles.customers.writing import Written
-from crm_profiles.errors import InvalidContactPoint, RepeatedItem
+from crm_profiles.errors import ContactPointTaken, InvalidContactPoint, RepeatedItem
 from crm_profiles.models.customers import Channel, ContactKind, ContactPoint, Customer, Gender
 from crm_profiles.schemas.customers import CustomerIn, CustomerItem, CustomerPatch
 from crm_shared import etags
@@ -22,6 +22,7 @@ from crm_shared.clock import Clock
 from crm_shared.contracts.base import Event
 from crm_shared.customers import CustomerNotFound, resolve, stop_merges
 from crm_shared.ids import uuid7
+from crm_shared.outbox import Author
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_shared.problems import Problem
 
@@ -53,12 +54,55 @@ async def create(
 
     `cause` is the event that told of them, whose actor it was; as in `patch`.
     """
-    declared = await attributes.declared(session, body.attributes or ())
-    draft = Draft.new(uuid7())
-    draft.cause = cause
-    draft.apply(body, source=body.source, declared=declared)
-    await writing.write_one(session, draft, clock=clock)
-    return draft.owner.id
+    [outcome] = await create_many(session, [Newcomer(body, cause)], clock=clock)
+    if isinstance(outcome, Problem):
+        raise outcome
+    return outcome
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """Somebody new; `cause` and `author` as drafts have them."""
+
+    body: CustomerIn
+    cause: Event | None = None
+    author: Author | None = None
+
+
+async def create_many(
+    session: AsyncSession, newcomers: Sequence[Newcomer], *, clock: Clock
+) -> list[UUID | Problem]:
+    """As `create`, for each by the same number of statements; who is refused leaves no trace.
+
+    Who wants what an earlier one wanted is refused if that one got it, and gets it if that one was refused.
+    """
+    keys = (key for newcomer in newcomers for key in newcomer.body.attributes or ())
+    declared = await attributes.declared(session, keys)
+    now = clock.now()
+    outcomes: dict[int, UUID | Problem] = {}
+    ready: dict[int, Draft] = {}
+    for index, newcomer in enumerate(newcomers):
+        draft = Draft.new(uuid7())
+        draft.cause, draft.author = newcomer.cause, newcomer.author
+        try:
+            describing.check_birthday(newcomer.body, now=now)
+            draft.apply(newcomer.body, source=newcomer.body.source, declared=declared)
+        except Problem as problem:
+            outcomes[index] = problem
+        else:
+            ready[index] = draft
+    while ready:
+        written = await writing.write(session, list(ready.values()), clock=clock)
+        for index, outcome in zip(list(ready), written, strict=True):
+            if not _worth_trying_again(outcome):
+                draft = ready.pop(index)
+                outcomes[index] = draft.owner.id if isinstance(outcome, Written) else outcome
+    return [outcomes[index] for index in range(len(newcomers))]
+
+
+def _worth_trying_again(outcome: Written | Problem) -> bool:
+    """Nobody has what was wanted, now that an earlier one of the same set has been refused."""
+    return isinstance(outcome, ContactPointTaken) and outcome.extensions.get("customer_id") is None
 
 
 async def patch(
@@ -74,6 +118,7 @@ async def patch(
 
     Raises CustomerNotFound, StaleVersion, and what `create` raises.
     """
+    describing.check_birthday(body, now=clock.now())
     declared = await attributes.declared(session, body.attributes or ())
     draft = await lock(session, customer_id)
     etags.check(if_match, draft.version)
@@ -122,6 +167,7 @@ async def upsert(
     named = {ExternalKey(i.source, i.external_id) for i in items if isinstance(i, CustomerItem)}
     by_key = await drafts.claim_or_lock(session, named)
     by_id = await _lock_all(session, [item.customer_id for item in items if isinstance(item, Revision)])
+    now = clock.now()
     outcomes: dict[int, Written | Problem] = {}
     ready: dict[int, Draft] = {}
     begun: set[UUID] = set()
@@ -135,6 +181,7 @@ async def upsert(
                 outcomes[index] = Written(draft.owner.id, Status.UNCHANGED, draft.version)
                 continue
             body = item.body if isinstance(item, Revision) else item
+            describing.check_birthday(body, now=now)
             draft.apply(body, source=body.source, declared=declared, kinds_apart=kinds_apart)
         except Problem as problem:
             outcomes[index] = problem
@@ -194,8 +241,8 @@ def matching(filters: CustomerFilters) -> Select[Customer]:
     for column in (Customer.gender, Customer.region, Customer.source, Customer.channel, Customer.manager):
         if (wanted := getattr(filters, column.key)) is not None:
             statement = statement.where(column == wanted)
-    for key, _, value in (text.partition(":") for text in filters.attribute):
-        statement = statement.where(attributes.condition(key, value))
+    for asked in filters.attribute:
+        statement = statement.where(attributes.condition(asked))
     for kind in ContactKind:
         value = getattr(filters, kind)
         if value is None:

@@ -1,17 +1,19 @@
 """What is on file of a customer after something was told of them: plain values in, plain values out."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
 from crm_profiles.errors import NoLunarDate
 from crm_profiles.models.customers import BirthCalendar
+from crm_profiles.rules import instants
 from crm_profiles.schemas.customers import CustomerMembers
 from crm_profiles.schemas.members import Address
 from crm_shared.calendars import lunar
 from crm_shared.calendars.lunar import LunarDay
 from crm_shared.database import Json
+from crm_shared.problems import Fault, InvalidRequest
 
 _TOLD = tuple(name for name in CustomerMembers.model_fields if name not in ("contact_points", "channel"))
 FIELDS = (*_TOLD, "manager")
@@ -26,7 +28,8 @@ NOTHING: Json = {name: None for name in FIELDS} | {
 
 def told(before: Json, body: CustomerMembers) -> Json:
     """The members after the body's merge patch (RFC 7396); raises NoLunarDate."""
-    given: Json = {name: _plain(getattr(body, name)) for name in _TOLD if name in body.model_fields_set}
+    sent = body.model_fields_set
+    given: Json = {name: _plain(getattr(body, name)) for name in _TOLD if name in sent}
     after = NOTHING | before | given
     if "address" in given:
         merged = Address.model_validate(_merged(before.get("address"), given["address"])).model_dump()
@@ -35,6 +38,18 @@ def told(before: Json, body: CustomerMembers) -> Json:
         after["attributes"] = _merged(before.get("attributes"), given["attributes"])
     _keep_birthday(before, given, after)
     return after
+
+
+def check_birthday(body: CustomerMembers, *, now: datetime) -> None:
+    """Raises InvalidRequest for who is not born yet."""
+    lunar_day = body.lunar_birth_date and lunar.to_gregorian(LunarDay(**dict(body.lunar_birth_date)))
+    faults: list[Fault] = [
+        {"pointer": f"/{name}", "code": "in_future", "message": "Nobody was born in the future"}
+        for name, day in (("birth_date", body.birth_date), ("lunar_birth_date", lunar_day))
+        if day and instants.is_future(day, now=now)
+    ]
+    if faults:
+        raise InvalidRequest("Nobody was born in the future.", errors=faults)
 
 
 def _plain(value: object) -> object:

@@ -1,7 +1,7 @@
 """Customers as the JSON text that PostgreSQL makes of them: by one statement, answered as it is."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import ARRAY, TextClause, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_profiles.activity import last_contacts
+from crm_profiles.activity import last_contacts, timeline
 from crm_profiles.customers import contact_points
 from crm_profiles.schemas.customers import CustomerOut, ProfileOut
 from crm_shared.customers import CustomerNotFound
@@ -135,6 +135,13 @@ class Document:
         body = orjson.loads(self.body)
         mask(body.get("customer", body)["contact_points"])
         return orjson.dumps(body)
+
+    def without_staff_words(self) -> "Document":
+        """The summary for those who are not staff."""
+        body = orjson.loads(self.body)
+        for entry in body["timeline"]:
+            entry["data"] = timeline.without_staff_words(entry["type"], entry["data"])
+        return replace(self, body=orjson.dumps(body))
 
 
 def mask(points: Any) -> None:

@@ -22,7 +22,8 @@ from crm_profiles.schemas.customers import CustomerMembers
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import CustomerChanged, CustomerCreated, CustomerState
 from crm_shared.database import Json
-from crm_shared.ids import uuid7
+from crm_shared.ids import row_id
+from crm_shared.outbox import Author
 
 
 class Status(StrEnum):
@@ -54,8 +55,8 @@ class Origin:
 class Draft:
     """A customer as they are to be; `version` is 0 for a new one.
 
-    `source`, `channel` and `cause` are of this change: they go into the history, and by themselves change
-    nothing.
+    `source`, `channel`, `cause` and `author` are of this change: they go into the history, and by themselves
+    change nothing. An author is given where it is not the session's.
     """
 
     owner: Owner
@@ -71,6 +72,7 @@ class Draft:
     source: str | None = None
     channel: Channel = Channel.API
     cause: Event | None = None
+    author: Author | None = None
 
     @classmethod
     def new(cls, customer_id: UUID, *keys: ExternalKey) -> "Draft":
@@ -189,7 +191,7 @@ async def claim_or_lock(session: AsyncSession, keys: Set[ExternalKey]) -> dict[E
     """
     drafts: dict[ExternalKey, Draft] = {}
     while missing := keys - drafts.keys():
-        ids = {key: uuid7() for key in missing}
+        ids = {key: row_id() for key in missing}
         claimed = await external_ids.claim(session, {key: Owner(id, id) for key, id in ids.items()})
         drafts |= {key: Draft.new(ids[key], key) for key in claimed}
         if known := [key._asdict() for key in missing - claimed]:

@@ -6,17 +6,21 @@ gone when those before it found enough: "王" costs no more than a rare name.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from typing import Any
 from unicodedata import normalize
 
 import orjson
-from sqlalchemy import Integer, Text, TextClause, bindparam, text
+from sqlalchemy import ARRAY, Integer, Text, TextClause, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import TypeEngine
 
-from crm_profiles.customers import documents
+from crm_profiles.customers import attributes, documents
 from crm_profiles.models.customers import Channel, Gender
+from crm_profiles.schemas.attributes import MAX_ASKED
 from crm_profiles.schemas.customers import ProfileOut
 from crm_profiles.schemas.search import MAX_FOUND
 from crm_shared.database import Json
@@ -41,6 +45,15 @@ class SearchFilters:
     source: str | None = None
     channel: Channel | None = None
     gender: Gender | None = None
+    attribute: Sequence[str] = ()
+    """<key>:<value> each."""
+
+    @property
+    def given(self) -> Mapping[str, str | list[Json]]:
+        """By name; of an attribute, all that one may hold of whom it is true."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        asked = enumerate(given.pop("attribute"))
+        return given | {f"attribute_{number}": attributes.readings(text) for number, text in asked}
 
 
 _CONDITIONS = {
@@ -49,6 +62,10 @@ _CONDITIONS = {
     "source": "c.source = (SELECT source FROM asked)",
     "channel": "c.channel = (SELECT channel FROM asked)",
     "gender": "c.gender = (SELECT gender FROM asked)",
+    **{
+        f"attribute_{number}": f"c.attributes @> ANY ((SELECT attribute_{number} FROM asked)::jsonb[])"
+        for number in range(MAX_ASKED)
+    },
 }
 
 # Words are what stands between white space. A part of three letters or more may be anywhere in a word, a
@@ -252,19 +269,28 @@ def statement(filters: tuple[str, ...], *, contact_points: bool) -> TextClause:
         "{ways}": " UNION ALL ".join(ways),
         "{alike}": _ALIKE if filters else f"{_ALIKE_BY_WALKS} {_ALIKE.replace('{conditions}', _WITH_OTHERS)}",
         "{conditions}": " AND ".join(_CONDITIONS[name] for name in filters) or "true",
-        "{parameters}": ", ".join(f"CAST(:{name} AS text) AS {name}" for name in texts),
+        "{parameters}": ", ".join(f"CAST(:{name} AS {_named(name)}) AS {name}" for name in texts),
     }.items():
         sql = sql.replace(place, fragment)
     return text(sql).bindparams(
-        bindparam("limit", type_=Integer), *(bindparam(name, type_=Text) for name in ["question", *texts])
+        bindparam("limit", type_=Integer),
+        *(bindparam(name, type_=_type(name)) for name in ["question", *texts]),
     )
+
+
+def _type(parameter: str) -> TypeEngine[Any]:
+    return ARRAY(JSONB) if parameter.startswith("attribute_") else Text()
+
+
+def _named(parameter: str) -> str:
+    return "jsonb[]" if parameter.startswith("attribute_") else "text"
 
 
 async def search(
     session: AsyncSession, question: str, filters: SearchFilters, *, contact_points: bool, limit: int
 ) -> bytes:
     """FoundOut of those who match best; contact points are searched only for who may see them."""
-    given = {name: value for name, value in asdict(filters).items() if value is not None}
+    given = filters.given
     found = await session.scalar(
         statement(tuple(given), contact_points=contact_points),
         parameters(question, given, contact_points=contact_points, limit=limit),
@@ -272,7 +298,9 @@ async def search(
     return str(found).encode()
 
 
-def parameters(question: str, filters: Mapping[str, str], *, contact_points: bool, limit: int) -> Json:
+def parameters(
+    question: str, filters: Mapping[str, str | list[Json]], *, contact_points: bool, limit: int
+) -> Json:
     """What the statement is told: the question as it is, and what it would be as a number or an address."""
     given: Json = {**filters, "question": question, "reference": question.strip(), "limit": limit}
     if contact_points:

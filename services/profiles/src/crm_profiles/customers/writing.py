@@ -19,10 +19,10 @@ from crm_profiles.errors import ContactPointTaken
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.history import Change, CustomerVersion
 from crm_profiles.stages import stages
-from crm_shared import outbox, tracing
+from crm_shared import outbox
 from crm_shared.clock import Clock
 from crm_shared.database import Json
-from crm_shared.ids import uuid7
+from crm_shared.ids import row_id
 from crm_shared.problems import Problem
 
 RESOLUTION = timedelta(microseconds=1)
@@ -126,25 +126,25 @@ async def _store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) 
     """Each version is recorded later than the one before, whatever the clock says."""
     if not drafts:
         return
-    actor, trace = session.info.get("actor"), tracing.current()
+    ours = outbox.author_of(session)
     rows: list[Json] = []
     for draft in drafts:
         at = now if draft.changed_at is None else max(now, draft.changed_at + RESOLUTION)
-        cause = draft.cause
+        cause, author = draft.cause, draft.author or ours
         data = orjson.dumps(draft.state(at), option=orjson.OPT_UTC_Z).decode()
         rows.append(
             {
                 "customer_id": draft.owner.id,
                 "version": draft.version + 1,
                 "recorded_at": at,
-                "actor": cause.envelope.actor if cause else actor,
+                "actor": cause.envelope.actor if cause else author.actor,
                 "source": draft.source,
                 "channel": draft.channel,
                 "change": draft.change,
                 "data": outbox.fitting(draft.event.type, data),
-                "event_id": uuid7(),
+                "event_id": row_id(),
                 "type": draft.event.type,
-                "traceparent": cause.envelope.traceparent if cause else trace,
+                "traceparent": cause.envelope.traceparent if cause else author.traceparent,
                 "causation_id": str(cause.id) if cause else None,
             }
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
@@ -21,6 +22,13 @@ from crm_shared.jobs import Job, JobNotFound, JobState
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
 MAKE = "exports.make"
+
+
+class Standing(NamedTuple):
+    """How far an export is, and its file while there is one."""
+
+    job: Job
+    file: File | None
 
 
 async def create(
@@ -50,6 +58,17 @@ async def get(session: AsyncSession, export_id: UUID) -> Export:
     if found is None:
         raise ExportNotFound(export_id=str(export_id))
     return found
+
+
+async def standings(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Standing]:
+    """How it stands with each of these exports."""
+    found = (
+        select(Export.id, Job, File)
+        .join(Job, Job.id == Export.job_id)
+        .outerjoin(File, File.id == Export.file_id)
+        .where(Export.id.in_(ids))
+    )
+    return {id: Standing(job, file) for id, job, file in await session.execute(found)}
 
 
 async def job_of(session: AsyncSession, found: Export) -> Job:

@@ -96,7 +96,7 @@ async def interview(
     """
     row = await forms.get(session, form_key)
     form = forms.defined(row)
-    answers = questions.checked(form, body.answers)
+    answers = questions.checked(form, body.answers, now=clock.now())
     told = submissions.row_of(row, Channel.INTERVIEW, SubmissionState.APPLIED, answers)
     told |= {"id": body.submission_id or uuid7(), "received_at": clock.now(), "received_by": by}
     told |= {"digest": submissions.digest_of(form_key, body.answers, body.customer_id)}

@@ -1,6 +1,7 @@
 """Questions: what fits as an answer to each, and what the answers tell; plain values in, plain values out."""
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ from crm_profiles.customers.contact_points import Point
 from crm_profiles.errors import InvalidAnswers, InvalidContactPoint
 from crm_profiles.fields import Label, Language, Name, Region
 from crm_profiles.models.customers import Channel, ContactKind, Gender
+from crm_profiles.rules import instants
 from crm_profiles.schemas.attributes import MAX_NUMBER
 from crm_profiles.schemas.base import Body
 from crm_profiles.schemas.customers import MAX_CONTACT_POINT, CustomerPatch
@@ -59,7 +61,7 @@ _MEMBERS: Mapping[Member, Any] = {
 _Number = Annotated[int | float, Field(strict=True, ge=-MAX_NUMBER, le=MAX_NUMBER, allow_inf_nan=False)]
 
 
-def checked(form: FormIn, given: Mapping[str, JsonValue]) -> Json:
+def checked(form: FormIn, given: Mapping[str, JsonValue], *, now: datetime) -> Json:
     """The answers as they are kept, by field and without what is null; raises InvalidAnswers."""
     try:
         answers = _model(form.model_dump_json()).model_validate(dict(given))
@@ -68,7 +70,16 @@ def checked(form: FormIn, given: Mapping[str, JsonValue]) -> Json:
             "Some answers do not fit their questions; errors says which.",
             errors=[_fault(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()[:100]],
         ) from error
-    return answers.model_dump(mode="json", by_alias=True, exclude_none=True)
+    kept: Json = answers.model_dump(mode="json", by_alias=True, exclude_none=True)
+    born = MemberTarget(kind="member", member=Member.BIRTH_DATE)
+    faults = [
+        _fault((each.key,), "in_future", "Nobody was born in the future")
+        for each in answered(form, kept)
+        if each.target == born and instants.is_future(date.fromisoformat(kept[each.key]), now=now)
+    ]
+    if faults:
+        raise InvalidAnswers("Some answers do not fit their questions; errors says which.", errors=faults)
+    return kept
 
 
 def misfits(form: FormIn) -> list[Fault]:
@@ -206,7 +217,8 @@ def _normal(kind: ContactKind, value: str, region: str | None) -> str:
     try:
         return contact_points.normalise(kind, value, region).value
     except InvalidContactPoint as invalid:
-        raise PydanticCustomError(f"invalid_{kind}", "{why}", {"why": invalid.detail}) from invalid
+        code = invalid.errors[0]["code"]
+        raise PydanticCustomError(code, "{why}", {"why": invalid.detail}) from invalid
 
 
 def _distinct(chosen: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import JsonValue
-from sqlalchemy import ARRAY, Uuid, bindparam, func, select, text
+from sqlalchemy import ARRAY, Uuid, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,7 +27,12 @@ from crm_shared.pages import Cursors, Key, Listing, paginate
 LOOK = "form-submission"
 """The due work of finding out whose a submission is, and putting on file what it tells."""
 
+FORGET = "form-forget"
+"""The due work of deleting submissions that reached nobody, once they are too old."""
+FORGET_EVERY = timedelta(hours=1)
+
 _MINUTE = timedelta(minutes=1)
+_AT_ONCE = 1000
 _TABLE = FormSubmission.metadata.tables[FormSubmission.__tablename__]
 _BLANK: Json = {
     "challenge_id": None,
@@ -168,6 +173,22 @@ async def forget(session: AsyncSession, customers: Sequence[UUID]) -> int:
     return len(removed.all())
 
 
+async def delete_unmatched(session: AsyncSession, *, before: datetime) -> bool:
+    """Delete some of those that were received before and reached nobody; whether none is left."""
+    unmatched = (SubmissionState.UNMATCHED, SubmissionState.TRAPPED)
+    old = (
+        select(FormSubmission.id)
+        .where(FormSubmission.customer_id.is_(None), FormSubmission.received_at < before)
+        .where(FormSubmission.state.in_(unmatched))
+        .order_by(FormSubmission.received_at)
+        .limit(_AT_ONCE)
+    )
+    gone = await session.scalars(
+        delete(FormSubmission).where(FormSubmission.id.in_(old)).returning(FormSubmission.id)
+    )
+    return len(gone.all()) < _AT_ONCE
+
+
 _FORGET = text(
     """
     DELETE FROM form_submissions WHERE customer_id IS NULL AND points && (
@@ -203,7 +224,7 @@ def _filled_in(row: FormVersion, form: FormIn, body: SubmissionIn, *, key: bytes
     done = None
     if form.difficulty:
         done = challenges.check(body.challenge, body.proof, form_key=row.key, key=key, at=at)
-    answers = questions.checked(form, body.answers)
+    answers = questions.checked(form, body.answers, now=at)
     points = questions.points(form, answers).values()
     made = row_of(row, form.channel, SubmissionState.RECEIVED, answers, points)
     return made | {"challenge_id": done and done.id}

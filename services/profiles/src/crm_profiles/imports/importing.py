@@ -1,77 +1,48 @@
-"""The long work of imports: inspecting a file, going through its rows, and taking an import back."""
+"""The long work of imports: inspecting a file, and going through its rows."""
 
 import asyncio
-import csv
-import io
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Iterator, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 from uuid import UUID
 
-import orjson
-from pydantic import ValidationError
-from sqlalchemy import ARRAY, Text, bindparam, func, insert, select
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import select
 
 from crm_profiles import files
-from crm_profiles.bulk import arrays, unnested
-from crm_profiles.customers import customers
-from crm_profiles.customers.customers import Revision
-from crm_profiles.customers.drafts import Status
-from crm_profiles.customers.writing import Written
-from crm_profiles.errors import ContactPointTaken, FileGone, PersonSuppressed, RepeatedItem
-from crm_profiles.exports.spreadsheets import guarded
-from crm_profiles.imports import headings, imports, sheets
-from crm_profiles.imports.mapping import Mapped, Reader
+from crm_profiles.errors import FileGone
+from crm_profiles.imports import headings, imports, judging, recording, sheets, trying
+from crm_profiles.imports.judging import Verdict
+from crm_profiles.imports.preparing import Chunk, Run, prepare
 from crm_profiles.imports.sheets import Row
 from crm_profiles.models.attributes import CustomerAttribute
 from crm_profiles.models.files import Encoding
-from crm_profiles.models.imports import ImportRow, RowStatus
-from crm_profiles.privacy import suppression
-from crm_profiles.schemas.customers import CustomerItem, CustomerPatch
+from crm_profiles.models.imports import RowStatus
 from crm_profiles.schemas.imports import MappingIn
-from crm_shared.clock import Clock
+from crm_shared.customers import stop_merges
 from crm_shared.database import Json, Sessions, unavailable
 from crm_shared.jobs import RunningJob
-from crm_shared.problems import Fault, Problem
 
 ROWS_AT_ONCE = 1000
-BYTE_ORDER_MARK = "\ufeff"
-"""By which Excel knows UTF-8."""
 
 _ATTEMPTS = 5
 
 
-@dataclass
-class Prepared:
-    """A row made ready to be written, or the faults for which it cannot be."""
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is after a chunk, and whether nobody in that one was on file before."""
 
-    row: Row
-    mapped: Mapped | None = None
-    item: CustomerItem | Revision | None = None
-    faults: Sequence[Json] = ()
-    keys: Set[object] = frozenset()
-    """What names and reaches the customer."""
+    rows: int
+    counts: Counter[str]
+    newcomers: bool = False
 
 
-@dataclass
-class Verdict:
-    """What became of a row."""
-
-    line: int
-    status: RowStatus
-    customer_id: UUID | None = None
-    version: int | None = None
-    faults: Sequence[Json] = ()
-
-
-class RolledBack(Exception):
-    """Ends a dry run's writing."""
+class NotAlone(Exception):
+    """Ends the writing of a chunk before its turn: what is on file decides about some of its rows."""
 
 
 async def inspect(sessions: Sessions, job: RunningJob) -> Json:
@@ -103,15 +74,17 @@ async def inspect(sessions: Sessions, job: RunningJob) -> Json:
 
 
 async def run(sessions: Sessions, job: RunningJob, *, suppression_key: bytes) -> Json:
-    """Go through the rows, a thousand in a transaction together with the place where to go on."""
+    """Go through the rows, a thousand in a transaction together with the place where to go on.
+
+    While the database writes some, the next ones are read; and as long as everybody in the file is new, a
+    chunk is written beside the one before it, with which it has nothing to do then.
+    """
     import_id = UUID(job.params["import_id"])
     async with sessions() as session:
         found = await imports.get(session, import_id)
         reader = await imports.reader_of(session, MappingIn.model_validate(found.mapping), found)
     layout = imports.layout_of(found)
-    done: int = job.checkpoint.get("rows", 0)
-    counts = Counter[str](job.checkpoint.get("counts", {}))
-    common = _Run(
+    this = Run(
         found.run_id or import_id,
         found.failures_id,
         layout.header,
@@ -119,18 +92,14 @@ async def run(sessions: Sessions, job: RunningJob, *, suppression_key: bytes) ->
         suppression_key,
         bool(found.dry_run),
     )
+    begun = Progress(job.checkpoint.get("rows", 0), Counter(job.checkpoint.get("counts", {})))
     async with spooled(sessions, found.file_id) as path:
-        rows = await asyncio.to_thread(_skipped, sheets.rows(path, layout), done)
-        ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, common))
-        try:
-            while (chunk := await ahead).rows:
-                # While the database writes these, the next ones are read.
-                ahead = asyncio.create_task(asyncio.to_thread(_prepare, rows, common))
-                counts += await _written(sessions, job, common, chunk, done=done, counts=counts)
-                done += len(chunk.rows)
-        finally:
-            ahead.cancel()
-    return {"rows": done, "counts": dict(counts), "dry_run": bool(found.dry_run)}
+        rows = await asyncio.to_thread(_skipped, sheets.rows(path, layout), begun.rows)
+        done = await _Writing(sessions, job, this).write(rows, begun)
+    if this.dry_run:
+        async with sessions.begin() as session:
+            await imports.forget_trials(session, this.run_id, at=job.clock.now())
+    return {"rows": done.rows, "counts": dict(done.counts), "dry_run": this.dry_run}
 
 
 @asynccontextmanager
@@ -151,215 +120,134 @@ def _skipped(rows: Iterator[Row], count: int) -> Iterator[Row]:
     return rows
 
 
-def _prepare(rows: Iterator[Row], common: "_Run") -> "_Chunk":
-    """All that needs no database."""
-    prepared = [_prepared(row, common.reader) for row in islice(rows, ROWS_AT_ONCE)]
-    named = {index: one.item for index, one in enumerate(prepared) if isinstance(one.item, CustomerItem)}
-    question = suppression.Question.of(named, key=common.suppression_key)
-    for index, one in enumerate(prepared):
-        if isinstance(one.item, CustomerItem):
-            one.keys = {question.names[index], *question.points[index].values()}
-        elif one.item is not None:
-            one.keys = {one.item.customer_id, *suppression.points_of(one.item.body).values()}
-    return _Chunk(prepared, question)
+class _Turn:
+    """The writing of one chunk, as the next one sees it."""
+
+    end: asyncio.Future[Progress]
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._admitted: asyncio.Future[None] = loop.create_future()
+        self._started_over: asyncio.Future[None] = loop.create_future()
+
+    @classmethod
+    def over(cls, done: Progress) -> "_Turn":
+        """Before the first chunk."""
+        turn = cls()
+        turn.end = asyncio.get_running_loop().create_future()
+        turn.end.set_result(done)
+        return turn
+
+    def admit(self) -> None:
+        """No merge can come between it and its end any more."""
+        if not self._admitted.done():
+            self._admitted.set_result(None)
+
+    def start_over(self) -> None:
+        """What it held it holds no more."""
+        if not self._started_over.done():
+            self._started_over.set_result(None)
+
+    async def can_be_joined(self) -> bool:
+        """Whether it waits for no merge that would wait for who joins it."""
+        some: list[asyncio.Future[Any]] = [self.end, self._admitted, self._started_over]
+        await asyncio.wait(some, return_when=asyncio.FIRST_COMPLETED)
+        return not self._started_over.done()
+
+    async def ended(self) -> bool:
+        """Wait for its end; False: it has started over, and who joined it must let go."""
+        some: list[asyncio.Future[Any]] = [self.end, self._started_over]
+        await asyncio.wait(some, return_when=asyncio.FIRST_COMPLETED)
+        return self.end.done()
 
 
-def _prepared(row: Row, reader: Reader) -> Prepared:
-    fault = row.fault or reader.unfit(row.cells)
-    if fault:
-        return Prepared(row, faults=[{"column": None, "code": "unreadable_row", "message": fault}])
-    mapped = reader.read(row.cells)
-    try:
-        if mapped.customer_id is None:
-            return Prepared(row, mapped, CustomerItem.model_validate(mapped.body))
-        mapped.body.pop("external_id", None)  # ours goes before theirs
-        item = Revision(UUID(mapped.customer_id), CustomerPatch.model_validate(mapped.body))
-        return Prepared(row, mapped, item)
-    except ValidationError as error:
-        faults = [_fault_of(dict(each)) for each in error.errors(include_url=False, include_input=False)]
-    except ValueError:
-        faults = [{"pointer": "/id", "code": "uuid_parsing", "message": "This is no id of ours."}]
-    return Prepared(row, mapped, faults=[reader.blame(mapped, fault) for fault in faults])
+class _Writing:
+    """The writing of a run's rows by one worker."""
 
+    def __init__(self, sessions: Sessions, job: RunningJob, this: Run) -> None:
+        self._sessions = sessions
+        self._job = job
+        self._run = this
 
-def _fault_of(error: Json) -> Fault:
-    pointer = "".join(f"/{step}" for step in error["loc"])
-    return {"pointer": pointer, "code": error["type"], "message": error["msg"]}
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What all chunks of a run have in common."""
-
-    run_id: UUID
-    failures_id: UUID | None
-    header: Sequence[str]
-    reader: Reader
-    suppression_key: bytes
-    dry_run: bool
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Rows that are written in one transaction."""
-
-    rows: Sequence[Prepared]
-    question: suppression.Question
-
-
-async def _written(
-    sessions: Sessions,
-    job: RunningJob,
-    common: _Run,
-    chunk: _Chunk,
-    *,
-    done: int,
-    counts: Counter[str],
-) -> Counter[str]:
-    """Write rows, their verdicts and how far that is in one transaction; waits for locks more than once."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    async def write(self, rows: Iterator[Row], begun: Progress) -> Progress:
+        """Write all rows; of two chunks that are written at a time, the second ends after the first."""
+        last = _Turn.over(begun)
+        keys: Set[object] = frozenset()
+        tasks: set[asyncio.Future[Any]] = set()
         try:
-            async with sessions.begin() as session:
-                session.info["actor"] = job.actor
-                verdicts = await _verdicts(session, common, chunk, job.clock)
-                await _record(session, common, verdicts)
-                await _keep_failures(session, common, chunk.rows, verdicts, first=not done)
-                new = Counter[str](verdict.status.value for verdict in verdicts)
-                rows, sums = done + len(chunk.rows), dict(counts + new)
-                await job.progress(session, done=rows, counts=sums, checkpoint={"rows": rows, "counts": sums})
-            return new
-        except Exception as error:
-            if attempt == _ATTEMPTS or not unavailable(error):
-                raise
-            await asyncio.sleep(0.1 * attempt)
-    raise AssertionError("the last attempt returns or raises")
+            ahead = self._read(rows, tasks)
+            newcomers = False
+            while (chunk := await ahead).rows:
+                ahead = self._read(rows, tasks)
+                strangers = newcomers and keys.isdisjoint(chunk.keys)
+                if not (strangers and await last.can_be_joined()):
+                    await asyncio.wait([last.end])
+                turn = _Turn()
+                turn.end = asyncio.create_task(self._write_after(last, turn, chunk))
+                tasks.add(turn.end)
+                newcomers = (await last.end).newcomers
+                tasks.discard(last.end)
+                last, keys = turn, chunk.keys
+            return await last.end
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _read(self, rows: Iterator[Row], tasks: set[asyncio.Future[Any]]) -> asyncio.Task[Chunk]:
+        reading = asyncio.create_task(asyncio.to_thread(prepare, rows, self._run, limit=ROWS_AT_ONCE))
+        tasks.add(reading)
+        reading.add_done_callback(tasks.discard)
+        return reading
+
+    async def _write_after(self, before: _Turn, turn: _Turn, chunk: Chunk) -> Progress:
+        """Waits for locks more than once."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._write_chunk(before, turn, chunk)
+            except NotAlone:
+                turn.start_over()
+                await asyncio.wait([before.end])
+            except Exception as error:
+                if attempt == _ATTEMPTS or not unavailable(error):
+                    raise
+                turn.start_over()
+                await asyncio.sleep(0.1 * attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _write_chunk(self, before: _Turn, turn: _Turn, chunk: Chunk) -> Progress:
+        """Write rows, their verdicts and how far that is in one transaction.
+
+        Raises NotAlone before the turn of a chunk with others than newcomers: those before it might change
+        what becomes of it, and it must hold nobody whom they wait for.
+        """
+        early = not before.end.done()
+        judge = trying.write if self._run.dry_run else judging.write
+        async with self._sessions.begin() as session:
+            session.info["actor"] = self._job.actor
+            await stop_merges(session)
+            turn.admit()
+            verdicts = await judge(session, self._run, chunk, self._job.clock)
+            newcomers = not self._run.dry_run and _are_newcomers(verdicts)
+            if early and not newcomers:
+                raise NotAlone
+            await recording.record(session, self._run, verdicts)
+            if not await before.ended():
+                raise NotAlone
+            done = before.end.result()
+            await recording.keep_failures(session, self._run, chunk.rows, verdicts, first=not done.rows)
+            rows = done.rows + len(chunk.rows)
+            counts = done.counts + Counter(verdict.status.value for verdict in verdicts)
+            sums = dict(counts)
+            await self._job.progress(
+                session, done=rows, counts=sums, checkpoint={"rows": rows, "counts": sums}
+            )
+        return Progress(rows, counts, newcomers)
 
 
-async def _verdicts(session: AsyncSession, common: _Run, chunk: _Chunk, clock: Clock) -> list[Verdict]:
-    if not common.dry_run:
-        return await _write(session, common, chunk, clock)
-    try:
-        async with session.begin_nested():
-            verdicts = await _write(session, common, chunk, clock)
-            raise RolledBack
-    except RolledBack:
-        return verdicts
-
-
-async def _write(session: AsyncSession, common: _Run, chunk: _Chunk, clock: Clock) -> list[Verdict]:
-    """The verdict on each row; rows about one customer are written one after the other."""
-    verdicts = {
-        index: Verdict(one.row.line, RowStatus.FAILED, faults=one.faults)
-        for index, one in enumerate(chunk.rows)
-        if one.item is None
-    }
-    left = {index: one.item for index, one in enumerate(chunk.rows) if one.item is not None}
-    refused = await suppression.refuse(session, chunk.question)
-    ids = {index: item.customer_id for index, item in left.items() if isinstance(item, Revision)}
-    refused |= await suppression.refuse_ids(session, ids)
-    for index, problem in refused.items():
-        verdicts[index] = _verdict(common, chunk.rows[index], problem)
-        del left[index]
-    while left:
-        apart = _strangers(chunk, left)
-        outcomes = await customers.upsert(session, list(apart.values()), clock=clock, kinds_apart=True)
-        written: set[str] = set()
-        for index, outcome in zip(apart, outcomes, strict=True):
-            if _waits(outcome, written):
-                continue
-            verdicts[index] = _verdict(common, chunk.rows[index], outcome)
-            del left[index]
-            if isinstance(outcome, Written):
-                written.add(str(outcome.customer_id))
-    return [verdicts[index] for index in range(len(chunk.rows))]
-
-
-def _strangers(
-    chunk: _Chunk, items: Mapping[int, CustomerItem | Revision]
-) -> dict[int, CustomerItem | Revision]:
-    """Those that name and reach nobody whom an earlier one names or reaches: they can be written together."""
-    seen: set[object] = set()
-    apart: dict[int, CustomerItem | Revision] = {}
-    for index, item in items.items():
-        keys = chunk.rows[index].keys
-        if seen.isdisjoint(keys):
-            apart[index] = item
-        seen |= keys
-    return apart
-
-
-def _waits(outcome: Written | Problem, written: Set[str]) -> bool:
-    """Whether the row only has to be written after others: it is about a customer of an earlier row, wants
-    what an earlier row that was refused wanted, or what a customer of an earlier row may have let go of."""
-    if isinstance(outcome, ContactPointTaken):
-        holder = outcome.extensions["customer_id"]
-        return holder is None or holder in written
-    return isinstance(outcome, RepeatedItem)
-
-
-def _verdict(common: _Run, one: Prepared, outcome: Written | Problem) -> Verdict:
-    if isinstance(outcome, Written):
-        version = outcome.before + (outcome.status is not Status.UNCHANGED)
-        return Verdict(one.row.line, RowStatus(outcome.status), outcome.customer_id, version)
-    mapped = one.mapped or Mapped()
-    faults = outcome.errors or [{"pointer": "", "code": outcome.code(), "message": outcome.detail}]
-    holder = None
-    if isinstance(outcome, ContactPointTaken):
-        faults[0]["pointer"] = mapped.pointer_of(str(outcome.extensions["kind"]))
-        holder = UUID(str(outcome.extensions["customer_id"]))
-    blamed = [common.reader.blame(mapped, fault) for fault in faults]
-    status = RowStatus.SUPPRESSED if isinstance(outcome, PersonSuppressed) else RowStatus.FAILED
-    return Verdict(one.row.line, status, holder, faults=blamed)
-
-
-_VERDICTS = ImportRow.metadata.tables[ImportRow.__tablename__]
-_RECORD = insert(_VERDICTS).from_select(
-    ["run_id", "line", "status", "customer_id", "version", "faults"],
-    select(
-        bindparam("run_id", type_=_VERDICTS.c.run_id.type),
-        *unnested(ImportRow.line, ImportRow.status, ImportRow.customer_id, ImportRow.version),
-        func.unnest(bindparam("faults", type_=ARRAY(Text))).cast(JSONB),
-    ),
-    include_defaults=False,
-)
-
-
-async def _record(session: AsyncSession, common: _Run, verdicts: Sequence[Verdict]) -> None:
-    rows = [
-        {
-            "line": verdict.line,
-            "status": verdict.status,
-            "customer_id": verdict.customer_id,
-            "version": verdict.version,
-            "faults": orjson.dumps(verdict.faults).decode() if verdict.faults else None,
-        }
-        for verdict in verdicts
-    ]
-    await session.execute(_RECORD, arrays(rows, *rows[0]) | {"run_id": common.run_id})
-
-
-async def _keep_failures(
-    session: AsyncSession,
-    common: _Run,
-    prepared: Sequence[Prepared],
-    verdicts: Sequence[Verdict],
-    *,
-    first: bool,
-) -> None:
-    """The rows that failed as they were, after their reasons: to be put right and imported again."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    if first:
-        text.write(BYTE_ORDER_MARK)
-        writer.writerow(["line", "problems", *map(guarded, common.header)])
-    for one, verdict in zip(prepared, verdicts, strict=True):
-        if verdict.status is RowStatus.FAILED:
-            reasons = "; ".join(_in_words(fault) for fault in verdict.faults)
-            writer.writerow([verdict.line, guarded(reasons), *map(guarded, one.row.cells)])
-    if common.failures_id is not None:
-        await files.append(session, common.failures_id, text.getvalue().encode())
-
-
-def _in_words(fault: Json) -> str:
-    where = f"{fault['column']}: " if fault["column"] else ""
-    return f"{where}{fault['message']} ({fault['code']})"
+def _are_newcomers(verdicts: Sequence[Verdict]) -> bool:
+    """Whether nobody who was on file before has to do with any of the rows."""
+    new = {verdict.customer_id for verdict in verdicts if verdict.status is RowStatus.CREATED} | {None}
+    return all(
+        verdict.customer_id in new and verdict.status is not RowStatus.SUPPRESSED for verdict in verdicts
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select
@@ -17,12 +18,13 @@ from crm_profiles.errors import (
     ImportNotReady,
     NothingToRevert,
 )
+from crm_profiles.imports import recording
 from crm_profiles.imports.mapping import Reader
 from crm_profiles.imports.sheets import Layout
-from crm_profiles.models.files import Encoding
+from crm_profiles.models.files import Encoding, File
 from crm_profiles.models.imports import Import, ImportRow, RowStatus
 from crm_profiles.schemas.imports import ImportState, MappingIn
-from crm_shared import jobs
+from crm_shared import due, jobs
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.jobs import Job, JobState
@@ -31,6 +33,17 @@ from crm_shared.pages import Cursors, Key, Listing, paginate
 INSPECT = "imports.inspect"
 RUN = "imports.run"
 REVERT = "imports.revert"
+FORGET = "imports.forget"
+"""The kind of due work that deletes the verdicts of a run."""
+FORGET_TRIALS = "imports.forget_trials"
+"""The kind of due work that deletes what a dry run remembered."""
+
+
+class Standing(NamedTuple):
+    """What was started last, and until when the file is kept."""
+
+    job: Job
+    file_expires_at: datetime | None
 
 
 async def create(
@@ -48,7 +61,7 @@ async def create(
     """Take an uploaded file in and have it inspected.
 
     `start`: go on at once if the headings leave no doubt, with these parameters of a run. The file is deleted
-    at `until`.
+    at `until`, and what was said of its rows.
     """
     file = await files.keep(session, file_id, until=until)
     import_id = uuid7()
@@ -84,6 +97,17 @@ async def list_(
     """All imports, the newest first."""
     order = [Key(Import.id, descending=True)]
     return await paginate(session, select(Import), order, cursors=cursors, cursor=cursor, limit=limit)
+
+
+async def standings(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Standing]:
+    """How it stands with each of these imports."""
+    found = (
+        select(Import.id, Job, File.expires_at)
+        .join(Job, Job.id == Import.job_id)
+        .outerjoin(File, File.id == Import.file_id)
+        .where(Import.id.in_(ids))
+    )
+    return {id: Standing(job, until) for id, job, until in await session.execute(found)}
 
 
 async def job_of(session: AsyncSession, found: Import, *, lock: bool = False) -> Job:
@@ -158,10 +182,9 @@ async def begin(
     """Queue a run over the rows of an import that is ready for it; `after` a stopped one it goes on there."""
     run_id = found.run_id if after is not None else None
     if run_id is None:
-        run_id = uuid7()
-        failures = await files.create(
-            session, f"{found.name}.failed.csv", "text/csv", at=at, until=await _file_expiry(session, found)
-        )
+        run_id, until = uuid7(), await _file_expiry(session, found)
+        await due.schedule(session, FORGET, {run_id: until} | ({found.run_id: at} if found.run_id else {}))
+        failures = await files.create(session, f"{found.name}.failed.csv", "text/csv", at=at, until=until)
         found.failures_id = failures
     job = jobs.start(session, RUN, {"import_id": str(found.id)}, at=at)
     job.total = layout_of(found).rows
@@ -179,15 +202,22 @@ async def cancel(session: AsyncSession, import_id: UUID, *, at: datetime) -> Imp
     """Stop what is being done; what is done already stays. Raises ImportNotFound, JobEnded."""
     found = await get(session, import_id, lock=True)
     await jobs.cancel(session, found.job_id, at=at)
+    if found.run_id is not None:
+        await forget_trials(session, found.run_id, at=at)
     return found
 
 
 async def revert(session: AsyncSession, import_id: UUID, *, at: datetime) -> Import:
-    """Take back what the import did; raises ImportNotFound, ImportBusy, NothingToRevert."""
+    """Take back what the import did; raises ImportNotFound, ImportBusy, NothingToRevert.
+
+    It goes by the verdicts on the rows, and they are kept for some days.
+    """
     found = await get(session, import_id, lock=True)
     state = state_of(found, await _settled_job(session, found))
     if found.run_id is None or found.dry_run or state not in (ImportState.IMPORTED, ImportState.STOPPED):
         raise NothingToRevert
+    if not await recording.is_kept(session, found.run_id):
+        raise NothingToRevert("What became of its rows is not kept any more.")
     found.job_id = jobs.start(session, REVERT, {"import_id": str(found.id)}, at=at).id
     return found
 
@@ -239,6 +269,17 @@ async def in_use(session: AsyncSession, ids: Collection[UUID]) -> set[UUID]:
         .where(Job.state.in_(jobs.OPEN), Import.file_id.in_(ids) | Import.failures_id.in_(ids))
     )
     return {id for row in await session.execute(busy) for id in row if id is not None}
+
+
+async def forget_trials(session: AsyncSession, run_id: UUID, *, at: datetime) -> None:
+    """Have what a dry run remembered deleted by the worker, for it may be much."""
+    await due.schedule(session, FORGET_TRIALS, {run_id: at})
+
+
+async def open_runs(session: AsyncSession, runs: Collection[UUID]) -> set[UUID]:
+    """Those of the runs that are not over, or are just being taken back."""
+    busy = select(Import.run_id).join(Job, Job.id == Import.job_id).where(Job.state.in_(jobs.OPEN))
+    return {run for run in await session.scalars(busy.where(Import.run_id.in_(runs))) if run is not None}
 
 
 async def delete_files(session: AsyncSession, ids: Collection[UUID]) -> None:

@@ -44,11 +44,16 @@ SCAN = "duplicates-scan"
 """The job that compares everybody."""
 EVERY = timedelta(seconds=5)
 AT_ONCE = 500
+_SCANNED_AT_ONCE = 100
+"""Few: whoever compares waits for others, and a change is looked at within seconds during a scan, too."""
 
 _LATE = timedelta(minutes=5)
 """A change may be committed as long as this after its instant; what comes later is found by a scan."""
-_MOST_OF_KEY = 50
-"""A key that more customers have says little: only so many of them are compared."""
+_NEAREST = 50
+"""Who shares a key is compared with so many before and after, by id: either side of a pair finds it, or none.
+
+A key that more customers have says little, and must not cost more.
+"""
 
 _ALONE = text("SELECT pg_advisory_xact_lock(1835103328)")
 _IDS = bindparam("ids", type_=ARRAY(Uuid))
@@ -78,24 +83,44 @@ _BELONGINGS = text(
 ).bindparams(_IDS)
 _PAIRS = text(
     """
-    WITH shared AS (
-        SELECT mine.customer_id AS one, theirs.customer_id AS other, mine.kind, mine.value
+    WITH pairs AS (
+        SELECT DISTINCT least(mine.customer_id, near.customer_id) AS first_id,
+                        greatest(mine.customer_id, near.customer_id) AS second_id
         FROM matching_keys AS mine CROSS JOIN LATERAL (
-            SELECT customer_id FROM matching_keys AS key
-            WHERE key.kind = mine.kind AND key.value = mine.value AND key.customer_id <> mine.customer_id
-            ORDER BY customer_id DESC LIMIT :most
-        ) AS theirs
+            (SELECT key.customer_id FROM matching_keys AS key
+             WHERE key.kind = mine.kind AND key.value = mine.value AND key.customer_id < mine.customer_id
+             ORDER BY key.customer_id DESC LIMIT :nearest)
+            UNION ALL
+            (SELECT key.customer_id FROM matching_keys AS key
+             WHERE key.kind = mine.kind AND key.value = mine.value AND key.customer_id > mine.customer_id
+             ORDER BY key.customer_id LIMIT :nearest)
+        ) AS near
         WHERE mine.customer_id = ANY(:ids)
-    ), pairs AS (
-        SELECT least(one, other) AS first_id, greatest(one, other) AS second_id,
-               jsonb_agg(DISTINCT jsonb_build_array(kind, value)) AS keys_
-        FROM shared GROUP BY 1, 2
     )
     SELECT pairs.*, a.name AS first_name, b.name AS second_name, a.birth_date AS first_birth,
-           b.birth_date AS second_birth, similarity(a.name, b.name) AS similarity
+           b.birth_date AS second_birth, similarity(a.name, b.name) AS similarity, shared.keys_
     FROM pairs
     JOIN customers AS a ON a.customer_id = first_id
     JOIN customers AS b ON b.customer_id = second_id
+    CROSS JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_array(mine.kind, mine.value)) AS keys_
+        FROM matching_keys AS mine JOIN matching_keys AS theirs USING (kind, value)
+        WHERE mine.customer_id = first_id AND theirs.customer_id = second_id
+    ) AS shared
+    """
+).bindparams(_IDS)
+_COMMON_KEYS = text(
+    """
+    SELECT d.id, array_agg(DISTINCT mine.kind ORDER BY mine.kind) AS kinds
+    FROM duplicates AS d
+    JOIN matching_keys AS mine ON mine.customer_id = d.first_id
+    JOIN matching_keys AS theirs
+      ON theirs.kind = mine.kind AND theirs.value = mine.value AND theirs.customer_id = d.second_id
+    WHERE d.id = ANY(:ids) AND EXISTS (
+        SELECT FROM matching_keys AS key WHERE key.kind = mine.kind AND key.value = mine.value
+        OFFSET :nearest + 1
+    )
+    GROUP BY d.id
     """
 ).bindparams(_IDS)
 _KEEP = text(
@@ -168,6 +193,12 @@ async def get(session: AsyncSession, duplicate_id: UUID) -> Duplicate:
     return found
 
 
+async def common_keys(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, list[KeyKind]]:
+    """By pair, in what both agree with more customers than are compared; a pair without such is left out."""
+    found = await session.execute(_COMMON_KEYS, {"ids": list(ids), "nearest": _NEAREST})
+    return {row.id: [KeyKind(kind) for kind in row.kinds] for row in found}
+
+
 async def dismiss(
     session: AsyncSession, duplicate_id: UUID, reason: str | None, *, by: str, at: datetime
 ) -> None:
@@ -220,7 +251,7 @@ async def scan(sessions: Sessions, job: RunningJob) -> Json:
     done, after = int(job.checkpoint.get("done", 0)), UUID(job.checkpoint.get("after", str(UUID(int=0))))
     while True:
         async with sessions.begin() as session:
-            ids = list(await session.scalars(_NEXT, {"after": after, "most": AT_ONCE}))
+            ids = list(await session.scalars(_NEXT, {"after": after, "most": _SCANNED_AT_ONCE}))
             if not ids:
                 return {"customers": done}
             await compare(session, ids, at=job.clock.now())
@@ -237,8 +268,10 @@ async def compare(session: AsyncSession, ids: Sequence[UUID], *, at: datetime) -
     if not ids:
         return
     await session.execute(_ALONE)
+    # Before anything is read of them: what changes meanwhile is a later version, to be looked at next.
+    await session.execute(_MATCHED, {"ids": list(ids)})
     await _renew_keys(session, ids)
-    rows = await session.execute(_PAIRS, {"ids": list(ids), "most": _MOST_OF_KEY})
+    rows = await session.execute(_PAIRS, {"ids": list(ids), "nearest": _NEAREST})
     pairs: list[Json] = []
     for row in rows:
         one, other = Person(row.first_name, row.first_birth), Person(row.second_name, row.second_birth)
@@ -262,7 +295,6 @@ async def compare(session: AsyncSession, ids: Sequence[UUID], *, at: datetime) -
         await session.execute(_KEEP, columns | {"at": at})
     groundless = {"ids": list(ids), "first_id": columns["first_id"], "second_id": columns["second_id"]}
     await session.execute(_FORGET_GROUNDLESS, groundless)
-    await session.execute(_MATCHED, {"ids": list(ids)})
 
 
 async def _renew_keys(session: AsyncSession, ids: Collection[UUID]) -> None:

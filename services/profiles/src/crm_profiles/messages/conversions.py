@@ -1,6 +1,6 @@
 """Conversions: a purchase is credited to the last message before it, if that went out few enough days ago.
 
-Whichever is heard of first, the message or the purchase, the same comes of it.
+Whichever is heard of first, the message, the purchase or that it was given back wholly, the same comes of it.
 """
 
 from collections.abc import Collection
@@ -10,9 +10,9 @@ from sqlalchemy import ARRAY, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 DEFINITION = (
-    "a purchase is credited to the last message before it that did not fail, of a purpose that is credited"
-    " at all, sent within the attribution days of the contact policy; numerator: messages sent with at least"
-    " one such purchase, denominator: messages sent for such purposes"
+    "a purchase that was not given back wholly is credited to the last message before it that did not fail,"
+    " of a purpose that is credited at all, sent within the attribution days of the contact policy;"
+    " numerator: messages sent with at least one such purchase, denominator: messages sent for such purposes"
 )
 
 _MATCH = """m.customer_id = p.customer_id AND m.failed_at IS NULL AND m.sent_at <= p.occurred_at
@@ -22,7 +22,7 @@ _CREDIT = text(
     INSERT INTO conversions (purchase_id, message_id, purchased_at)
     SELECT DISTINCT ON (p.id) p.id, m.id, p.occurred_at
     FROM purchases AS p JOIN messages AS m ON {_MATCH}
-    WHERE p.id = ANY(:purchases)
+    WHERE p.id = ANY(:purchases) AND p.status <> 'refunded'
     ORDER BY p.id, m.sent_at DESC, m.id DESC
     ON CONFLICT (purchase_id) DO UPDATE SET message_id = excluded.message_id
     """
@@ -50,5 +50,10 @@ async def credit_anew(session: AsyncSession, messages: Collection[UUID]) -> None
     """Credit again the purchases that these messages, new or failed, may have led to."""
     touched = list(await session.scalars(_TOUCHED, {"messages": list(messages)}))
     if touched:
-        await session.execute(_TAKE_BACK, {"purchases": touched})
+        await take_back(session, touched)
         await credit(session, touched)
+
+
+async def take_back(session: AsyncSession, purchases: Collection[UUID]) -> None:
+    """Credit these to nobody; their customers are held, so no message comes between."""
+    await session.execute(_TAKE_BACK, {"purchases": list(purchases)})

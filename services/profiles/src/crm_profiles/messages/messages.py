@@ -3,9 +3,10 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
@@ -126,21 +127,24 @@ async def log(
     capped = {purpose for purpose, rule in rules.policy.purposes.items() if rule.capped}
     # Each sender counts everybody's messages: it hears of those that count, and of those that no longer do.
     news = [
-        News(
-            MessageLogged(
-                customer_id=row.origin_customer_id,
-                version=row.version,
-                message_id=row.id,
-                purpose=row.purpose,
-                channel=row.channel,
-                sent_at=row.sent_at,
-                failed=row.failed_at is not None,
-            )
-        )
+        News(state(row))
         for row in sorted(changed, key=lambda row: str(row.id))
         if row.purpose in capped and (row.version == 1 or row.failed_at is not None)
     ]
     await publish_many(session, news, at=at)
+
+
+def state(logged: Message | Row[*tuple[Any, ...]]) -> MessageLogged:
+    """The event that tells those who send of it."""
+    return MessageLogged(
+        customer_id=logged.origin_customer_id,
+        version=logged.version,
+        message_id=logged.id,
+        purpose=logged.purpose,
+        channel=logged.channel,
+        sent_at=logged.sent_at,
+        failed=logged.failed_at is not None,
+    )
 
 
 async def get(session: AsyncSession, message_id: UUID) -> Message:

@@ -12,13 +12,19 @@ from crm_profiles.messages import messages
 from crm_profiles.messages.messages import LogEntry
 from crm_profiles.models.messages import Message
 from crm_profiles.models.timeline import EntryType
+from crm_profiles.rules import instants
 from crm_profiles.schemas.messages import MessageIn
 from crm_shared.customers import CustomerNotFound
 from crm_shared.ids import derived
 
 
 async def record(session: AsyncSession, body: MessageIn, *, at: datetime) -> tuple[UUID, bool]:
-    """Log it or complete it; says its id, and whether it is new. Raises CustomerNotFound, MessageDiffers."""
+    """Log it or complete it; says its id, and whether it is new.
+
+    Raises CustomerNotFound, MessageDiffers, and InvalidRequest for what has not happened yet.
+    """
+    for name in ("sent_at", "delivered_at", "failed_at", "answered_at"):
+        instants.check(f"/{name}", getattr(body, name), now=at)
     owners = await messages.lock_owners(session, [body.customer_id])
     owner = owners.get(body.customer_id)
     if owner is None:

@@ -62,6 +62,7 @@ class FormSubmission(Base):
             postgresql_using="gin",
             postgresql_where=sql("customer_id IS NULL"),
         ),
+        Index("ix_form_submissions_unmatched", "received_at", postgresql_where=sql("customer_id IS NULL")),
         {"info": {POLICY: Delete()}},
     )
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from crm_profiles.models.base import Base
 from crm_profiles.models.files import File
 from crm_shared.database import Json, enum_column
-from crm_shared.erasure import POLICY, Redact
+from crm_shared.erasure import POLICY, Delete, Redact
 from crm_shared.ids import uuid7
 
 
@@ -87,3 +87,32 @@ class ImportRow(Base):
     """The customer's version after the row."""
     faults: Mapped[list[Json] | None] = mapped_column(JSONB)
     revert: Mapped[RowRevert | None] = mapped_column(enum_column(RowRevert))
+
+
+class ImportTrial(Base):
+    """What a dry run would have made of a customer so far; gone when it has ended."""
+
+    __tablename__ = "import_trials"
+    __table_args__ = (
+        Index("ix_import_trials_customer_id", "customer_id"),
+        {"info": {POLICY: Delete()}},
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)
+    state: Mapped[Json]
+    """As in CustomerVersion."""
+
+
+class ImportTrialName(Base):
+    """By which a customer of a dry run is named or reached, or was before it."""
+
+    __tablename__ = "import_trial_names"
+    __table_args__ = (
+        Index("ix_import_trial_names_customer_id", "customer_id"),
+        {"info": {POLICY: Delete()}},
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID] = mapped_column(primary_key=True)

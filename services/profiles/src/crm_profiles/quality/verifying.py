@@ -10,9 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.bulk import arrays, insert_new
+from crm_profiles.customers import contact_points, owners
 from crm_profiles.customers.contact_points import Owner
-from crm_profiles.errors import StillOnFile, TaskDone, TaskNotFound
-from crm_profiles.models.customers import ContactPoint
+from crm_profiles.errors import ContactPointNotFound, InvalidContactPoint, StillOnFile, TaskDone, TaskNotFound
+from crm_profiles.models.customers import ContactKind, ContactPoint, Customer
 from crm_profiles.models.quality import Outcome, Subject, TaskReason, Verification, VerificationTask
 from crm_shared import etags
 from crm_shared.customers import stop_merges
@@ -156,13 +157,71 @@ async def complete(
         raise TaskDone(outcome=task.outcome)
     if outcome is Outcome.CHANGED and await session.get(ContactPoint, (task.subject, task.value)) is not None:
         raise StillOnFile
+    _complete(task, outcome, at=at, by=by)
+    owner = Owner(task.customer_id, task.origin_customer_id)
+    await _remember(session, owner, task.subject, task.value, outcome, at=at, by=by)
+    await session.flush()
+    return task
+
+
+async def verify(
+    session: AsyncSession,
+    customer_id: UUID,
+    kind: ContactKind,
+    value: str,
+    outcome: Outcome,
+    *,
+    at: datetime,
+    by: str,
+) -> Verification:
+    """Say what verifying a contact point came to, whether or not there is a task; one that is open is done.
+
+    Raises CustomerNotFound, ContactPointNotFound: what cannot be read is nobody's.
+    """
+    await stop_merges(session)
+    current = await owners.lock_one(session, customer_id)
+    region = await session.scalar(select(Customer.region).where(Customer.id == current.id))
+    try:
+        point = contact_points.normalise(kind, value, region)
+    except InvalidContactPoint as error:
+        raise ContactPointNotFound from error
+    found = await session.get(ContactPoint, tuple(point))
+    if found is None or found.customer_id != current.id:
+        raise ContactPointNotFound
+    owner, subject = Owner(current.id, found.origin_customer_id), Subject(point.kind)
+    open_task = select(VerificationTask).where(
+        VerificationTask.origin_customer_id == owner.origin,
+        VerificationTask.subject == subject,
+        VerificationTask.value == point.value,
+        VerificationTask.outcome.is_(None),
+    )
+    if task := await session.scalar(open_task.with_for_update()):
+        _complete(task, outcome, at=at, by=by)
+    await _remember(session, owner, subject, point.value, outcome, at=at, by=by)
+    await session.flush()
+    return await session.get_one(Verification, (owner.origin, subject, point.value), populate_existing=True)
+
+
+def _complete(task: VerificationTask, outcome: Outcome, *, at: datetime, by: str) -> None:
     task.outcome, task.completed_at, task.completed_by = outcome, at, by
     task.version += 1
+
+
+async def _remember(
+    session: AsyncSession,
+    owner: Owner,
+    subject: Subject,
+    value: str,
+    outcome: Outcome,
+    *,
+    at: datetime,
+    by: str,
+) -> None:
     row = {
-        "origin_customer_id": task.origin_customer_id,
-        "customer_id": task.customer_id,
-        "subject": task.subject,
-        "value": task.value,
+        "origin_customer_id": owner.origin,
+        "customer_id": owner.id,
+        "subject": subject,
+        "value": value,
         "outcome": outcome,
         "verified_at": at,
         "verified_by": by,
@@ -171,8 +230,6 @@ async def complete(
     keys = ["origin_customer_id", "subject", "value"]
     new = {name: statement.excluded[name] for name in row.keys() - set(keys)}
     await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=new))
-    await session.flush()
-    return task
 
 
 _DOUBTED = text(

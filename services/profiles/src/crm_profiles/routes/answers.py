@@ -10,7 +10,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from crm_profiles.customers.documents import Document
 from crm_profiles.errors import PersonalDataHidden
-from crm_shared.callers import Caller, Role, Scope
+from crm_shared.callers import Caller
 from crm_shared.etags import etag
 from crm_shared.problems import Problem
 from crm_shared.web.context import Context
@@ -19,20 +19,15 @@ from crm_shared.web.problems import problem_of
 Item = TypeVar("Item", bound=BaseModel)
 
 
-def sees_personal_data(caller: Caller) -> bool:
-    """Whether the caller gets contact points as they are; customers get their own."""
-    return Scope.PII_READ in caller.scopes or caller.roles == {Role.CUSTOMER}
-
-
 def check_sees_personal_data(caller: Caller) -> None:
     """Raises PersonalDataHidden."""
-    if not sees_personal_data(caller):
+    if not caller.sees_personal_data:
         raise PersonalDataHidden("This takes the scope pii:read.")
 
 
 def document(found: Document, caller: Caller, *, status: int = 200) -> Response:
     """The document, masked for who may not see it whole; Content-Location names whom it is about."""
-    body = found.body if sees_personal_data(caller) else found.masked()
+    body = found.body if caller.sees_personal_data else found.masked()
     headers = {"ETag": etag(found.version), "Content-Location": found.location}
     if status == 201:
         headers["Location"] = found.location
@@ -61,7 +56,12 @@ def failed(request: Request, index: int, problem: Problem) -> dict[str, JsonValu
     context = Context.of(request.scope)
     for fault in problem.errors:
         fault["pointer"] = f"/items/{index}{fault['pointer']}"
-    body = problem.body(context.problem_base_url, instance=request.url.path, request_id=context.request_id)
+    body = problem.body(
+        context.problem_base_url,
+        instance=request.url.path,
+        request_id=context.request_id,
+        personal=context.sees_personal_data,
+    )
     return {"index": index, "status": "failed", "problem": body}
 
 

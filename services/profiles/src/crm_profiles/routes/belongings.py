@@ -15,7 +15,8 @@ from crm_profiles.errors import ContactPointTaken, ExternalIdTaken, InvalidConta
 from crm_profiles.fields import Reference, Source, Tag
 from crm_profiles.models.customers import Channel, ContactKind
 from crm_profiles.routes.answers import document
-from crm_profiles.schemas.customers import MAX_CONTACT_POINT, ContactPointIn, CustomerOut
+from crm_profiles.routes.parameters import ContactValue
+from crm_profiles.schemas.customers import ContactPointIn, CustomerOut
 from crm_shared.callers import STAFF, Caller
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion
@@ -35,15 +36,6 @@ async def _occasion(
 
 
 Now = Annotated[Occasion, Depends(_occasion)]
-ContactValue = Annotated[
-    str,
-    Path(
-        min_length=1,
-        max_length=MAX_CONTACT_POINT,
-        description="in any way of writing",
-        examples=["+8613812345678"],
-    ),
-]
 
 
 async def _answer(

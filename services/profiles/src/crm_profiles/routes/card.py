@@ -7,7 +7,6 @@ from fastapi import Header, Response
 from fastapi.responses import HTMLResponse
 
 from crm_profiles.activity import card, pages
-from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.schemas.card import CardOut
 from crm_shared.callers import STAFF
 from crm_shared.customers import CustomerNotFound
@@ -44,7 +43,7 @@ async def get_customer_card(
 
     With `Accept: text/html` it is a page in the reader's language, with instants on the customer's clock.
     """
-    masked = not sees_personal_data(caller)
+    masked = not caller.sees_personal_data
     shown = await card.get(session, customer_id, masked=masked, at=clock.now())
     headers = {
         "Vary": "Accept, Accept-Language",

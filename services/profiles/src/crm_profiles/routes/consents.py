@@ -12,7 +12,6 @@ from crm_profiles.consents import consents, contact_limits, permissions
 from crm_profiles.consents.permissions import Standing
 from crm_profiles.errors import PurposeNotFound, StatementOutOfTime
 from crm_profiles.models.consents import ConsentStatement
-from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.schemas.consents import (
     ConsentIn,
     ConsentOut,
@@ -204,4 +203,4 @@ def _shown(response: Response, caller: Caller, standing: Standing) -> Permission
 def _consent(statement: ConsentStatement, caller: Caller) -> ConsentOut:
     """Evidence may quote addresses: it is for those who may see them."""
     shown = ConsentOut.model_validate(statement)
-    return shown if sees_personal_data(caller) else shown.model_copy(update={"evidence": None})
+    return shown if caller.sees_personal_data else shown.model_copy(update={"evidence": None})

@@ -1,10 +1,11 @@
 """Customers over HTTP."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
-from pydantic import Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.customers import contact_points, customers, documents, history
 from crm_profiles.customers.customers import CustomerFilters
@@ -24,9 +25,9 @@ from crm_profiles.routes.answers import (
     counted,
     document,
     failed,
-    sees_personal_data,
     validated,
 )
+from crm_profiles.routes.parameters import AttributeFilters
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.customers import (
     CustomerBatchIn,
@@ -41,18 +42,21 @@ from crm_profiles.schemas.customers import (
 )
 from crm_profiles.schemas.summary import ProfileSummaryOut
 from crm_shared import etags
-from crm_shared.callers import READERS, STAFF, Role
+from crm_shared.callers import READERS, STAFF, Caller, Role
+from crm_shared.clock import Clock
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion
 from crm_shared.fields import Instant
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.problems import Problem
+from crm_shared.web.desk import Handed
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
     CurrentCursors,
+    CurrentDesks,
     CurrentSessions,
     Cursor,
     IfMatch,
@@ -68,12 +72,6 @@ router = Router(tags=["customers"])
 UNFIT = (ContactPointTaken, InvalidContactPoint, InvalidAttributes, NoLunarDate)
 """What may be wrong with a customer whom the schema lets pass."""
 
-AttributeFilter = Annotated[
-    str,
-    StringConstraints(max_length=1100, pattern="^[a-z][a-z0-9_]{0,63}:"),
-    Field(examples=["shirt_size:M"]),
-]
-
 OWN = allow(*READERS, Role.CUSTOMER, own="customer_id")
 
 
@@ -85,11 +83,22 @@ OWN = allow(*READERS, Role.CUSTOMER, own="customer_id")
     responses=documented(*UNFIT),
 )
 async def create_customer(
-    session: Session, clock: CurrentClock, caller: CurrentCaller, body: CustomerIn
+    request: Request, desks: CurrentDesks, caller: CurrentCaller, body: CustomerIn
 ) -> Response:
     """Make somebody known."""
-    customer_id = await customers.create(session, body, clock=clock)
-    return document(await documents.get_customer(session, customer_id), caller, status=201)
+    return await desks.answer(_make_known, request, (body, caller), hands=2)
+
+
+async def _make_known(
+    session: AsyncSession, handed: Sequence[Handed[tuple[CustomerIn, Caller]]], clock: Clock
+) -> Sequence[Response | Problem]:
+    newcomers = [customers.Newcomer(each.item[0], author=each.author) for each in handed]
+    outcomes = await customers.create_many(session, newcomers, clock=clock)
+    made = await documents.find_customers(session, [each for each in outcomes if isinstance(each, UUID)])
+    return [
+        document(made[outcome], each.item[1], status=201) if isinstance(outcome, UUID) else outcome
+        for outcome, each in zip(outcomes, handed, strict=True)
+    ]
 
 
 @router.get(
@@ -102,14 +111,7 @@ async def list_customers(
     session: Session,
     caller: CurrentCaller,
     cursors: CurrentCursors,
-    attribute: Annotated[
-        list[AttributeFilter],
-        Query(
-            default_factory=list,
-            max_length=10,
-            description="custom attributes as key:value, all of which must hold",
-        ),
-    ],
+    attribute: AttributeFilters,
     tag: Annotated[str | None, Query(max_length=64)] = None,
     phone: Annotated[str | None, Query(max_length=50, description="with country code")] = None,
     email: Annotated[str | None, Query(max_length=254)] = None,
@@ -142,7 +144,7 @@ async def list_customers(
     )
     found = await customers.list_(session, filters, cursors=cursors, cursor=cursor, limit=limit)
     shown = found.map(CustomerOut.model_validate)
-    if not sees_personal_data(caller):
+    if not caller.sees_personal_data:
         for point in (point for customer in shown.items for point in customer.contact_points):
             point.value = contact_points.mask(point.kind, point.value)
     return shown
@@ -269,5 +271,5 @@ async def change_customer(
 )
 async def summarize_profile(together: ReadTogether, caller: CurrentCaller, customer_id: UUID) -> Response:
     """Read a customer at a glance: who they are, what they bought, what happened last."""
-    found = await together.find(documents.find_summaries, customer_id)
-    return document(documents.known(found, customer_id), caller)
+    found = documents.known(await together.find(documents.find_summaries, customer_id), customer_id)
+    return document(found if caller.has(STAFF) else found.without_staff_words(), caller)

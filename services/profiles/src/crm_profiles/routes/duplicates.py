@@ -4,13 +4,13 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.customers import contact_points
 from crm_profiles.errors import DuplicateNotFound, DuplicateSettled
 from crm_profiles.merging import duplicates
 from crm_profiles.merging.duplicates import DuplicateFilters
-from crm_profiles.models.duplicates import Duplicate, DuplicateState
-from crm_profiles.routes.answers import sees_personal_data
+from crm_profiles.models.duplicates import Duplicate, DuplicateState, KeyKind
 from crm_profiles.routes.merges import SUPERVISORS
 from crm_profiles.schemas.duplicates import DismissIn, DuplicateOut
 from crm_shared import jobs
@@ -54,7 +54,8 @@ async def list_duplicates(
     """
     filters = DuplicateFilters(state, min_score, customer_id)
     found = await duplicates.list_(session, filters, cursors=cursors, cursor=cursor, limit=limit)
-    return found.map(lambda duplicate: _shown(duplicate, caller))
+    common = await duplicates.common_keys(session, [each.id for each in found.items])
+    return found.map(lambda duplicate: _shown(duplicate, common.get(duplicate.id, []), caller))
 
 
 @router.get(
@@ -65,7 +66,7 @@ async def list_duplicates(
 )
 async def get_duplicate(session: Session, caller: CurrentCaller, duplicate_id: UUID) -> DuplicateOut:
     """Read a pair, and what became of it."""
-    return _shown(await duplicates.get(session, duplicate_id), caller)
+    return await _read(session, duplicate_id, caller)
 
 
 @router.post(
@@ -84,7 +85,7 @@ async def dismiss_duplicate(
     """Say that they are two: the pair comes back only when what speaks for it changes."""
     await duplicates.dismiss(session, duplicate_id, body.reason, by=caller.subject, at=clock.now())
     await session.flush()
-    return _shown(await duplicates.get(session, duplicate_id), caller)
+    return await _read(session, duplicate_id, caller)
 
 
 @router.post("/v1/duplicates/scans", status_code=202, response_model=JobOut, dependencies=[allow(*MANAGERS)])
@@ -107,9 +108,15 @@ async def get_duplicates_scan(session: Session, scan_id: UUID) -> JobOut:
     return JobOut.of(await jobs.get(session, scan_id, kind=duplicates.SCAN))
 
 
-def _shown(duplicate: Duplicate, caller: Caller) -> DuplicateOut:
-    shown = DuplicateOut.model_validate(duplicate)
-    if not sees_personal_data(caller):
+async def _read(session: AsyncSession, duplicate_id: UUID, caller: Caller) -> DuplicateOut:
+    found = await duplicates.get(session, duplicate_id)
+    common = await duplicates.common_keys(session, [duplicate_id])
+    return _shown(found, common.get(duplicate_id, []), caller)
+
+
+def _shown(duplicate: Duplicate, common_keys: list[KeyKind], caller: Caller) -> DuplicateOut:
+    shown = DuplicateOut.model_validate(duplicate).model_copy(update={"common_keys": common_keys})
+    if not caller.sees_personal_data:
         for profile in filter(None, (shown.first, shown.second)):
             for point in profile.contact_points:
                 point.value = contact_points.mask(point.kind, point.value)

@@ -5,11 +5,11 @@ from uuid import UUID
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from crm_profiles import files
 from crm_profiles.errors import ExportNotFound, ExportNotReady, FileGone, PersonalDataHidden
 from crm_profiles.exports import exports
+from crm_profiles.exports.exports import Standing
 from crm_profiles.models.exports import Export
-from crm_profiles.routes.answers import check_sees_personal_data, sees_personal_data
+from crm_profiles.routes.answers import check_sees_personal_data
 from crm_profiles.routes.files import CSV, TRANSFER_SECONDS, XLSX, download
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.exports import ExportIn, ExportOut
@@ -61,7 +61,7 @@ async def create_export(
     made = await exports.create(
         session,
         body,
-        masked=not sees_personal_data(caller),
+        masked=not caller.sees_personal_data,
         until=clock.now() + settings.files_kept,
         at=clock.now(),
     )
@@ -80,8 +80,8 @@ async def list_exports(
 ) -> Listing[ExportOut]:
     """List exports, the newest first."""
     found = await exports.list_(session, cursors=cursors, cursor=cursor, limit=limit)
-    shown = [await _shown(session, each) for each in found.items]
-    return Listing(shown, found.next_cursor, found.has_more)
+    standing = await exports.standings(session, [each.id for each in found.items])
+    return found.map(lambda each: _out(each, standing[each.id]))
 
 
 @router.get(
@@ -106,22 +106,25 @@ async def download_export(
 ) -> StreamingResponse:
     """Fetch the file; one with unmasked contact points only with the scope pii:read."""
     found = await exports.get(session, customer_export_id)
-    if not found.masked and not sees_personal_data(caller):
+    if not found.masked and not caller.sees_personal_data:
         raise ExportNotFound(export_id=str(customer_export_id))
     return download(sessions, await exports.file_of(session, found))
 
 
 async def _shown(session: Session, found: Export) -> ExportOut:
-    job = await exports.job_of(session, found)
-    made = found.file_id is not None and job.state is JobState.SUCCEEDED
-    file = await files.get(session, found.file_id) if made else None
+    standing = await exports.standings(session, [found.id])
+    return _out(found, standing[found.id])
+
+
+def _out(found: Export, standing: Standing) -> ExportOut:
+    file = standing.file if standing.job.state is JobState.SUCCEEDED else None
     return ExportOut(
         id=found.id,
         format=found.asked["format"],
         masked=found.masked,
         size=file.size if file else None,
         file_expires_at=file.expires_at if file else None,
-        job=JobOut.of(job),
+        job=JobOut.of(standing.job),
         created_at=found.created_at,
         created_by=found.created_by,
     )

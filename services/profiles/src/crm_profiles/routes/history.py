@@ -4,7 +4,6 @@ from uuid import UUID
 
 from crm_profiles.customers import history
 from crm_profiles.customers.documents import mask
-from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.schemas.history import CustomerVersionOut
 from crm_shared.callers import READERS
 from crm_shared.customers import CustomerNotFound
@@ -35,7 +34,7 @@ async def list_customer_history(
     An id that was merged into another customer keeps its own history.
     """
     found = await history.list_(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
-    if not sees_personal_data(caller):
+    if not caller.sees_personal_data:
         for change in (change for version in found.items for change in version.changes):
             if change.member == "contact_points":
                 mask(change.before)

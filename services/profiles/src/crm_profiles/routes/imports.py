@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -22,9 +23,10 @@ from crm_profiles.errors import (
 )
 from crm_profiles.fields import Source
 from crm_profiles.imports import imports
+from crm_profiles.imports.imports import Standing
 from crm_profiles.models.files import Encoding
 from crm_profiles.models.imports import Import, ImportRow, RowStatus
-from crm_profiles.routes.answers import check_sees_personal_data, sees_personal_data
+from crm_profiles.routes.answers import check_sees_personal_data
 from crm_profiles.routes.files import CSV, MAX_UPLOAD, TRANSFER_SECONDS, XLSX, Received, download
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.imports import ImportOut, ImportRowOut, LayoutOut, MappingIn, RowFault, StartIn
@@ -121,8 +123,8 @@ async def list_imports(
 ) -> Listing[ImportOut]:
     """List imports, the newest first."""
     found = await imports.list_(session, cursors=cursors, cursor=cursor, limit=limit)
-    shown = [await _shown(session, each, caller) for each in found.items]
-    return Listing(shown, found.next_cursor, found.has_more)
+    standing = await imports.standings(session, [each.id for each in found.items])
+    return found.map(lambda each: _out(each, standing[each.id], caller))
 
 
 @router.get(
@@ -193,7 +195,8 @@ async def revert_import(
     """Take an import back.
 
     Customers whom it created are removed if nothing has happened with them since. Others get back what it
-    changed, member by member, where nobody has changed it again. Each row says what became of it.
+    changed, member by member, where nobody has changed it again. Each row says what became of it. It can be
+    done as long as the verdicts on the rows are kept.
     """
     reverted = await imports.revert(session, import_id, at=clock.now())
     await session.flush()
@@ -208,16 +211,20 @@ async def revert_import(
 )
 async def list_import_rows(
     session: Session,
+    caller: CurrentCaller,
     cursors: CurrentCursors,
     import_id: UUID,
     status: RowStatus | None = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[ImportRowOut]:
-    """List the verdicts on the rows, in the order of the file."""
+    """List the verdicts on the rows, in the order of the file.
+
+    They are kept as long as the file would be; then only the counts are left.
+    """
     found = await imports.get(session, import_id)
     rows = await imports.list_rows(session, found, status, cursors=cursors, cursor=cursor, limit=limit)
-    return rows.map(_row)
+    return rows.map(partial(_row, caller=caller))
 
 
 @router.get(
@@ -279,22 +286,23 @@ async def _events(sessions: Sessions, import_id: UUID) -> AsyncIterator[bytes]:
 
 
 async def _shown(session: Session, found: Import, caller: Caller) -> ImportOut:
-    job = await imports.job_of(session, found)
-    expires_at = None
-    if found.file_id is not None:
-        expires_at = (await files.get(session, found.file_id)).expires_at
+    standing = await imports.standings(session, [found.id])
+    return _out(found, standing[found.id], caller)
+
+
+def _out(found: Import, standing: Standing, caller: Caller) -> ImportOut:
     return ImportOut(
         id=found.id,
         name=found.name,
         source=found.source,
-        state=imports.state_of(found, job),
+        state=imports.state_of(found, standing.job),
         size=found.size,
         sha256=found.sha256,
-        file_expires_at=expires_at,
+        file_expires_at=standing.file_expires_at,
         layout=_layout(found, caller) if found.layout is not None else None,
         mapping=MappingIn.model_validate(found.mapping) if found.mapping is not None else None,
         dry_run=found.dry_run,
-        job=JobOut.of(job),
+        job=JobOut.of(standing.job),
         created_at=found.created_at,
         created_by=found.created_by,
     )
@@ -309,15 +317,17 @@ def _layout(found: Import, caller: Caller) -> LayoutOut:
         delimiter=layout.delimiter,
         sheet=layout.sheet,
         header=layout.header,
-        samples=layout.samples if sees_personal_data(caller) else [],
+        samples=layout.samples if caller.sees_personal_data else [],
     )
 
 
-def _row(row: ImportRow) -> ImportRowOut:
+def _row(row: ImportRow, caller: Caller) -> ImportRowOut:
+    """Of a row that failed the customer is who has its contact point: for who may see contact points."""
+    named = row.status is not RowStatus.FAILED or caller.sees_personal_data
     return ImportRowOut(
         line=row.line,
         status=row.status,
-        customer_id=row.customer_id,
+        customer_id=row.customer_id if named else None,
         version=row.version,
         faults=[RowFault.model_validate(fault) for fault in row.faults or ()],
         revert=row.revert,

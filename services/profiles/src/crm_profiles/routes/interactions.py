@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from crm_profiles.activity import interactions
-from crm_profiles.activity.interactions import Status
+from crm_profiles.activity.recording import Status
 from crm_profiles.customers import documents
 from crm_profiles.errors import InteractionDiffers, InteractionNotFound
 from crm_profiles.routes.answers import counted, failed, validated
@@ -49,7 +49,7 @@ async def record_interaction(
     [outcome] = await interactions.record(session, [body], at=clock.now())
     if isinstance(outcome, Problem):
         raise outcome
-    interaction = await interactions.get(session, outcome.interaction_id)
+    interaction = await interactions.get(session, outcome.id)
     response.headers["ETag"] = etag(interaction.version)
     response.headers["Location"] = f"/v1/interactions/{interaction.id}"
     response.status_code = 201 if outcome.status is Status.CREATED else 200
@@ -70,7 +70,7 @@ async def record_interactions(
     verdicts = [
         InteractionVerdict.model_validate(failed(request, index, outcome))
         if isinstance(outcome, Problem)
-        else InteractionVerdict(index=index, status=outcome.status, interaction_id=outcome.interaction_id)
+        else InteractionVerdict(index=index, status=outcome.status, interaction_id=outcome.id)
         for index, outcome in sorted(by_index.items())
     ]
     return InteractionBatchOut(items=verdicts, counts=counted(verdict.status for verdict in verdicts))

@@ -10,7 +10,6 @@ from crm_profiles.errors import LaterMergeFirst, MergeAlreadyUndone, MergeNotFou
 from crm_profiles.merging import merges
 from crm_profiles.merging.merges import Plan
 from crm_profiles.models.merges import Merge
-from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.schemas.customers import ContactPointOut, ExternalIdOut
 from crm_profiles.schemas.merges import (
     MergeIn,
@@ -155,6 +154,6 @@ def _masked(merge: Merge, caller: Caller) -> MergeOut:
 
 
 def _mask(points: list[ContactPointOut] | list[MissingPointOut], caller: Caller) -> None:
-    if not sees_personal_data(caller):
+    if not caller.sees_personal_data:
         for point in points:
             point.value = contact_points.mask(point.kind, point.value)

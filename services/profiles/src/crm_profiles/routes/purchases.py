@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from crm_profiles.activity import purchases
-from crm_profiles.activity.purchases import Status
+from crm_profiles.activity.recording import Status
 from crm_profiles.customers import documents
 from crm_profiles.errors import ContactPointTaken, InvalidContactPoint, PurchaseDiffers, PurchaseNotFound
 from crm_profiles.routes.answers import counted, failed, validated
@@ -51,7 +51,7 @@ async def record_purchase(
     [outcome] = await purchases.record(session, [body], clock=clock)
     if isinstance(outcome, Problem):
         raise outcome
-    purchase = await purchases.get(session, outcome.purchase_id)
+    purchase = await purchases.get(session, outcome.id)
     response.headers["ETag"] = etag(purchase.version)
     response.headers["Location"] = f"/v1/purchases/{purchase.id}"
     response.status_code = 201 if outcome.status is Status.CREATED else 200
@@ -80,7 +80,7 @@ async def record_purchases(
     verdicts = [
         PurchaseVerdict.model_validate(failed(request, index, outcome))
         if isinstance(outcome, Problem)
-        else PurchaseVerdict(index=index, status=outcome.status, purchase_id=outcome.purchase_id)
+        else PurchaseVerdict(index=index, status=outcome.status, purchase_id=outcome.id)
         for index, outcome in sorted(by_index.items())
     ]
     return PurchaseBatchOut(items=verdicts, counts=counted(verdict.status for verdict in verdicts))

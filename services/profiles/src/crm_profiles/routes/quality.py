@@ -6,10 +6,25 @@ from uuid import UUID
 from fastapi import Query, Response
 
 from crm_profiles.customers import contact_points
-from crm_profiles.errors import StillOnFile, TaskDone, TaskNotFound
-from crm_profiles.models.quality import QualityPolicy, QualityScore, Subject, TaskReason, VerificationTask
+from crm_profiles.errors import (
+    ContactPointNotFound,
+    PersonalDataHidden,
+    StillOnFile,
+    TaskDone,
+    TaskNotFound,
+)
+from crm_profiles.models.customers import ContactKind
+from crm_profiles.models.quality import (
+    QualityPolicy,
+    QualityScore,
+    Subject,
+    TaskReason,
+    Verification,
+    VerificationTask,
+)
 from crm_profiles.quality import quality, quality_report, verifying
-from crm_profiles.routes.answers import sees_personal_data
+from crm_profiles.routes.answers import check_sees_personal_data
+from crm_profiles.routes.parameters import ContactValue
 from crm_profiles.rules import accuracy
 from crm_profiles.rules.accuracy import Held
 from crm_profiles.schemas.quality import (
@@ -21,6 +36,8 @@ from crm_profiles.schemas.quality import (
     QualityPolicyOut,
     QualityReportOut,
     StaleOut,
+    VerificationIn,
+    VerificationOut,
     VerificationTaskOut,
     WorstOut,
 )
@@ -194,19 +211,46 @@ async def complete_verification_task(
     return _task(done, caller)
 
 
+@router.post(
+    "/v1/customers/{customer_id}/contact-points/{kind}/{value}/verify",
+    response_model=VerificationOut,
+    dependencies=[allow(*STAFF)],
+    responses=documented(CustomerNotFound, ContactPointNotFound, PersonalDataHidden),
+)
+async def verify_contact_point(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    customer_id: UUID,
+    kind: ContactKind,
+    value: ContactValue,
+    body: VerificationIn,
+) -> Verification:
+    """Say that somebody was reached by a contact point, or that nobody is; a task about it is completed.
+
+    Confirmed, it is fresh again from now on. Only for callers with the scope pii:read: others would learn
+    whether it is the customer's.
+    """
+    check_sees_personal_data(caller)
+    at = clock.now()
+    found = await verifying.verify(session, customer_id, kind, value, body.outcome, at=at, by=caller.subject)
+    await quality.assess(session, [found.customer_id], at=at)
+    return found
+
+
 def _policy(found: QualityPolicy) -> QualityPolicyOut:
     own = {"version": found.version, "created_at": found.created_at, "created_by": found.created_by}
     return QualityPolicyOut.model_validate(found.rules | own)
 
 
 def _value(held: Held, caller: Caller) -> str:
-    if sees_personal_data(caller) or not held.value:
+    if caller.sees_personal_data or not held.value:
         return held.value
     return contact_points.mask(held.subject, held.value)
 
 
 def _task(task: VerificationTask, caller: Caller) -> VerificationTaskOut:
     shown = VerificationTaskOut.model_validate(task)
-    if shown.value and not sees_personal_data(caller):
+    if shown.value and not caller.sees_personal_data:
         shown.value = contact_points.mask(shown.subject, shown.value)
     return shown

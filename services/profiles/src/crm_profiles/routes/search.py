@@ -8,7 +8,7 @@ from crm_profiles.customers import search
 from crm_profiles.customers.search import SearchFilters
 from crm_profiles.fields import Region, Source, Tag
 from crm_profiles.models.customers import Channel, Gender
-from crm_profiles.routes.answers import sees_personal_data
+from crm_profiles.routes.parameters import AttributeFilters
 from crm_profiles.schemas.search import DEFAULT_FOUND, MAX_FOUND, FoundOut
 from crm_shared.callers import READERS
 from crm_shared.web.router import Router
@@ -22,6 +22,7 @@ async def search_customers(
     session: Session,
     caller: CurrentCaller,
     q: Annotated[str, Query(min_length=1, max_length=100, examples=["王小明"])],
+    attribute: AttributeFilters,
     tag: Annotated[Tag | None, Query()] = None,
     region: Annotated[Region | None, Query()] = None,
     source: Annotated[Source | None, Query(description="the system that first told of them")] = None,
@@ -42,7 +43,9 @@ async def search_customers(
     later word, by parts, by slip; among equals in the order of what matched, then the newest. Of very many
     who match only by parts or by slip, some are ranked. There is no next page: to find others, ask for more.
     """
-    filters = SearchFilters(tag=tag, region=region, source=source, channel=channel, gender=gender)
-    sees = sees_personal_data(caller)
+    filters = SearchFilters(
+        tag=tag, region=region, source=source, channel=channel, gender=gender, attribute=attribute
+    )
+    sees = caller.sees_personal_data
     found = await search.search(session, q, filters, contact_points=sees, limit=limit)
     return Response(found if sees else search.masked(found), media_type="application/json")

@@ -21,7 +21,6 @@ from crm_profiles.errors import (
 )
 from crm_profiles.forms import channel_report, collecting, questions, submissions
 from crm_profiles.models.forms import FormSubmission, SubmissionState
-from crm_profiles.routes.answers import sees_personal_data
 from crm_profiles.routes.forms import FormPath
 from crm_profiles.schemas.forms import FormIn
 from crm_profiles.schemas.submissions import ChannelsOut, DecisionIn, InterviewIn, SubmissionOut
@@ -162,7 +161,7 @@ async def _answer(
 
 def _shown(submission: FormSubmission, form: FormIn, caller: Caller) -> SubmissionOut:
     shown = SubmissionOut.model_validate(submission)
-    if not sees_personal_data(caller):
+    if not caller.sees_personal_data:
         shown.answers = questions.masked(form, shown.answers)
         shown.suggestions = questions.masked(form, shown.suggestions)
     return shown

@@ -9,15 +9,15 @@ from pydantic import Field
 from crm_profiles.activity import timeline
 from crm_profiles.activity.timeline import TimelineFilters
 from crm_profiles.customers import documents
-from crm_profiles.models.timeline import EntryType, TimelineEntry
+from crm_profiles.models.timeline import EntryType
 from crm_profiles.schemas.timeline import Family, TimelineEntryOut
-from crm_shared.callers import READERS, Role
+from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.fields import Instant
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import CurrentCaller, CurrentCursors, Cursor, Limit, Session, allow
 
 Types = Annotated[list[EntryType], Field(max_length=20)]
 
@@ -32,6 +32,7 @@ router = Router(tags=["timeline"])
 )
 async def list_timeline(
     session: Session,
+    caller: CurrentCaller,
     cursors: CurrentCursors,
     customer_id: UUID,
     type: Annotated[Types | None, Query(description="any of these")] = None,
@@ -42,8 +43,16 @@ async def list_timeline(
     until: Annotated[Instant | None, Query(alias="to", description="before then")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
-) -> Listing[TimelineEntry]:
-    """List what happened with a customer in all services, the newest first; all filters must hold."""
+) -> Listing[TimelineEntryOut]:
+    """List what happened with a customer in all services, the newest first; all filters must hold.
+
+    What staff have written for each other, as why somebody got another manager, is for staff only.
+    """
     current = await documents.current_id(session, customer_id)
     filters = TimelineFilters(types=type or (), family=family, since=since, until=until)
-    return await timeline.list_(session, current, filters, cursors=cursors, cursor=cursor, limit=limit)
+    found = await timeline.list_(session, current, filters, cursors=cursors, cursor=cursor, limit=limit)
+    shown = found.map(TimelineEntryOut.model_validate)
+    if not caller.has(STAFF):
+        for entry in shown.items:
+            entry.data = timeline.without_staff_words(entry.type, entry.data)
+    return shown

@@ -20,13 +20,16 @@ from pydantic_core import PydanticCustomError
 from crm_profiles.fields import Label
 from crm_profiles.models.attributes import AttributeType
 from crm_profiles.schemas.base import Body
+from crm_shared.fields import VISIBLE, legible
 
 MAX_TEXT = 1000
 MAX_NUMBER = 10**15
 MAX_CHOICES = 100
+MAX_ASKED = 10
+"""By so many attributes customers can be filtered at once."""
 
 AttributeKey = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$", max_length=64)]
-Choice = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=r"\S")]
+Choice = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=VISIBLE), legible]
 
 
 def _distinct(choices: list[str]) -> list[str]:

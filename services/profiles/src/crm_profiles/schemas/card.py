@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from crm_profiles.rules.accuracy import NextStep
 from crm_profiles.rules.lifecycle import Stage
 from crm_profiles.schemas.consents import ConsentOut
 from crm_profiles.schemas.customer_file import ComplaintsOnFileOut, NotesOnFileOut
@@ -29,6 +30,14 @@ class StageOnCardOut(BaseModel):
     since: datetime
 
 
+class QualityOnCardOut(BaseModel):
+    """How good their data are at this moment."""
+
+    score: int = Field(ge=0, le=100)
+    definition: str = Field(max_length=1000)
+    next_step: NextStep = Field(description="what would better them")
+
+
 class CardOut(BaseModel):
     """All that is worth knowing of a customer, on one page."""
 
@@ -36,6 +45,7 @@ class CardOut(BaseModel):
     customer: ProfileOut
     level: LevelOnCardOut | None = Field(description="null: segmentation has told us of none yet")
     stage: StageOnCardOut | None
+    quality: QualityOnCardOut
     last_contacted: LastContactOut | None
     purchases: PurchasesSummaryOut
     complaints: ComplaintsOnFileOut

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crm_profiles.models.duplicates import DuplicateState
+from crm_profiles.models.duplicates import DuplicateState, KeyKind
 from crm_profiles.schemas.base import Body
 from crm_profiles.schemas.customers import ProfileOut
 from crm_profiles.schemas.merges import Reason
@@ -43,6 +43,12 @@ class DuplicateOut(BaseModel):
         ge=0, le=1, description="probability that they are one person: 1 / (1 + 2^-(sum of weights - 9))"
     )
     reasons: list[MatchReasonOut]
+    common_keys: list[KeyKind] = Field(
+        default_factory=list,
+        description="in what they agree with so many others that not all of those were compared, only the 50"
+        " before and the 50 after each by id: there may be more pairs like this one",
+        examples=[[KeyKind.EXTERNAL_ID]],
+    )
     state: DuplicateState
     found_at: datetime
     settled_at: datetime | None

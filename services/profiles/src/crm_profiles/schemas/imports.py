@@ -144,7 +144,10 @@ class ImportRowOut(BaseModel):
 
     line: int = Field(description="where it begins: the line of a text, the row of a sheet")
     status: RowStatus
-    customer_id: UUID | None
+    customer_id: UUID | None = Field(
+        description="whom it is about; of a row that failed, who has its contact point, for callers with the"
+        " scope pii:read"
+    )
     version: int | None = Field(description="the customer's version after the row")
     faults: list[RowFault]
     revert: RowRevert | None = Field(description="what became of it when the import was reverted")

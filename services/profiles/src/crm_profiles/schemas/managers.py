@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from crm_profiles.schemas.base import Body
 from crm_shared.contracts.segmentation import Level
+from crm_shared.fields import VISIBLE, legible
 
-Subject = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
+Subject = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=VISIBLE), legible]
 Why = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"\S")]
 
 

@@ -9,11 +9,11 @@ from crm_profiles.fields import Region
 from crm_profiles.schemas.base import Body
 from crm_shared.calendars import lunar
 from crm_shared.calendars.lunar import LunarDay
-from crm_shared.fields import Whole
+from crm_shared.fields import VISIBLE, Whole, legible
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
-Place = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=r"\S")]
-PostalCode = Annotated[str, StringConstraints(strip_whitespace=True, max_length=20, pattern=r"\S")]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=VISIBLE), legible]
+Place = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100, pattern=VISIBLE), legible]
+PostalCode = Annotated[str, StringConstraints(strip_whitespace=True, max_length=20, pattern=VISIBLE), legible]
 
 
 class Address(Body):

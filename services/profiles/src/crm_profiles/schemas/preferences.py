@@ -10,10 +10,10 @@ from pydantic_core import PydanticCustomError
 from crm_profiles.fields import Label, Source
 from crm_profiles.models.preferences import PreferenceKind
 from crm_profiles.schemas.base import Body
-from crm_shared.fields import Instant
+from crm_shared.fields import VISIBLE, Instant, legible
 
 Topic = Annotated[str, StringConstraints(max_length=64, pattern=r"^[a-z][a-z0-9_.-]*$")]
-Finding = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
+Finding = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=VISIBLE), legible]
 
 
 class PreferenceIn(Body):

@@ -1,7 +1,7 @@
 """The quality of data, its policy and what is to be verified, as they are sent and answered."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -195,3 +195,24 @@ class CompletionIn(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"outcome": "confirmed"}]})
 
     outcome: Outcome
+
+
+class VerificationIn(Body):
+    """What verifying a contact point came to; another one is told by changing the customer."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"outcome": "confirmed"}]})
+
+    outcome: Literal[Outcome.CONFIRMED, Outcome.INVALID]
+
+
+class VerificationOut(BaseModel):
+    """What was last found out about a contact point."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    customer_id: UUID
+    subject: Subject
+    value: str = Field(max_length=254, description="normalised")
+    outcome: Outcome
+    verified_at: datetime
+    verified_by: str = Field(max_length=255)

@@ -19,6 +19,7 @@ from crm_profiles.models.customers import Customer
 from crm_profiles.models.purchases import Purchase, PurchaseStatus
 from crm_profiles.models.stages import CustomerStage, StageSpell
 from crm_profiles.models.timeline import EntryType, TimelineEntry
+from crm_profiles.rules import instants
 from crm_profiles.rules.lifecycle import Act, Fact, Spell, Stage, Standing, replay
 from crm_profiles.schemas.stages import ExitIn
 from crm_profiles.stages import stages
@@ -76,7 +77,11 @@ def _meaning(spell: Spell | StageSpell) -> tuple[Stage, datetime, str]:
 
 
 async def leave(session: AsyncSession, customer_id: UUID, body: ExitIn, *, at: datetime) -> UUID:
-    """The customer says that they leave; the entry of the timeline. Raises CustomerNotFound."""
+    """The customer says that they leave; the entry of the timeline.
+
+    Raises CustomerNotFound, and InvalidRequest for an exit that has not happened yet.
+    """
+    instants.check("/occurred_at", body.occurred_at, now=at)
     current = (await resolve(session, [customer_id], lock=True))[customer_id]
     if current not in await customers.hold(session, [current]):
         raise CustomerNotFound(customer_id=str(customer_id))

@@ -1,0 +1,1 @@
+"""Activities: what customers are invited to."""

@@ -1,0 +1,1 @@
+"""Care: messages and gifts on occasions, once per customer and cycle."""

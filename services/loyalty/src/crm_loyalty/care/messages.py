@@ -1,0 +1,179 @@
+"""Messages on their way: claimed, sent with no transaction open, and marked; told of as events.
+
+Who claims a message has it for a while. A worker that dies between sending and marking leaves it to the next
+one, which sends it again under the same id: as Message-ID or idempotency key it lets the other side see that
+they are the same. So none is lost, and only such a death can double one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_loyalty.errors import MessageNotFound, MessageNotSent
+from crm_loyalty.models.messages import Message, MessageState
+from crm_shared import customers
+from crm_shared.contracts import loyalty
+from crm_shared.contracts.messages import MessageState as MessageEvent
+from crm_shared.outbox import publish
+from crm_shared.pages import Cursors, Key, Listing, paginate
+
+LEASE = timedelta(minutes=5)
+MAILBOX = "mailbox"
+"""The carrier that sends nothing: what would have been sent can be read."""
+
+_FIRST_RETRY = timedelta(seconds=30)
+_LAST_RETRY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A claimed message in plain values."""
+
+    id: UUID
+    attempts: int
+    channel: str
+    address: str
+    subject: str
+    body: str
+    html: str | None
+    unsubscribe_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How sending ended; `failure` is a code, and what failed for good is not tried again."""
+
+    failure: str | None = None
+    final: bool = False
+
+
+async def claim(session: AsyncSession, channels: Sequence[str], *, at: datetime, limit: int) -> list[Letter]:
+    """The messages that are to go out next, for as long as the lease; others leave them alone."""
+    queued = (
+        select(Message.id)
+        .where(Message.state == MessageState.QUEUED, Message.try_at <= at, Message.channel.in_(channels))
+        .order_by(Message.try_at, Message.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = await session.execute(
+        update(Message)
+        .where(Message.id.in_(queued))
+        .values(try_at=at + LEASE, attempts=Message.attempts + 1)
+        .returning(
+            Message.id,
+            Message.attempts,
+            Message.channel,
+            Message.address,
+            Message.subject,
+            Message.body,
+            Message.html,
+            Message.unsubscribe_url,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    letters = [Letter(*row[:4], row[4] or "", row[5] or "", row[6], row[7]) for row in rows]
+    return sorted(letters, key=lambda letter: letter.id)
+
+
+async def settle(
+    session: AsyncSession, letter: Letter, outcome: Outcome, *, carrier: str, at: datetime
+) -> None:
+    """Mark what became of a claimed message; whoever was erased meanwhile has none."""
+    message = await _lock(session, letter.id)
+    if message is None or message.state is not MessageState.QUEUED:
+        return
+    message.carrier = carrier
+    if outcome.failure is None:
+        message.state, message.sent_at = MessageState.SENT, at
+        if carrier != MAILBOX:
+            # It may hold the code of a coupon, which nobody is to read here.
+            message.body = message.html = None
+        _tell(session, message, loyalty.MessageSent, at)
+    elif outcome.final or at >= message.give_up_at:
+        message.state, message.failed_at, message.failure = MessageState.FAILED, at, outcome.failure
+        message.body = message.html = None
+        _tell(session, message, loyalty.MessageFailed, at)
+    else:
+        message.failure = outcome.failure
+        wait = min(_FIRST_RETRY * 2 ** min(message.attempts - 1, 10), _LAST_RETRY)
+        message.try_at = min(at + wait, max(message.give_up_at, at + _FIRST_RETRY))
+
+
+async def report(
+    session: AsyncSession,
+    message_id: UUID,
+    state: MessageState,
+    *,
+    failure: str | None,
+    occurred_at: datetime,
+    at: datetime,
+) -> Message:
+    """Note what a carrier tells of a message later; telling it twice changes nothing.
+
+    Raises MessageNotFound, MessageNotSent.
+    """
+    message = await _lock(session, message_id)
+    if message is None:
+        raise MessageNotFound(message_id=str(message_id))
+    if message.state is MessageState.QUEUED:
+        raise MessageNotSent(state=message.state.value)
+    if state is MessageState.DELIVERED and message.delivered_at is None:
+        message.delivered_at = occurred_at
+        if message.state is MessageState.SENT:
+            message.state = state
+        _tell(session, message, loyalty.MessageDelivered, at)
+    elif state is MessageState.ANSWERED and message.answered_at is None:
+        message.answered_at, message.state = occurred_at, state
+        _tell(session, message, loyalty.MessageAnswered, at)
+    elif state is MessageState.FAILED and message.failed_at is None and message.answered_at is None:
+        message.failed_at, message.failure, message.state = occurred_at, failure or "undelivered", state
+        _tell(session, message, loyalty.MessageFailed, at)
+    return message
+
+
+async def mailbox(
+    session: AsyncSession, customer_id: UUID | None, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[Message]:
+    """What would have been sent had there been a carrier, newest first."""
+    statement = select(Message).where(Message.carrier == MAILBOX)
+    if customer_id is not None:
+        owner = (await customers.resolve(session, [customer_id]))[customer_id]
+        statement = statement.where(Message.customer_id == owner)
+    keys = [Key(Message.id, descending=True)]
+    filters = str(customer_id)
+    return await paginate(
+        session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=filters
+    )
+
+
+async def _lock(session: AsyncSession, message_id: UUID) -> Message | None:
+    return await session.get(Message, message_id, with_for_update=True, populate_existing=True)
+
+
+def _tell(session: AsyncSession, message: Message, event: type[MessageEvent], at: datetime) -> None:
+    message.version += 1
+    publish(
+        session,
+        event(
+            customer_id=message.origin_customer_id,
+            version=message.version,
+            message_id=message.id,
+            purpose=message.purpose,
+            channel=message.channel,
+            template=message.template,
+            template_version=message.template_version,
+            language=message.language,
+            campaign=message.plan_key,
+            sent_at=message.sent_at or at,
+            delivered_at=message.delivered_at,
+            failed_at=message.failed_at,
+            failure=message.failure if message.failed_at else None,
+            answered_at=message.answered_at,
+        ),
+        at=at,
+    )

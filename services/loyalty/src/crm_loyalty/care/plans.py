@@ -1,0 +1,137 @@
+"""Care plans as data: a change is a new version, and the newest one of each key is in force."""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from crm_loyalty import versions
+from crm_loyalty.care import templates
+from crm_loyalty.coupons import series
+from crm_loyalty.errors import CarePlanNotFound, CareReferenceUnknown, HolidayUnknown
+from crm_loyalty.models.care import CareOccasion, CarePlan, CareSchedule
+from crm_loyalty.schemas.care_plans import HolidayTrigger, PlanIn, PlanOut
+from crm_shared import calendar_copies, due, permission_copies
+from crm_shared.etags import StaleVersion
+from crm_shared.pages import Cursors, Key, Listing, paginate
+
+PLANNING = "care_planning"
+"""The kind of due work by which plans find whom they reach."""
+
+_newer = aliased(CarePlan)
+_NEWEST = (
+    ~select(_newer.key)
+    .where(_newer.key == CarePlan.key, _newer.version > CarePlan.version)
+    .correlate(CarePlan)
+    .exists()
+)
+
+
+async def find(session: AsyncSession, key: str) -> CarePlan | None:
+    return await session.scalar(select(CarePlan).where(CarePlan.key == key, _NEWEST))
+
+
+async def get(session: AsyncSession, key: str) -> CarePlan:
+    """The newest version; raises CarePlanNotFound."""
+    plan = await find(session, key)
+    if plan is None:
+        raise CarePlanNotFound(key=key)
+    return plan
+
+
+async def named(session: AsyncSession, keys: Collection[str]) -> list[PlanOut]:
+    """The newest versions of these, by key."""
+    rows = select(CarePlan).where(CarePlan.key.in_(keys), _NEWEST).order_by(CarePlan.key)
+    return [PlanOut.model_validate(row) for row in await session.scalars(rows)]
+
+
+async def list_(
+    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[CarePlan]:
+    """The newest version of each plan, by key."""
+    statement = select(CarePlan).where(_NEWEST)
+    return await paginate(
+        session, statement, [Key(CarePlan.key)], cursors=cursors, cursor=cursor, limit=limit
+    )
+
+
+async def occasions(
+    session: AsyncSession, key: str, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[CareOccasion]:
+    """Whom the plan reaches, newest first, and what became of it; raises CarePlanNotFound."""
+    await get(session, key)
+    return await paginate(
+        session,
+        select(CareOccasion).where(CareOccasion.plan_key == key),
+        [Key(CareOccasion.id, descending=True)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+        filters=key,
+    )
+
+
+async def put(
+    session: AsyncSession,
+    key: str,
+    body: PlanIn,
+    *,
+    if_match: str | None,
+    if_none_match: str | None,
+    at: datetime,
+    by: str,
+) -> CarePlan:
+    """Write the next version, and look at once whom it reaches.
+
+    Raises IfMatchMissing, StaleVersion, HolidayUnknown, CareReferenceUnknown.
+    """
+    current = await find(session, key)
+    number = versions.following(
+        current.version if current else None, if_match=if_match, if_none_match=if_none_match
+    )
+    await _know_references(session, body)
+    values = body.model_dump(mode="json") | {"names": body.names.model_dump(exclude_none=True)}
+    written: CarePlan | None = await session.scalar(
+        insert(CarePlan)
+        .values(key=key, version=number, created_at=at, created_by=by, **values)
+        .on_conflict_do_nothing()
+        .returning(CarePlan)
+    )
+    if written is None:
+        raise StaleVersion(f"The current version is {number}.", current_version=number)
+    await due.schedule(session, PLANNING, {await _schedule_id(session, key): at})
+    return written
+
+
+async def _schedule_id(session: AsyncSession, key: str) -> UUID:
+    await session.execute(insert(CareSchedule).values(key=key).on_conflict_do_nothing())
+    return (await session.scalars(select(CareSchedule.id).where(CareSchedule.key == key))).one()
+
+
+async def _know_references(session: AsyncSession, body: PlanIn) -> None:
+    if isinstance(body.trigger, HolidayTrigger):
+        days = await calendar_copies.find(session, body.trigger.calendar)
+        if days is None or body.trigger.holiday not in {each.key for each in days.calendar.holidays}:
+            raise _wrong(HolidayUnknown, "Its calendar has no such holiday.", "/trigger/holiday")
+    if message := body.action.message:
+        template = await templates.find(session, message.template)
+        if template is None or templates.choose(template, message.by, None) is None:
+            detail = "There is no such template with texts for this channel."
+            raise _wrong(CareReferenceUnknown, detail, "/action/message/template")
+        policy = await permission_copies.current_policy(session)
+        if message.purpose not in policy.purposes:
+            detail = "The contact policy has no such purpose."
+            raise _wrong(CareReferenceUnknown, detail, "/action/message/purpose")
+    if body.action.coupon and await series.find(session, body.action.coupon) is None:
+        raise _wrong(CareReferenceUnknown, "There is no such coupon series.", "/action/coupon")
+
+
+def _wrong(
+    problem: type[HolidayUnknown] | type[CareReferenceUnknown], detail: str, pointer: str
+) -> HolidayUnknown | CareReferenceUnknown:
+    code = "holiday_unknown" if problem is HolidayUnknown else "reference_unknown"
+    return problem(detail, errors=[{"pointer": pointer, "code": code, "message": detail}])

@@ -1,0 +1,192 @@
+"""Series of coupons: their terms in versions, and the issuing of coupons under the newest ones."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import literal, select, true, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from crm_loyalty import versions
+from crm_loyalty.errors import CouponSeriesNotFound, CouponSuspended, IssueLimitReached
+from crm_loyalty.models.coupons import Coupon, CouponCount, CouponOwner, CouponSeries, CouponState
+from crm_loyalty.rules import codes
+from crm_loyalty.schemas.coupons import CouponSeriesIn
+from crm_shared import customers
+from crm_shared.contracts.loyalty import CouponIssued
+from crm_shared.customers import CustomerWasErased
+from crm_shared.database import rows_of
+from crm_shared.etags import StaleVersion
+from crm_shared.ids import uuid7
+from crm_shared.outbox import News, publish_many
+from crm_shared.pages import Cursors, Key, Listing, paginate
+
+_newer = aliased(CouponSeries)
+NEWEST = (
+    ~select(_newer.key)
+    .where(_newer.key == CouponSeries.key, _newer.version > CouponSeries.version)
+    .correlate(CouponSeries)
+    .exists()
+)
+
+
+async def find(session: AsyncSession, key: str) -> CouponSeries | None:
+    return await session.scalar(select(CouponSeries).where(CouponSeries.key == key, NEWEST))
+
+
+async def get(session: AsyncSession, key: str) -> CouponSeries:
+    """The newest version; raises CouponSeriesNotFound."""
+    series = await find(session, key)
+    if series is None:
+        raise CouponSeriesNotFound(key=key)
+    return series
+
+
+async def list_(
+    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[CouponSeries]:
+    """The newest version of each series, by key."""
+    return await paginate(
+        session,
+        select(CouponSeries).where(NEWEST),
+        [Key(CouponSeries.key)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+    )
+
+
+async def put(
+    session: AsyncSession,
+    key: str,
+    body: CouponSeriesIn,
+    *,
+    if_match: str | None,
+    if_none_match: str | None,
+    at: datetime,
+    by: str,
+) -> CouponSeries:
+    """Write the next version, for coupons issued from now on; raises IfMatchMissing, StaleVersion."""
+    current = await find(session, key)
+    number = versions.following(
+        current.version if current else None, if_match=if_match, if_none_match=if_none_match
+    )
+    values = body.model_dump() | {"names": body.names.model_dump(exclude_none=True)}
+    written: CouponSeries | None = await session.scalar(
+        insert(CouponSeries)
+        .values(key=key, version=number, created_at=at, created_by=by, **values)
+        .on_conflict_do_nothing()
+        .returning(CouponSeries)
+    )
+    if written is None:
+        raise StaleVersion(f"The current version is {number}.", current_version=number)
+    await session.execute(
+        insert(CouponCount).values(series_key=key, issued=0, used=0).on_conflict_do_nothing()
+    )
+    return written
+
+
+async def issue_to(
+    session: AsyncSession, series: CouponSeries, customer_ids: Sequence[UUID], *, key: bytes, at: datetime
+) -> list[Coupon]:
+    """Issue each customer a coupon of their own, in a number of statements that does not depend on theirs.
+
+    Raises CouponSuspended, CustomerWasErased, IssueLimitReached.
+    """
+    owners = await customers.resolve(session, customer_ids, lock=True)
+    if forgotten := await customers.erased(session, customer_ids):
+        raise CustomerWasErased(customer_id=str(min(forgotten)))
+    ids = await issue(session, series, len(customer_ids), personal=True, key=key, at=at)
+    rows = rows_of(
+        {
+            CouponOwner.coupon_id: ids,
+            CouponOwner.customer_id: [owners[id] for id in customer_ids],
+            CouponOwner.origin_customer_id: list(customer_ids),
+        }
+    )
+    await session.execute(
+        insert(CouponOwner.metadata.tables[CouponOwner.__tablename__]).from_select(
+            [column.name for column in rows.c], select(rows)
+        )
+    )
+    issued = {coupon.id: coupon for coupon in await session.scalars(select(Coupon).where(Coupon.id.in_(ids)))}
+    coupons = [issued[id] for id in ids]
+    news = [
+        News(
+            CouponIssued(
+                customer_id=customer_id,
+                version=coupon.version,
+                coupon_id=coupon.id,
+                series=coupon.series_key,
+                series_version=coupon.series_version,
+                valid_from=coupon.valid_from,
+                valid_until=coupon.valid_until,
+            )
+        )
+        for customer_id, coupon in zip(customer_ids, coupons, strict=True)
+    ]
+    await publish_many(session, news, at=at)
+    return coupons
+
+
+async def issue(
+    session: AsyncSession,
+    series: CouponSeries,
+    count: int,
+    *,
+    personal: bool = False,
+    batch_id: UUID | None = None,
+    key: bytes,
+    at: datetime,
+) -> list[UUID]:
+    """Issue so many coupons, all or none, and say their ids; raises CouponSuspended, IssueLimitReached."""
+    if not series.active:
+        raise CouponSuspended
+    ids = [uuid7() for _ in range(count)]
+    made = [codes.code_of(key, id) for id in ids]
+    rows = rows_of(
+        {
+            Coupon.id: ids,
+            Coupon.digest: [codes.digest(code) for code in made],
+            Coupon.hint: [code[-codes.HINT :] for code in made],
+        }
+    )
+    table = Coupon.metadata.tables[Coupon.__tablename__]
+    same = {
+        "series_key": series.key,
+        "series_version": series.version,
+        "personal": personal,
+        "state": CouponState.ISSUED,
+        "version": 1,
+        "valid_from": series.valid_from,
+        "valid_until": _valid_until(series, at),
+        "batch_id": batch_id,
+        "issued_at": at,
+        "changed_at": at,
+    }
+    await session.execute(
+        insert(table).from_select(
+            [*(column.name for column in rows.c), *same],
+            select(rows, *(literal(value, table.c[name].type) for name, value in same.items())),
+        )
+    )
+    # Last: all who issue coupons of the series wait for this row.
+    allowed = CouponCount.issued + count <= series.max_issued if series.max_issued is not None else true()
+    counted = await session.scalar(
+        update(CouponCount)
+        .where(CouponCount.series_key == series.key, allowed)
+        .values(issued=CouponCount.issued + count)
+        .returning(CouponCount.issued)
+    )
+    if counted is None:
+        raise IssueLimitReached(limit=series.max_issued)
+    return ids
+
+
+def _valid_until(series: CouponSeries, at: datetime) -> datetime | None:
+    ends = [] if series.valid_until is None else [series.valid_until]
+    if series.valid_days is not None:
+        ends.append(at + timedelta(days=series.valid_days))
+    return min(ends, default=None)

@@ -1,0 +1,155 @@
+"""Backtests: what other rules would have given for the purchases of a time, as a job in small reads."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from itertools import pairwise
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_loyalty.earning import facts, purchases, rules
+from crm_loyalty.ledger import points_policy
+from crm_loyalty.models.earning_rules import Award
+from crm_loyalty.models.purchases import Purchase
+from crm_loyalty.rules.comparing import BANDS, Comparison, Replay
+from crm_loyalty.rules.conditions import CustomerFacts
+from crm_loyalty.rules.earning import Rule
+from crm_loyalty.schemas.backtests import BacktestIn, BacktestReport, BandOut, ComparedOut, ExampleOut
+from crm_loyalty.schemas.earning_rules import EarningRuleIn
+from crm_loyalty.schemas.programme import FigureOut
+from crm_shared import customers, jobs
+from crm_shared.database import Json, Sessions
+from crm_shared.jobs import Job, RunningJob
+
+BACKTEST = "earning-backtest"
+CHUNK = 200
+"""Purchases that are read and reckoned at once: tens of milliseconds in which the worker does no more."""
+
+
+async def start(session: AsyncSession, body: BacktestIn, *, at: datetime) -> Job:
+    """Queue it; the rules in force are those of now, whatever becomes of them meanwhile."""
+    in_force = await rules.newest(session)
+    others = {rule.key for rule in body.rules} | set(body.without)
+    before = [{"key": row.key, "version": row.version, "terms": row.terms} for row in in_force]
+    tried = [
+        {"key": rule.key, "version": 0, "terms": rule.model_dump(mode="json", exclude={"key"})}
+        for rule in body.rules
+    ]
+    params: Json = {
+        "since": body.since.isoformat(),
+        "until": body.until.isoformat(),
+        "before": before,
+        "after": [row for row in before if row["key"] not in others] + tried,
+    }
+    return jobs.start(session, BACKTEST, params, at=at)
+
+
+async def run(sessions: Sessions, job: RunningJob) -> Json:
+    """Reckon every purchase of the time by both sets of rules, and say what would be different.
+
+    By customer, so that few are remembered at a time; where a budget is to be shared out, by the time of
+    purchase, with all of them remembered. Whoever takes it over begins anew.
+    """
+    since, until = (datetime.fromisoformat(job.params[name]) for name in ("since", "until"))
+    before, after = _rules(job.params["before"]), _rules(job.params["after"])
+    in_time = any(rule.budget is not None for rule in (*before, *after))
+    async with sessions() as session:
+        replay = Replay(before, after, await points_policy.of_earning(session))
+        total = (await session.scalars(_count(since, until))).one()
+        calendars = await facts.calendars_of(session, (*before, *after))
+    last: Purchase | None = None
+    while True:
+        async with sessions.begin() as session:
+            page = (await session.scalars(_page(since, until, last, in_time=in_time))).all()
+            await job.progress(session, done=replay.found.purchases + len(page), total=total)
+        if not page:
+            break
+        # No transaction is open meanwhile: what is read here keeps nothing from being vacuumed.
+        for row in page:
+            purchase = facts.celebrated(purchases.facts_of(row), calendars, replay.policy)
+            customer = CustomerFacts(row.level, row.tier, row.number, row.birthday_offset)
+            replay.reckon(row.customer_id, purchase, customer)
+        last = page[-1]
+        if not in_time:
+            replay.settle(but=last.customer_id)
+    replay.settle()
+    async with sessions.begin() as session:
+        report = await _report(session, replay.found, since, until)
+        # Whoever is erased takes the report with them that names them.
+        named = [example.customer_id for example in (*report.most_gained, *report.most_lost)]
+        await session.execute(update(Job).where(Job.id == job.id).values(customer_ids=sorted(set(named))))
+    return report.model_dump(mode="json")
+
+
+def _rules(stored: Sequence[Json]) -> list[Rule]:
+    return [
+        rules.rule_of(row["key"], row["version"], EarningRuleIn.model_validate(row["terms"]))
+        for row in stored
+    ]
+
+
+def _count(since: datetime, until: datetime) -> Select[int]:
+    return select(func.count()).where(Purchase.occurred_at >= since, Purchase.occurred_at < until)
+
+
+def _page(since: datetime, until: datetime, last: Purchase | None, *, in_time: bool) -> Select[Purchase]:
+    keys = (Purchase.occurred_at, Purchase.purchase_id)
+    order = keys if in_time else (Purchase.customer_id, *keys)
+    query = select(Purchase).where(Purchase.occurred_at >= since, Purchase.occurred_at < until)
+    if last is not None:
+        query = query.where(tuple_(*order) > tuple_(*(getattr(last, key.key) for key in order)))
+    return query.order_by(*order).limit(CHUNK)
+
+
+async def _report(
+    session: AsyncSession, found: Comparison, since: datetime, until: datetime
+) -> BacktestReport:
+    given = select(func.coalesce(func.sum(Award.points), 0)).where(
+        Award.occurred_at >= since, Award.occurred_at < until
+    )
+    recorded = int((await session.scalars(given)).one())
+    gone = await customers.erased(session, {id for id, *_ in (*found.most_gained, *found.most_lost)})
+    return BacktestReport(
+        **{name: _figure(getattr(found, name), words) for name, words in _DEFINITIONS.items()},
+        liability_change=_figure(
+            found.after - found.before,
+            "after less before: points more that customers would own, had none been spent and none expired",
+        ),
+        recorded=_figure(
+            recorded, "points that rules really gave for purchases of the time, by their versions of then"
+        ),
+        rules={
+            key: ComparedOut(before=one, after=other) for key, (one, other) in sorted(found.rules.items())
+        },
+        distribution=[
+            BandOut(at_least=low, at_most=None if high is None else high - 1, customers=count)
+            for (low, high), count in zip(pairwise((None, *BANDS, None)), found.bands, strict=True)
+        ],
+        most_gained=_examples(found.most_gained, gone),
+        most_lost=_examples(found.most_lost, gone),
+    )
+
+
+_DEFINITIONS = {
+    "purchases": "purchases of the time that we heard of, refunded ones included",
+    "customers": "customers who made them; who was merged counts once",
+    "before": "points that the rules in force at the start of the backtest give for all these purchases, with"
+    " caps and budgets that begin empty, and levels and numbers of purchases as they were when each came",
+    "after": "points that the other rules give for the same purchases, in the same way",
+    "gaining": "customers whose points after are more than before",
+    "losing": "customers whose points after are fewer than before",
+    "unchanged": "customers whose points are the same",
+}
+
+
+def _figure(value: int, definition: str) -> FigureOut:
+    return FigureOut(value=value, definition=definition)
+
+
+def _examples(found: Sequence[tuple[UUID, int, int]], gone: Collection[UUID]) -> list[ExampleOut]:
+    return [
+        ExampleOut(customer_id=id, before=before, after=after)
+        for id, before, after in found
+        if id not in gone
+    ]

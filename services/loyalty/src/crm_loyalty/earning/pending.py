@@ -1,0 +1,166 @@
+"""Points that cannot be spent before a return window ends: kept apart, and posted when their time is over."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_loyalty.ledger import accounts, ledger
+from crm_loyalty.models.purchases import PendingAward
+from crm_loyalty.postings import Earn
+from crm_loyalty.rules.apportioning import apportion
+from crm_loyalty.rules.earning import Earned, Line
+from crm_loyalty.rules.refunds import EarnedLine, kept
+from crm_shared import customers, due
+from crm_shared.contracts.profiles import PurchaseRefunded
+from crm_shared.database import Json
+from crm_shared.pages import Cursors, Key, Listing, paginate
+
+PENDING = "pending-points"
+"""The kind of due work by which they come to the account."""
+
+
+def available_at(earned: Earned, occurred_at: datetime, zone: str) -> datetime | None:
+    """When the points can be spent: after the longest wait of the rules that gave them, by the wall clock.
+
+    None: at once, whatever the clock of the shop says.
+    """
+    days = max((each.rule.pending_days for each in earned.decisions if each.points), default=0)
+    return occurred_at.astimezone(ZoneInfo(zone)) + timedelta(days=days) if days else None
+
+
+async def keep(
+    session: AsyncSession, waiting: Sequence[tuple[Earn, UUID, datetime]], owners: Mapping[UUID, UUID]
+) -> None:
+    """Keep these postings until their instants: (posting, purchase, when)."""
+    if not waiting:
+        return
+    rows = [
+        {
+            "purchase_id": purchase_id,
+            "customer_id": owners[posting.customer_id],
+            "origin_customer_id": posting.customer_id,
+            "source": posting.source,
+            "points": posting.points,
+            "lines": [asdict(line) for line in posting.lines],
+            "explanation": [asdict(line) for line in posting.explanation],
+            "returned": [],
+            "occurred_at": posting.effective_at,
+            "available_at": when,
+        }
+        for posting, purchase_id, when in waiting
+    ]
+    await session.execute(insert(PendingAward), rows)
+    await due.schedule(session, PENDING, {purchase_id: when for _, purchase_id, when in waiting})
+
+
+async def take_back(session: AsyncSession, events: Sequence[PurchaseRefunded]) -> None:
+    """Take what was given back from points that are still pending; each refund counts once."""
+    by_purchase: dict[UUID, list[PurchaseRefunded]] = {}
+    for event in events:
+        by_purchase.setdefault(event.purchase_id, []).append(event)
+    for row in await _locked(session, by_purchase):
+        known = {each["refund_id"] for each in row.returned}
+        whole = row.lines[0]["line"] == 0
+        row.returned = row.returned + [
+            returned
+            for event in by_purchase[row.purchase_id]
+            if str(event.refund_id) not in known
+            for returned in _returned(event, whole=whole)
+        ]
+        row.points = sum(kept(line, *_back(row, line.line)) for line in _lines(row))
+    await session.flush()
+
+
+async def release(session: AsyncSession, purchase_ids: Collection[UUID], *, at: datetime) -> None:
+    """Give what is left of points whose time is over; it expires as if it had been earned only then."""
+    rows = await _locked(session, purchase_ids)
+    postings = [_posting(row) for row in rows if row.points]
+    if rows:
+        ids = [row.purchase_id for row in rows]
+        await session.execute(delete(PendingAward).where(PendingAward.purchase_id.in_(ids)))
+    if postings:
+        for verdict in await ledger.post(session, postings, at=at):
+            verdict.accepted()
+
+
+async def list_(
+    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[PendingAward]:
+    """What is still to come, by purchase, the newest first; raises AccountNotFound."""
+    owner = (await accounts.owned(session, customer_id))[0].customer_id
+    statement = select(PendingAward).where(PendingAward.customer_id == owner)
+    keys = [Key(PendingAward.purchase_id, descending=True)]
+    return await paginate(
+        session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=str(customer_id)
+    )
+
+
+async def _locked(session: AsyncSession, purchase_ids: Collection[UUID]) -> Sequence[PendingAward]:
+    """Those of them that are pending, locked: always after the accounts, as everywhere."""
+    query = select(PendingAward).where(PendingAward.purchase_id.in_(purchase_ids))
+    buyers = {row.origin_customer_id for row in await session.scalars(query)}
+    if not buyers:
+        return []
+    await customers.stop_merges(session)
+    await accounts.lock(session, buyers)
+    locked = query.order_by(PendingAward.purchase_id).with_for_update()
+    return (await session.scalars(locked.execution_options(populate_existing=True))).all()
+
+
+def _returned(event: PurchaseRefunded, *, whole: bool) -> list[Json]:
+    refund = {"refund_id": str(event.refund_id)}
+    if whole:
+        return [refund | {"line": 0, "amount": event.total.amount, "quantity": 0}]
+    return [
+        refund | {"line": line.line, "amount": line.amount.amount, "quantity": line.quantity}
+        for line in event.lines
+    ]
+
+
+def _lines(row: PendingAward) -> list[EarnedLine]:
+    return [EarnedLine(**line) for line in row.lines]
+
+
+def _back(row: PendingAward, line: int) -> tuple[int, int]:
+    """Money and pieces of the line that came back."""
+    of_line = [each for each in row.returned if each["line"] == line]
+    return sum(each["amount"] for each in of_line), sum(each["quantity"] for each in of_line)
+
+
+def _posting(row: PendingAward) -> Earn:
+    left, explanation = [], []
+    for line in _lines(row):
+        amount, quantity = _back(row, line.line)
+        points = kept(line, amount, quantity)
+        left.append(
+            EarnedLine(line.line, max(line.amount - amount, 0), max(line.quantity - quantity, 0), points)
+        )
+        explanation += _explanation(row, line, points)
+    return Earn(
+        customer_id=row.origin_customer_id,
+        source=row.source,
+        reference=str(row.purchase_id),
+        effective_at=row.available_at,
+        points=row.points,
+        explanation=tuple(explanation),
+        lines=tuple(left),
+    )
+
+
+def _explanation(row: PendingAward, line: EarnedLine, points: int) -> list[Line]:
+    """What each rule gave for the line, less what went back with it."""
+    given = [Line(**each) for each in row.explanation if (each["line"] or 0) == line.line]
+    parts = apportion(points, [each.points for each in given])
+    return [
+        each
+        if part == each.points
+        else replace(each, points=part, text=f"{each.text}; {part} left after refunds")
+        for each, part in zip(given, parts, strict=True)
+        if part
+    ]

@@ -1,0 +1,85 @@
+"""The points policy: how long points live and what is owed, a new version with each change."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_loyalty.models.points_policy import DebtRule, PointsPolicyVersion
+from crm_loyalty.rules.earning import Policy, Rounding
+from crm_loyalty.rules.expiry import Expiry, ExpiryRule
+from crm_loyalty.schemas.points_policy import PointsPolicyIn
+from crm_shared import etags
+from crm_shared.etags import StaleVersion
+from crm_shared.pages import Cursors, Key, Listing, paginate
+
+
+async def current(session: AsyncSession) -> PointsPolicyVersion:
+    """The newest version; until somebody writes one, the initial: points never expire, debts are owed."""
+    newest = select(PointsPolicyVersion).order_by(PointsPolicyVersion.version.desc()).limit(1)
+    return await session.scalar(newest) or _initial()
+
+
+def expiry(policy: PointsPolicyVersion) -> Expiry:
+    return Expiry(policy.expiry, policy.expires_after, zone(policy))
+
+
+async def of_earning(session: AsyncSession) -> Policy:
+    """What the evaluator of earning rules is told of it."""
+    policy = await current(session)
+    return Policy(policy.time_zone, policy.rounding)
+
+
+def zone(policy: PointsPolicyVersion) -> ZoneInfo:
+    return ZoneInfo(policy.time_zone)
+
+
+async def put(
+    session: AsyncSession, body: PointsPolicyIn, *, if_match: str | None, at: datetime, by: str
+) -> PointsPolicyVersion:
+    """Write the next version over the one that the caller has seen; raises IfMatchMissing, StaleVersion."""
+    known = await current(session)
+    etags.require(if_match, known.version)
+    version = known.version + 1
+    # Of two who replace the same version at once, the second finds the next one taken.
+    written: PointsPolicyVersion | None = await session.scalar(
+        insert(PointsPolicyVersion)
+        .values(version=version, created_at=at, created_by=by, **body.model_dump())
+        .on_conflict_do_nothing()
+        .returning(PointsPolicyVersion)
+    )
+    if written is None:
+        raise StaleVersion(f"The current version is {version}.", current_version=version)
+    return written
+
+
+async def list_versions(
+    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[PointsPolicyVersion]:
+    """Every version that was ever written, the newest first."""
+    return await paginate(
+        session,
+        select(PointsPolicyVersion),
+        [Key(PointsPolicyVersion.version, descending=True)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+    )
+
+
+def _initial() -> PointsPolicyVersion:
+    return PointsPolicyVersion(
+        version=1,
+        time_zone="UTC",
+        expiry=ExpiryRule.NEVER,
+        expires_after=None,
+        notice_days=30,
+        debt=DebtRule.OWE,
+        approval_above=None,
+        transfer_max=None,
+        rounding=Rounding.DOWN,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        created_by="initial",
+    )

@@ -1,0 +1,31 @@
+"""Keep a copy of the calendars.
+
+Revision: 0006, after 0005
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+from crm_shared.calendars.initial import initial_rows
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    calendars = op.create_table(
+        "calendars",
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("calendar", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("code", name=op.f("pk_calendars")),
+        comment="seed",
+    )
+    op.bulk_insert(calendars, initial_rows())
+
+
+def downgrade() -> None:
+    op.drop_table("calendars")

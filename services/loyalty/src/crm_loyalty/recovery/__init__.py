@@ -1,0 +1,1 @@
+"""Service recovery: compensations for upheld complaints."""

@@ -1,0 +1,188 @@
+"""What becomes of referrals: qualified by an order, undone by its return, and the points of both sides.
+
+Who records a purchase only notes what it means; points are given in a transaction of their own, which locks
+the accounts of both sides in the ledger's order.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_loyalty.errors import NothingToReverse
+from crm_loyalty.ledger import accounts, ledger
+from crm_loyalty.models.ledger import Account
+from crm_loyalty.models.referrals import Referral, ReferralPolicy, ReferralState
+from crm_loyalty.postings import SOURCE, Earn, Posting, Reverse
+from crm_shared import customers, due
+from crm_shared.contracts.loyalty import ReferralQualified
+from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
+from crm_shared.customers import CustomerWasErased
+from crm_shared.outbox import News, publish_many
+
+SETTLE = "referral"
+"""The kind of due work by which points of referrals are given and taken back."""
+WHOLLY = "refunded"
+"""The status of a purchase of which nothing is left."""
+
+
+async def qualify(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at: datetime) -> None:
+    """Let the first order that comes to the minimum in time count; called under its buyer's account locks.
+
+    Who turns out to have ordered before the claim was no new customer.
+    """
+    found = await session.execute(
+        select(Account.origin_customer_id, Referral, ReferralPolicy)
+        .join(Referral, Referral.customer_id == Account.customer_id)
+        .join(ReferralPolicy, ReferralPolicy.version == Referral.policy_version)
+        .where(
+            Account.origin_customer_id.in_({event.customer_id for event in events}),
+            Referral.state == ReferralState.CLAIMED,
+        )
+        .order_by(Referral.id)
+        .with_for_update(of=Referral)
+    )
+    claimed: dict[UUID, list[tuple[Referral, ReferralPolicy]]] = {}
+    for customer_id, referral, terms in found:
+        claimed.setdefault(customer_id, []).append((referral, terms))
+    settled: dict[UUID, datetime] = {}
+    for event in sorted(events, key=lambda event: event.occurred_at):
+        for referral, terms in claimed.get(event.customer_id, ()):
+            if referral.state is not ReferralState.CLAIMED:
+                continue
+            if event.occurred_at < referral.claimed_at:
+                referral.state, referral.version = ReferralState.VOID, referral.version + 1
+            elif event.occurred_at <= referral.qualify_by and _large_enough(event, terms):
+                referral.state, referral.version = ReferralState.QUALIFIED, referral.version + 1
+                referral.purchase_id, referral.qualified_at = event.purchase_id, event.occurred_at
+                settled[referral.id] = at
+    await due.schedule(session, SETTLE, settled)
+
+
+async def undo(session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime) -> None:
+    """Undo referrals whose order was given back as a whole before its return window closed."""
+    returned = {event.purchase_id: event for event in events if event.status == WHOLLY}
+    if not returned:
+        return
+    found = await session.execute(
+        select(Referral, ReferralPolicy)
+        .join(ReferralPolicy, ReferralPolicy.version == Referral.policy_version)
+        .where(Referral.purchase_id.in_(returned), Referral.state == ReferralState.QUALIFIED)
+        .order_by(Referral.id)
+        .with_for_update(of=Referral)
+    )
+    undone: dict[UUID, datetime] = {}
+    for referral, terms in found:
+        if referral.purchase_id is None:
+            continue
+        event = returned[referral.purchase_id]
+        if event.occurred_at <= event.purchased_at + timedelta(days=terms.return_days):
+            referral.state, referral.version = ReferralState.REVERSED, referral.version + 1
+            undone[referral.id] = at
+    await due.schedule(session, SETTLE, undone)
+
+
+async def settle(session: AsyncSession, referral_ids: Collection[UUID], *, at: datetime) -> None:
+    """Give both sides what they were promised, or take it back; what was settled before is left alone."""
+    await customers.stop_merges(session)
+    sides = select(Referral.origin_customer_id, Referral.referrer_id).where(Referral.id.in_(referral_ids))
+    people = {id for row in await session.execute(sides) for id in row}
+    owners = await accounts.lock(session, people)
+    found = await session.execute(
+        select(Referral, ReferralPolicy)
+        .join(ReferralPolicy, ReferralPolicy.version == Referral.policy_version)
+        .where(Referral.id.in_(referral_ids))
+        .order_by(Referral.id)
+        .with_for_update(of=Referral)
+    )
+    giving: list[tuple[Referral, ReferralPolicy]] = []
+    taking: list[Referral] = []
+    for referral, terms in found:
+        if referral.state is ReferralState.QUALIFIED and referral.settled_at is None:
+            giving.append((referral, terms))
+        elif referral.state is ReferralState.REVERSED:
+            taking.append(referral)
+    await _give(session, giving, owners, at)
+    await _take_back(session, taking, at)
+
+
+async def _give(
+    session: AsyncSession,
+    qualified: Sequence[tuple[Referral, ReferralPolicy]],
+    owners: Mapping[UUID, UUID],
+    at: datetime,
+) -> None:
+    gone = await customers.erased(session, owners)
+    postings: list[Posting] = []
+    news: list[News] = []
+    for referral, terms in qualified:
+        friend, referrer = referral.origin_customer_id, referral.referrer_id
+        referral.version += 1
+        if owners[friend] == owners[referrer]:  # they turned out to be one person
+            referral.state = ReferralState.VOID
+            continue
+        referral.settled_at = at
+        given = {"referrer": (referrer, terms.points_referrer), "friend": (friend, terms.points_friend)}
+        postings += [
+            Earn(
+                customer_id=customer_id,
+                source=SOURCE,
+                reference=f"referral {referral.id} {side}",
+                effective_at=at,
+                points=points,
+            )
+            for side, (customer_id, points) in given.items()
+            if points and customer_id not in gone
+        ]
+        news.append(News(_told(referral, terms)))
+    verdicts = await ledger.post(session, postings, at=at) if postings else []
+    made = {verdict.posting.reference: verdict.accepted().id for verdict in verdicts}
+    for referral, _ in qualified:
+        referral.referrer_transaction_id = made.get(f"referral {referral.id} referrer")
+        referral.friend_transaction_id = made.get(f"referral {referral.id} friend")
+    await publish_many(session, news, at=at)
+
+
+async def _take_back(session: AsyncSession, undone: Sequence[Referral], at: datetime) -> None:
+    """All that was given: a repeated reversal finds nothing more to undo."""
+    postings: list[Posting] = []
+    for referral in undone:
+        referral.settled_at = at
+        postings += [
+            Reverse(
+                customer_id=customer_id,
+                source=SOURCE,
+                reference=f"referral {referral.id} undone for {transaction_id}",
+                effective_at=at,
+                transaction_id=transaction_id,
+                reason="The friend's order was given back.",
+            )
+            for customer_id, transaction_id in (
+                (referral.referrer_id, referral.referrer_transaction_id),
+                (referral.origin_customer_id, referral.friend_transaction_id),
+            )
+            if transaction_id is not None
+        ]
+    for verdict in await ledger.post(session, postings, at=at) if postings else ():
+        # The books of who was erased stay as they are; some may have been reversed by hand.
+        if not isinstance(verdict.refusal, CustomerWasErased | NothingToReverse):
+            verdict.accepted()
+
+
+def _large_enough(event: PurchaseRecorded, terms: ReferralPolicy) -> bool:
+    least = max(terms.minimum_order, 1)
+    return event.total.currency == terms.currency and event.total.amount >= least
+
+
+def _told(referral: Referral, terms: ReferralPolicy) -> ReferralQualified:
+    return ReferralQualified(
+        customer_id=referral.origin_customer_id,
+        version=referral.version,
+        referral_id=referral.id,
+        referrer_id=referral.referrer_id,
+        purchase_id=referral.purchase_id,
+        points_referrer=terms.points_referrer,
+        points_friend=terms.points_friend,
+    )

@@ -1,0 +1,1 @@
+"""Rewards: what points can be exchanged for, and how it reaches the customer."""

@@ -1,0 +1,101 @@
+"""Quotes over HTTP: what a basket costs a customer, and taking that price."""
+
+from uuid import UUID
+
+from crm_loyalty.errors import (
+    AccountNotFound,
+    CouponNotCombinable,
+    CouponNotFound,
+    InsufficientPoints,
+    InvalidCouponCode,
+    LimitReached,
+    QuoteCommitted,
+    QuoteExpired,
+    QuoteIsStale,
+    QuoteNotFound,
+    TooManyWrongCodes,
+)
+from crm_loyalty.models.quotes import Quote
+from crm_loyalty.postings import Order
+from crm_loyalty.quotes import quotes
+from crm_loyalty.routes.coupons import CurrentGuard
+from crm_loyalty.schemas.baskets import OrderReference
+from crm_loyalty.schemas.quotes import CommitIn, PriceOut, QuoteIn, QuoteOut
+from crm_shared.callers import READERS
+from crm_shared.customers import CustomerWasErased
+from crm_shared.web.idempotency import requires_key
+from crm_shared.web.problems import documented
+from crm_shared.web.router import Router
+from crm_shared.web.session import CurrentCaller, CurrentClock, Session, allow
+
+router = Router(tags=["quotes"])
+
+
+@router.post(
+    "/v1/quotes",
+    status_code=201,
+    response_model=QuoteOut,
+    dependencies=[allow(*READERS)],
+    responses=documented(AccountNotFound, CouponNotFound, InvalidCouponCode, TooManyWrongCodes),
+)
+async def make_quote(
+    session: Session, clock: CurrentClock, caller: CurrentCaller, guard: CurrentGuard, body: QuoteIn
+) -> QuoteOut:
+    """Name the price of a basket, with every effect and what does not count and why; it holds for a while.
+
+    The order of effects: promotions, coupons, points. Of the coupons that do not go together those count
+    that take off most. Nothing is reserved.
+    """
+    with guard.watching(caller.subject, at=clock.now()):
+        return _shown(await quotes.make(session, body, at=clock.now()))
+
+
+@router.get(
+    "/v1/quotes/{quote_id}",
+    response_model=QuoteOut,
+    dependencies=[allow(*READERS)],
+    responses=documented(QuoteNotFound),
+)
+async def get_quote(session: Session, quote_id: UUID) -> QuoteOut:
+    """Read a price that was named."""
+    return _shown(await quotes.get(session, quote_id))
+
+
+@router.post(
+    "/v1/quotes/{quote_id}/commit",
+    response_model=QuoteOut,
+    dependencies=[allow(*READERS), requires_key],
+    responses=documented(
+        QuoteNotFound,
+        QuoteExpired,
+        QuoteIsStale,
+        QuoteCommitted,
+        CouponNotCombinable,
+        InsufficientPoints,
+        LimitReached,
+        CustomerWasErased,
+    ),
+)
+async def commit_quote(session: Session, clock: CurrentClock, quote_id: UUID, body: CommitIn) -> QuoteOut:
+    """Take the price for an order: its coupons are redeemed and its points spent together, or nothing is.
+
+    Refused, with what has changed, when the price would be another one now.
+    """
+    order = Order(body.order.source, body.order.external_id)
+    return _shown(await quotes.commit(session, quote_id, order, at=clock.now()))
+
+
+def _shown(quote: Quote) -> QuoteOut:
+    order = None
+    if quote.order_source is not None and quote.order_id is not None:
+        order = OrderReference(source=quote.order_source, external_id=quote.order_id)
+    return QuoteOut(
+        id=quote.id,
+        customer_id=quote.customer_id,
+        state=quote.state,
+        quoted_at=quote.quoted_at,
+        expires_at=quote.expires_at,
+        committed_at=quote.committed_at,
+        order=order,
+        **PriceOut.model_validate(quote.price).model_dump(),
+    )

@@ -1,0 +1,191 @@
+"""Promotions, how points pay, and quotes, as they are written and answered."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from crm_loyalty.models.quotes import QuoteState
+from crm_loyalty.rules.pricing import BASIS, EffectKind, ValueKind
+from crm_loyalty.schemas.base import MAX_POINTS, Key, Translations
+from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, Currency, OrderReference, Product
+from crm_loyalty.schemas.coupons import Code
+from crm_loyalty.schemas.discounts import DiscountIn
+from crm_loyalty.schemas.earning_rules import WhenIn
+from crm_shared.fields import Instant, Whole
+
+MAX_COUPONS = 5
+"""In one quote: all their combinations are tried."""
+
+
+class PromotionIn(DiscountIn):
+    """What is taken off for everybody whom the conditions fit, when they fit."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "names": {"en": "Member day: 5 % off"},
+                    "value": "percent",
+                    "basis_points": 500,
+                    "when": {"days_of_month": [8], "levels": ["vip"]},
+                    "group": "days",
+                }
+            ]
+        },
+    )
+
+    when: WhenIn = Field(default_factory=WhenIn, description="the conditions of earning rules; all must hold")
+    group: Key | None = Field(default=None, description="of the promotions of a group the best counts")
+    priority: Whole = Field(default=0, ge=-1000, le=1000, description="lower comes first")
+    active: bool = True
+    valid_from: Instant | None = Field(default=None, description="from this instant on")
+    valid_until: Instant | None = Field(default=None, description="before this instant")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "PromotionIn":
+        if self.valid_from and self.valid_until and self.valid_until <= self.valid_from:
+            raise ValueError("valid_until must come after valid_from")
+        return self
+
+
+class PromotionOut(BaseModel):
+    """The newest version of a promotion."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    key: str
+    version: int
+    names: Translations
+    value: ValueKind
+    amount: int | None
+    currency: str | None
+    basis_points: int | None
+    max_discount: int | None
+    free_product: str | None
+    when: WhenIn
+    group: str | None
+    priority: int
+    active: bool
+    valid_from: datetime | None
+    valid_until: datetime | None
+    created_at: datetime
+    created_by: str
+
+
+class PaymentPolicyIn(BaseModel):
+    """What points are worth when a customer pays with them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"currency": "USD", "points": 100, "amount": 100, "max_basis_points": 5000}]
+        },
+    )
+
+    currency: Currency
+    points: Whole = Field(ge=1, le=MAX_POINTS, description="so many points ...")
+    amount: Whole = Field(ge=1, le=MAX_PRICE, description="... pay so many minor units; never a part of it")
+    max_basis_points: Whole = Field(
+        default=BASIS, ge=1, le=BASIS, description="at most this part of what is to pay: 5000 is half of it"
+    )
+    quote_minutes: Whole = Field(default=15, ge=1, le=1440, description="for so long a quote holds")
+
+
+class PaymentPolicyOut(BaseModel):
+    """The policy in force."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    version: int
+    currency: str
+    points: int
+    amount: int
+    max_basis_points: int
+    quote_minutes: int
+    created_at: datetime
+    created_by: str
+
+
+class QuoteIn(BaseModel):
+    """What somebody wants to buy, and what they want to use for it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "customer_id": "019a8f3e-5c00-7000-8000-0123456789ab",
+                    "basket": {"currency": "USD", "lines": [{"price": 2999, "category": "jazz"}]},
+                    "coupons": ["YGKH99-4KS26E-5DVG9U"],
+                    "points": 500,
+                }
+            ]
+        },
+    )
+
+    customer_id: UUID
+    basket: BasketIn
+    coupons: list[Code] = Field(default=[], max_length=MAX_COUPONS)
+    points: Whole = Field(default=0, ge=0, le=MAX_POINTS, description="to pay with, at most")
+    channel: Product | None = None
+    shop: Product | None = None
+
+
+class EffectOut(BaseModel):
+    """What one rule took off."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kind: EffectKind
+    key: str = Field(description="of a coupon its id")
+    rule: str
+    version: int
+    amount: int = Field(description="minor units")
+    lines: list[int] = Field(description="off each line; they add up to the amount")
+    points: int = Field(description="points that this takes")
+
+
+class NotUsedOut(BaseModel):
+    """What was asked for and does not count, with the code that the real request would answer."""
+
+    key: str = Field(description="the coupon's id, or points")
+    code: str
+    detail: str
+
+
+class PriceOut(BaseModel):
+    """The price: subtotal less all effects, in the order in which they count, is the total."""
+
+    currency: str
+    subtotal: int = Field(description="the lines at their prices, in minor units")
+    total: int = Field(description="what is left to pay")
+    lines: list[int] = Field(description="of it for each line; they add up to the total")
+    effects: list[EffectOut]
+    not_used: list[NotUsedOut]
+    points_to_earn: int = Field(
+        description="what the lines would earn now, after discounts; what is paid with points counts as paid"
+    )
+
+
+class QuoteOut(PriceOut):
+    """A price that holds for a while."""
+
+    id: UUID
+    customer_id: UUID
+    state: QuoteState
+    quoted_at: datetime
+    expires_at: datetime
+    committed_at: datetime | None
+    order: OrderReference | None
+
+
+class CommitIn(BaseModel):
+    """For which order the price is taken."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"order": {"source": "shop", "external_id": "1017"}}]},
+    )
+
+    order: OrderReference

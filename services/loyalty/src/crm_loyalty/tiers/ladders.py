@@ -1,0 +1,116 @@
+"""The ladder as data: a change is a new version, by which everybody is looked at again."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_loyalty import versions
+from crm_loyalty.errors import TierLadderNotFound
+from crm_loyalty.models.ledger import Account
+from crm_loyalty.models.tiers import TierLadder
+from crm_loyalty.rules.tiers import Ladder, Tier
+from crm_loyalty.schemas.tiers import TierBenefits, TierLadderIn, TierLadderOut
+from crm_shared import due
+from crm_shared.etags import StaleVersion
+from crm_shared.pages import Cursors, Key, Listing, paginate
+
+LOOK = "tier"
+"""The kind of due work by which customers are looked at when time alone may change their tier."""
+
+
+async def find(session: AsyncSession) -> TierLadder | None:
+    """The newest version."""
+    return await session.scalar(select(TierLadder).order_by(TierLadder.version.desc()).limit(1))
+
+
+async def get(session: AsyncSession, *, version: int | None = None) -> TierLadder:
+    """That version, or the newest; raises TierLadderNotFound."""
+    found = await find(session) if version is None else await session.get(TierLadder, version)
+    if found is None:
+        raise TierLadderNotFound
+    return found
+
+
+async def in_force(session: AsyncSession) -> Ladder | None:
+    """The newest version, for the rule; None while there are no tiers."""
+    found = await find(session)
+    return ladder_of(found.version, TierLadderIn.model_validate(found.terms)) if found else None
+
+
+def ladder_of(version: int, terms: TierLadderIn) -> Ladder:
+    """The ladder as the rule knows it."""
+    return Ladder(
+        version=version,
+        tiers=tuple(Tier(tier.key, tier.threshold) for tier in terms.tiers),
+        basis=terms.basis,
+        currency=terms.currency,
+        period=terms.period.kind,
+        months=terms.period.months,
+        grace=timedelta(days=terms.grace_days),
+        notice=timedelta(days=terms.notice_days),
+        zone=ZoneInfo(terms.time_zone),
+    )
+
+
+def benefits(row: TierLadder, tier: str | None) -> TierBenefits | None:
+    """What customers of the tier get; None without one."""
+    tiers = TierLadderIn.model_validate(row.terms).tiers
+    return next((each.benefits for each in tiers if each.key == tier), None)
+
+
+def out(row: TierLadder) -> TierLadderOut:
+    return TierLadderOut(
+        **dict(TierLadderIn.model_validate(row.terms)),
+        version=row.version,
+        created_at=row.created_at,
+        created_by=row.created_by,
+    )
+
+
+async def list_versions(
+    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[TierLadder]:
+    """Every version, the newest first."""
+    return await paginate(
+        session,
+        select(TierLadder),
+        [Key(TierLadder.version, descending=True)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+    )
+
+
+async def put(
+    session: AsyncSession,
+    body: TierLadderIn,
+    *,
+    if_match: str | None,
+    if_none_match: str | None,
+    at: datetime,
+    by: str,
+) -> TierLadder:
+    """Write the next version, and have every customer looked at by it.
+
+    Raises IfMatchMissing, StaleVersion.
+    """
+    current = await find(session)
+    version = versions.following(
+        current.version if current else None, if_match=if_match, if_none_match=if_none_match
+    )
+    # Of two who replace the same version at once, the second finds the next one taken.
+    written: TierLadder | None = await session.scalar(
+        insert(TierLadder)
+        .values(version=version, terms=body.model_dump(mode="json"), created_at=at, created_by=by)
+        .on_conflict_do_nothing()
+        .returning(TierLadder)
+    )
+    if written is None:
+        raise StaleVersion(f"The current version is {version}.", current_version=version)
+    accounts = Account.metadata.tables[Account.__tablename__].c
+    own = accounts.customer_id == accounts.origin_customer_id
+    await session.execute(due.scheduling(literal(LOOK), accounts.origin_customer_id, literal(at), own))
+    return written

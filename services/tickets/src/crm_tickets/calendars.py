@@ -1,0 +1,131 @@
+"""Calendars as data: a change is a new version, which loyalty and segmentation copy by event."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from crm_shared import etags
+from crm_shared.calendars.days import Days
+from crm_shared.contracts.base import Event
+from crm_shared.contracts.calendars import Calendar
+from crm_shared.contracts.tickets import CalendarChanged
+from crm_shared.etags import IfMatchMissing, StaleVersion
+from crm_shared.outbox import publish
+from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_tickets.errors import CalendarNotFound
+from crm_tickets.models import CalendarVersion
+
+_newer = aliased(CalendarVersion)
+_NEWEST = (
+    ~select(_newer.code)
+    .where(_newer.code == CalendarVersion.code, _newer.version > CalendarVersion.version)
+    .correlate(CalendarVersion)
+    .exists()
+)
+
+
+async def find(session: AsyncSession, code: str) -> CalendarVersion | None:
+    """The newest version."""
+    return await session.scalar(select(CalendarVersion).where(CalendarVersion.code == code, _NEWEST))
+
+
+async def get(session: AsyncSession, code: str, *, version: int | None = None) -> CalendarVersion:
+    """That version, or the newest; raises CalendarNotFound."""
+    if version is None:
+        found = await find(session, code)
+    else:
+        found = await session.get(CalendarVersion, (code, version))
+    if found is None:
+        raise CalendarNotFound(code=code)
+    return found
+
+
+def days(row: CalendarVersion) -> Days:
+    """The version, ready for questions."""
+    return Days(Calendar.model_validate(row.calendar))
+
+
+async def list_(
+    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[CalendarVersion]:
+    """The newest version of each calendar, by code."""
+    return await paginate(
+        session,
+        select(CalendarVersion).where(_NEWEST),
+        [Key(CalendarVersion.code)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+    )
+
+
+async def list_versions(
+    session: AsyncSession, code: str, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[CalendarVersion]:
+    """Every version of the calendar, the newest first; raises CalendarNotFound."""
+    await get(session, code)
+    return await paginate(
+        session,
+        select(CalendarVersion).where(CalendarVersion.code == code),
+        [Key(CalendarVersion.version, descending=True)],
+        cursors=cursors,
+        cursor=cursor,
+        limit=limit,
+        filters=code,
+    )
+
+
+async def put(
+    session: AsyncSession,
+    code: str,
+    calendar: Calendar,
+    *,
+    if_match: str | None,
+    if_none_match: str | None,
+    at: datetime,
+    by: str,
+) -> CalendarVersion:
+    """Write the next version over the one that the caller has seen, or the first with `If-None-Match: *`.
+
+    Raises IfMatchMissing, StaleVersion.
+    """
+    current = await find(session, code)
+    if current is None:
+        if if_match is not None:
+            raise StaleVersion("There is no calendar with this code.")
+        if if_none_match != "*":
+            raise IfMatchMissing("There is no calendar with this code: send If-None-Match: * to make it.")
+    elif if_none_match is not None:
+        raise StaleVersion(f"The current version is {current.version}.", current_version=current.version)
+    else:
+        etags.require(if_match, current.version)
+    version = current.version + 1 if current else 1
+    # Of two who replace the same version at once, the second finds the next one taken.
+    written: CalendarVersion | None = await session.scalar(
+        insert(CalendarVersion)
+        .values(
+            code=code,
+            version=version,
+            calendar=calendar.model_dump(mode="json"),
+            created_at=at,
+            created_by=by,
+        )
+        .on_conflict_do_nothing()
+        .returning(CalendarVersion)
+    )
+    if written is None:
+        raise StaleVersion(f"The current version is {version}.", current_version=version)
+    publish(session, CalendarChanged(code=code, version=version, calendar=calendar), at=at)
+    return written
+
+
+async def walk(session: AsyncSession) -> AsyncIterator[Event]:
+    """Every calendar as it is now."""
+    for row in await session.scalars(select(CalendarVersion).where(_NEWEST).order_by(CalendarVersion.code)):
+        yield CalendarChanged(
+            code=row.code, version=row.version, calendar=Calendar.model_validate(row.calendar)
+        )

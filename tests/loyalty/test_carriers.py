@@ -1,0 +1,229 @@
+"""Messages leave through real servers: nothing is lost, and what is tried again has the same id."""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from sqlalchemy import select
+
+from crm_loyalty.care.messages import Letter, Outcome
+from crm_loyalty.carriers import sending
+from crm_loyalty.carriers.ports import Carrier
+from crm_loyalty.carriers.sms import SmsCarrier
+from crm_loyalty.carriers.smtp import SmtpCarrier
+from crm_loyalty.models.messages import Message, MessageState
+from crm_shared.database import Sessions
+from crm_shared.ids import uuid7
+from crm_shared.testing import FrozenClock, published
+
+Queue = Callable[..., Awaitable[Message]]
+
+
+class Inbox:
+    """A mail server that keeps what it gets, and refuses whom it does not know."""
+
+    def __init__(self) -> None:
+        self.messages: list[EmailMessage] = []
+        self.answer = "250 OK"
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address.startswith("nobody"):
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.answer.startswith("250"):
+            content = envelope.content
+            assert isinstance(content, bytes)
+            self.messages.append(message_from_bytes(content, policy=policy.default))
+        return self.answer
+
+
+@pytest_asyncio.fixture
+async def inbox() -> AsyncIterator[tuple[Inbox, SmtpCarrier]]:
+    kept = Inbox()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(kept, loop=loop), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    yield kept, SmtpCarrier(f"smtp://127.0.0.1:{port}", "care@shop.example")
+    server.close()
+
+
+@pytest.fixture
+def queue(sessions: Sessions, clock: FrozenClock) -> Queue:
+    async def write(channel: str = "email", address: str = "lucia@shop.example") -> Message:
+        who = uuid7()
+        message = Message(
+            customer_id=who,
+            origin_customer_id=who,
+            channel=channel,
+            purpose="greeting",
+            address=address,
+            subject="生日快乐!",
+            body="Felicidades, Lucía",
+            html="<p>Felicidades</p>",
+            unsubscribe_url="https://crm.example/v1/unsubscribe/x",
+            template="birthday",
+            template_version=1,
+            language="es",
+            plan_key="birthday",
+            try_at=clock.now(),
+            give_up_at=clock.now() + timedelta(days=1),
+            queued_at=clock.now(),
+        )
+        async with sessions.begin() as session:
+            session.add(message)
+        return message
+
+    return write
+
+
+async def state_of(sessions: Sessions, message: Message) -> tuple[MessageState, str | None]:
+    async with sessions() as session:
+        row = (await session.scalars(select(Message).where(Message.id == message.id))).one()
+        return row.state, row.failure
+
+
+async def test_an_e_mail_arrives_with_its_headers_and_is_told_of(
+    sessions: Sessions, clock: FrozenClock, queue: Queue, inbox: tuple[Inbox, SmtpCarrier]
+) -> None:
+    kept, carrier = inbox
+    message = await queue()
+    assert await sending.send(sessions, "email", carrier, clock) == 1
+    [mail] = kept.messages
+    assert mail["Subject"] == "生日快乐!"
+    assert mail["Message-ID"] == f"<{message.id}@shop.example>"
+    assert mail["List-Unsubscribe"] == "<https://crm.example/v1/unsubscribe/x>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    body, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    assert body is not None
+    assert "Lucía" in body.get_content()
+    assert html is not None
+    assert await state_of(sessions, message) == (MessageState.SENT, None)
+    assert [row.type for row in await published(sessions)] == ["loyalty.message.sent.v1"]
+    assert await sending.send(sessions, "email", carrier, clock) == 0
+
+
+async def test_a_server_that_is_busy_is_tried_again_and_a_refusal_is_not(
+    sessions: Sessions, clock: FrozenClock, queue: Queue, inbox: tuple[Inbox, SmtpCarrier]
+) -> None:
+    kept, carrier = inbox
+    kept.answer = "451 try later"
+    busy, refused = await queue(), await queue(address="nobody@shop.example")
+    await sending.send(sessions, "email", carrier, clock)
+    assert await state_of(sessions, busy) == (MessageState.QUEUED, "smtp_451")
+    assert await state_of(sessions, refused) == (MessageState.FAILED, "smtp_550")
+    kept.answer = "250 OK"
+    assert await sending.send(sessions, "email", carrier, clock) == 0, "not at once"
+    clock.advance(timedelta(seconds=30))
+    await sending.send(sessions, "email", carrier, clock)
+    assert (await state_of(sessions, busy))[0] is MessageState.SENT
+    assert [row.type for row in await published(sessions)] == [
+        "loyalty.message.failed.v1",
+        "loyalty.message.sent.v1",
+    ]
+
+
+async def test_a_server_that_is_gone_loses_nothing_until_it_is_too_late(
+    sessions: Sessions, clock: FrozenClock, queue: Queue
+) -> None:
+    carrier = SmtpCarrier("smtp://127.0.0.1:1", "care@shop.example")
+    message = await queue()
+    await sending.send(sessions, "email", carrier, clock)
+    assert await state_of(sessions, message) == (MessageState.QUEUED, "carrier_unreachable")
+    clock.advance(timedelta(days=1))
+    await sending.send(sessions, "email", carrier, clock)
+    assert await state_of(sessions, message) == (MessageState.FAILED, "carrier_unreachable")
+
+
+class Died(Exception):
+    """The process was killed."""
+
+
+class Mortal:
+    """Hands letters to a carrier and dies before anybody hears of it."""
+
+    name = "smtp"
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+
+    async def carry(self, letters: Sequence[Letter]) -> AsyncIterator[tuple[Letter, Outcome]]:
+        async for _ in self._carrier.carry(letters):
+            raise Died
+        yield letters[0], Outcome()
+
+
+async def test_a_death_between_sending_and_marking_sends_the_same_message_again(
+    sessions: Sessions, clock: FrozenClock, queue: Queue, inbox: tuple[Inbox, SmtpCarrier]
+) -> None:
+    kept, carrier = inbox
+    message = await queue()
+    with pytest.raises(Died):
+        await sending.send(sessions, "email", Mortal(carrier), clock)
+    assert await sending.send(sessions, "email", carrier, clock) == 0, "somebody has a lease"
+    clock.advance(timedelta(minutes=5))
+    assert await sending.send(sessions, "email", carrier, clock) == 1
+    assert [mail["Message-ID"] for mail in kept.messages] == [f"<{message.id}@shop.example>"] * 2
+    assert len(await published(sessions)) == 1
+
+
+@asynccontextmanager
+async def gateway(status: list[int]) -> AsyncIterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
+    """A gateway of text messages that answers with these, one after the other."""
+    seen: list[tuple[dict[str, str], bytes]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        seen.append((dict(request.headers), await request.read()))
+        return web.Response(status=status.pop(0))
+
+    app = web.Application()
+    app.router.add_post("/sms", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    try:
+        yield f"http://{host}:{port}/sms", seen
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_text_message_is_signed_and_tried_again_under_one_key(
+    sessions: Sessions, clock: FrozenClock, queue: Queue
+) -> None:
+    message = await queue("sms", "+34600000000")
+    async with gateway([503, 202]) as (url, seen):
+        carrier = SmsCarrier(url, "a secret of the two of us")
+        await sending.send(sessions, "sms", carrier, clock)
+        assert await state_of(sessions, message) == (MessageState.QUEUED, "gateway_503")
+        clock.advance(timedelta(minutes=1))
+        await sending.send(sessions, "sms", carrier, clock)
+    assert (await state_of(sessions, message))[0] is MessageState.SENT
+    assert {headers["Idempotency-Key"] for headers, _ in seen} == {str(message.id)}
+    for headers, body in seen:
+        seconds, signed = (part.split("=")[1] for part in headers["X-Signature"].split(","))
+        expected = hmac.digest(b"a secret of the two of us", f"{seconds}.".encode() + body, "sha256")
+        assert signed == expected.hex()
+    assert b'"to":"+34600000000"' in seen[0][1]
+
+
+async def test_a_number_that_the_gateway_refuses_is_not_tried_again(
+    sessions: Sessions, clock: FrozenClock, queue: Queue
+) -> None:
+    message = await queue("sms", "+1")
+    async with gateway([400]) as (url, _):
+        await sending.send(sessions, "sms", SmsCarrier(url, "secret"), clock)
+    assert await state_of(sessions, message) == (MessageState.FAILED, "gateway_400")

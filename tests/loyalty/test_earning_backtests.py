@@ -1,0 +1,158 @@
+"""Backtests: who gains and who loses by other rules, from purchases that were really made."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from crm_loyalty.earning import backtests
+from crm_loyalty.handlers import jobs as work
+from crm_shared import jobs
+from crm_shared.contracts.base import Event
+from crm_shared.database import Sessions
+from crm_shared.ids import uuid7
+from crm_shared.testing import FrozenClock
+
+Receive = Callable[..., Awaitable[None]]
+MakeEvent = Callable[..., Event]
+Put = Callable[..., Awaitable[None]]
+Backtest = Callable[..., Awaitable[Any]]
+
+NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
+YEAR = {"since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z"}
+
+
+def rule(key: str, rate: dict[str, Any], **terms: Any) -> dict[str, Any]:
+    return {"key": key, "description": key, "rate": rate} | terms
+
+
+@pytest.fixture
+def backtest(loyalty: httpx2.AsyncClient, sessions: Sessions, clock: FrozenClock) -> Backtest:
+    """Runs one to its end and gives its report."""
+
+    async def run(**body: Any) -> Any:
+        started = await loyalty.post("/v1/earning-rules/backtests", json=YEAR | body)
+        assert started.status_code == 202, started.text
+        assert started.json()["report"] is None
+        assert await jobs.run(sessions, work, clock)
+        done = (await loyalty.get(started.headers["Location"])).json()
+        assert done["job"]["state"] == "succeeded", done
+        return done["report"]
+
+    return run
+
+
+async def test_it_says_who_gains_and_who_loses_and_by_which_rule(
+    receive: Receive, bought: MakeEvent, backtest: Backtest
+) -> None:
+    ann, bob, carl = uuid7(), uuid7(), uuid7()
+    await receive(bought(ann, ("jazz", 20_000)), bought(bob, ("pop", 500)), bought(carl, ("pop", 300)))
+    await receive(bought(ann, ("jazz", 100)), bought(carl, ("rock", 99), at=NOON + timedelta(days=400)))
+    jazz = rule("jazz", {"kind": "per_amount", "points": 2, "per_amount": 100}, currency="USD")
+    some = rule("some", {"kind": "fixed", "points": 3})
+
+    report = await backtest(rules=[jazz | {"when": {"categories": ["jazz"]}}, some], without=["base"])
+
+    figures = {name: figure["value"] for name, figure in report.items() if "definition" in figure}
+    assert figures == {
+        "purchases": 4,
+        "customers": 3,
+        "before": 209,
+        "after": 402 + 12,
+        "liability_change": 205,
+        "recorded": 209,
+        "gaining": 1,
+        "losing": 1,
+        "unchanged": 1,
+    }
+    assert report["rules"] == {
+        "base": {"before": 209, "after": 0},
+        "jazz": {"before": 0, "after": 402},
+        "some": {"before": 0, "after": 12},
+    }
+    assert report["most_gained"] == [{"customer_id": str(ann), "before": 201, "after": 408}]
+    assert report["most_lost"] == [{"customer_id": str(bob), "before": 5, "after": 3}]
+    bands = {(b["at_least"], b["at_most"]): b["customers"] for b in report["distribution"] if b["customers"]}
+    assert bands == {(100, 999): 1, (0, 0): 1, (-9, -1): 1}
+
+
+@pytest.mark.parametrize("limit", [{"budget": 60}, {"caps": [{"period": "month", "points": 35}]}, {}])
+async def test_the_same_rules_would_have_given_what_they_gave(
+    receive: Receive,
+    bought: MakeEvent,
+    put: Put,
+    backtest: Backtest,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(backtests, "CHUNK", 7)
+    rate = {"kind": "fixed", "points": 9}
+    await put("base", rate=rate, when={"purchase_numbers": [1, 2, 3, 5, 8, 13]}, **limit)
+    people = [uuid7() for _ in range(5)]
+    for day in range(8):
+        await receive(*(bought(person, ("a", 1), at=NOON + timedelta(days=day)) for person in people))
+
+    report = await backtest()
+
+    assert report["recorded"]["value"] == report["before"]["value"] == report["after"]["value"] > 0
+    assert report["unchanged"]["value"] == report["customers"]["value"] == 5
+    assert report["purchases"]["value"] == 40
+
+
+async def test_who_was_merged_counts_once(
+    receive: Receive, bought: MakeEvent, merged: MakeEvent, backtest: Backtest
+) -> None:
+    ann, anne = uuid7(), uuid7()
+    await receive(bought(ann, ("a", 500)), bought(anne, ("a", 500)), merged(anne, ann, uuid7()))
+
+    report = await backtest(rules=[rule("more", {"kind": "fixed", "points": 1})])
+
+    assert report["most_gained"] == [{"customer_id": str(ann), "before": 10, "after": 12}]
+
+
+async def test_it_writes_nothing_and_goes_with_whom_it_names(
+    receive: Receive,
+    bought: MakeEvent,
+    erased: MakeEvent,
+    backtest: Backtest,
+    sessions: Sessions,
+) -> None:
+    ann, bob = uuid7(), uuid7()
+    await receive(bought(ann, ("a", 500)), bought(bob, ("a", 500)))
+
+    async def books() -> list[tuple[UUID, int]]:
+        async with sessions() as session:
+            rows = await session.execute(text("SELECT customer_id, balance FROM accounts ORDER BY 1"))
+            return [(row.customer_id, row.balance) for row in rows]
+
+    before = await books()
+    await backtest(rules=[rule("more", {"kind": "fixed", "points": 1})])
+    assert await books() == before
+
+    await receive(erased(ann))
+    async with sessions() as session:
+        assert await session.scalar(text("SELECT count(*) FROM jobs")) == 0
+        assert await session.scalar(text("SELECT count(*) FROM purchases")) == 1
+
+
+async def test_it_can_be_cancelled(
+    loyalty: httpx2.AsyncClient, sessions: Sessions, clock: FrozenClock
+) -> None:
+    started = await loyalty.post("/v1/earning-rules/backtests", json=YEAR)
+    cancelled = await loyalty.post(started.headers["Location"] + "/cancel")
+    again = await loyalty.post(started.headers["Location"] + "/cancel")
+
+    assert (cancelled.json()["job"]["state"], again.json()["code"]) == ("cancelled", "job_ended")
+    assert not await jobs.run(sessions, work, clock)
+
+
+async def test_a_time_that_ends_before_it_begins_is_refused(loyalty: httpx2.AsyncClient) -> None:
+    answer = await loyalty.post(
+        "/v1/earning-rules/backtests", json={"since": YEAR["until"], "until": YEAR["since"]}
+    )
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/until")

@@ -1,0 +1,404 @@
+"""Tiers over HTTP and by events: reached at once, lost late, explained, and no matter of what is spent."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+import pytest_asyncio
+from tests.conftest import ClientFactory
+
+from crm_loyalty.handlers import due_work
+from crm_shared import due
+from crm_shared.callers import Role
+from crm_shared.contracts.base import Event, Money
+from crm_shared.contracts.loyalty import TierChanged, TierDowngradeAnnounced
+from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
+from crm_shared.database import Sessions
+from crm_shared.ids import uuid7
+from crm_shared.testing import FrozenClock, arrived, published
+
+Json = dict[str, Any]
+Give = Callable[..., Awaitable[None]]
+Receive = Callable[..., Awaitable[None]]
+MakeEvent = Callable[..., Event]
+
+LADDER: Json = {
+    "basis": "net_spend",
+    "currency": "USD",
+    "period": {"kind": "calendar_year"},
+    "grace_days": 30,
+    "notice_days": 45,
+    "tiers": [
+        {"key": "silver", "names": {"en": "Silver"}, "threshold": 10_000},
+        {
+            "key": "gold",
+            "names": {"en": "Gold", "zh": "金卡"},
+            "threshold": 50_000,
+            "benefits": {"discount_percent": 5, "texts": ["Free shipping"]},
+        },
+        {"key": "black", "names": {"en": "Black"}},
+    ],
+}
+END = datetime(2027, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+NEW = {"If-None-Match": "*"}
+
+
+def key() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid7())}
+
+
+@pytest_asyncio.fixture
+async def ladder(loyalty: httpx2.AsyncClient) -> Json:
+    made = await loyalty.put("/v1/tiers", json=LADDER, headers=NEW)
+    assert made.status_code == 200, made.text
+    body: Json = made.json()
+    return body
+
+
+async def tier(loyalty: httpx2.AsyncClient, customer_id: UUID) -> Json:
+    answer = await loyalty.get(f"/v1/accounts/{customer_id}/tier")
+    assert answer.status_code == 200, answer.text
+    body: Json = answer.json()
+    return body
+
+
+async def told(sessions: Sessions) -> list[tuple[str | None, str | None]]:
+    rows = [row for row in await published(sessions) if row.type == TierChanged.type]
+    events = [TierChanged.model_validate_json(row.data) for row in rows]
+    return [(event.previous, event.tier) for event in events]
+
+
+async def pass_time(sessions: Sessions, clock: FrozenClock, to: datetime) -> None:
+    """Every piece of due work up to then is done at its instant."""
+    while True:
+        async with sessions() as session:
+            following = await due.next_at(session, due_work)
+        if following is None or following > to:
+            clock.at = to
+            return
+        clock.at = max(clock.at, following)
+        await due.run(sessions, due_work, clock)
+
+
+def refunded(purchase: Event, cents: int) -> Event:
+    assert isinstance(purchase, PurchaseRecorded)
+    return arrived(
+        PurchaseRefunded(
+            customer_id=purchase.customer_id,
+            version=2,
+            purchase_id=purchase.purchase_id,
+            refund_id=uuid7(),
+            source="shop",
+            external_id=str(uuid7()),
+            occurred_at=purchase.occurred_at + DAY,
+            total=Money(amount=cents, currency="USD"),
+            lines=[],
+            purchased_at=purchase.occurred_at,
+            purchase_total=purchase.total,
+            refunded_total=Money(amount=cents, currency="USD"),
+            status="refunded" if cents == purchase.total.amount else "partly_refunded",
+        )
+    )
+
+
+async def test_without_a_ladder_there_are_no_tiers(
+    loyalty: httpx2.AsyncClient, receive: Receive, purchased: MakeEvent
+) -> None:
+    who = uuid7()
+    await receive(purchased(who, 90_000))
+    assert (await loyalty.get("/v1/tiers")).status_code == 404
+    assert (await loyalty.get(f"/v1/accounts/{who}/tier")).status_code == 404
+
+
+async def test_a_purchase_raises_its_customer_at_once_and_says_so(
+    loyalty: httpx2.AsyncClient, receive: Receive, purchased: MakeEvent, sessions: Sessions, ladder: Json
+) -> None:
+    who = uuid7()
+    await receive(purchased(who, 9_999))
+    below = await tier(loyalty, who)
+    assert (below["tier"], below["next"]) == (None, {"tier": "silver", "threshold": 10_000, "missing": 1})
+    await receive(purchased(who, 1), purchased(who, 40_000, currency="EUR"))
+    await receive(purchased(who, 50_000))
+
+    found = await tier(loyalty, who)
+    assert (found["tier"], found["why"], found["total"]) == ("gold", "reached", 60_000)
+    assert datetime.fromisoformat(found["until"]) == END
+    assert (found["benefits"]["discount_percent"], found["next"]) == (5, None)
+    assert await told(sessions) == [(None, "silver"), ("silver", "gold")]
+    changes = (await loyalty.get(f"/v1/accounts/{who}/tier/changes")).json()["items"]
+    assert [(each["previous"], each["tier"], each["total"]) for each in changes] == [
+        ("silver", "gold", 60_000),
+        (None, "silver", 10_000),
+    ]
+
+
+async def test_a_tier_takes_its_discount_off_a_basket(
+    loyalty: httpx2.AsyncClient, receive: Receive, purchased: MakeEvent, ladder: Json
+) -> None:
+    who = uuid7()
+    body = {"customer_id": str(who), "basket": {"currency": "USD", "lines": [{"price": 1000}]}}
+    totals = []
+    for cents in (10_000, 40_000):
+        await receive(purchased(who, cents))
+        quote = await loyalty.post("/v1/quotes", json=body, headers=key())
+        assert quote.status_code in (200, 201), quote.text
+        totals.append((quote.json()["total"], [each["kind"] for each in quote.json()["effects"]]))
+    assert totals == [(1000, []), (950, ["tier"])]
+
+
+async def test_spending_points_never_costs_a_tier(
+    loyalty: httpx2.AsyncClient, give: Give, receive: Receive, purchased: MakeEvent, ladder: Json
+) -> None:
+    who = uuid7()
+    await receive(purchased(who, 50_000))
+    await give(who, 1000)
+    before = await tier(loyalty, who)
+    while points := (await loyalty.get(f"/v1/accounts/{who}")).json()["balance"]:
+        spent = await loyalty.post(
+            f"/v1/accounts/{who}/spend", json={"points": min(points, 400)}, headers=key()
+        )
+        assert spent.status_code in (200, 201), spent.text
+        assert await tier(loyalty, who) == before
+
+
+async def test_a_refund_lowers_what_is_counted_and_the_tier_goes_with_the_period(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    purchased: MakeEvent,
+    sessions: Sessions,
+    clock: FrozenClock,
+    ladder: Json,
+) -> None:
+    who = uuid7()
+    purchase = purchased(who, 60_000)
+    await receive(purchase)
+    await receive(refunded(purchase, 45_000))
+    found = await tier(loyalty, who)
+    assert (found["tier"], found["why"], found["total"], found["falls_to"]) == (
+        "gold",
+        "held",
+        15_000,
+        "silver",
+    )
+
+    await pass_time(sessions, clock, END + 30 * DAY - timedelta(seconds=1))
+    assert (await tier(loyalty, who))["why"] == "grace"
+    announced = [row for row in await published(sessions) if row.type == TierDowngradeAnnounced.type]
+    assert len(announced) == 1
+    event = TierDowngradeAnnounced.model_validate_json(announced[0].data)
+    assert (event.tier, event.falls_to, event.falls_at) == ("gold", "silver", END + 30 * DAY)
+
+    await pass_time(sessions, clock, END + 30 * DAY)
+    assert (await tier(loyalty, who))["tier"] == "silver"
+    assert await told(sessions) == [(None, "gold"), ("gold", "silver")]
+    await pass_time(sessions, clock, END + 800 * DAY)
+    assert (await told(sessions))[2:] == [("silver", None)], "and nothing is left in the end"
+
+
+async def test_whoever_buys_enough_again_keeps_the_tier_for_another_year(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    purchased: MakeEvent,
+    sessions: Sessions,
+    clock: FrozenClock,
+    ladder: Json,
+) -> None:
+    who = uuid7()
+    await receive(purchased(who, 60_000))
+    await pass_time(sessions, clock, END + 300 * DAY)
+    await receive(purchased(who, 55_000, at=clock.now()))
+    await pass_time(sessions, clock, END + 500 * DAY)
+    assert (await tier(loyalty, who))["tier"] == "gold"
+    assert await told(sessions) == [(None, "gold")]
+
+
+async def test_a_tier_by_invitation_is_given_by_hand_and_ends_by_itself(
+    loyalty: httpx2.AsyncClient, give: Give, sessions: Sessions, clock: FrozenClock, ladder: Json
+) -> None:
+    who = uuid7()
+    await give(who, 1)
+    until = clock.now() + 10 * DAY
+    body = {"tier": "black", "until": until.isoformat(), "reason": "Opened the shop with us"}
+    given = await loyalty.put(f"/v1/accounts/{who}/tier/grant", json=body)
+    assert (given.status_code, given.json()["tier"], given.json()["why"]) == (200, "black", "granted")
+    assert given.json()["granted"]["by"] == "tester"
+    assert (await loyalty.put(f"/v1/accounts/{who}/tier/grant", json=body)).json() == given.json()
+    await pass_time(sessions, clock, until)
+    assert (await tier(loyalty, who))["tier"] is None
+    assert await told(sessions) == [(None, "black"), ("black", None)]
+
+    for wrong, status in (({"tier": "tin"}, 404), ({"until": "2020-01-01T00:00:00Z"}, 422)):
+        later = body | {"until": (clock.now() + DAY).isoformat()} | wrong
+        assert (await loyalty.put(f"/v1/accounts/{who}/tier/grant", json=later)).status_code == status
+
+
+async def test_what_was_given_by_hand_can_be_ended(
+    loyalty: httpx2.AsyncClient, receive: Receive, purchased: MakeEvent, clock: FrozenClock, ladder: Json
+) -> None:
+    who = uuid7()
+    await receive(purchased(who, 10_000))
+    body = {"tier": "gold", "until": (clock.now() + DAY).isoformat(), "reason": "Sorry"}
+    await loyalty.put(f"/v1/accounts/{who}/tier/grant", json=body)
+    for _ in range(2):
+        ended = await loyalty.delete(f"/v1/accounts/{who}/tier/grant")
+        assert (ended.status_code, ended.json()["tier"], ended.json()["granted"]) == (200, "silver", None)
+
+
+async def test_merged_customers_reach_together_what_none_of_them_did_and_part_with_what_they_had(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    purchased: MakeEvent,
+    merged: MakeEvent,
+    unmerged: MakeEvent,
+    ladder: Json,
+) -> None:
+    survivor, absorbed, merge_id = uuid7(), uuid7(), uuid7()
+    await receive(purchased(survivor, 12_000))
+    await receive(purchased(absorbed, 40_000))
+    before = [await tier(loyalty, who) for who in (survivor, absorbed)]
+    await receive(merged(absorbed, survivor, merge_id))
+    both = await tier(loyalty, absorbed)
+    assert (both["customer_id"], both["tier"], both["total"]) == (str(survivor), "gold", 52_000)
+
+    await receive(unmerged(absorbed, survivor, merge_id))
+    after = [await tier(loyalty, who) for who in (survivor, absorbed)]
+    same = ("customer_id", "tier", "why", "since", "until", "total")
+    assert [[each[name] for name in same] for each in after] == [
+        [each[name] for name in same] for each in before
+    ]
+
+
+async def test_a_tier_that_is_held_survives_a_merge(
+    loyalty: httpx2.AsyncClient,
+    give: Give,
+    receive: Receive,
+    purchased: MakeEvent,
+    merged: MakeEvent,
+    ladder: Json,
+) -> None:
+    survivor, absorbed = uuid7(), uuid7()
+    purchase = purchased(absorbed, 50_000)
+    await receive(purchase)
+    await receive(refunded(purchase, 50_000))
+    await give(survivor, 1)
+    await receive(merged(absorbed, survivor, uuid7()))
+    found = await tier(loyalty, survivor)
+    assert (found["tier"], found["why"]) == ("gold", "held")
+
+
+async def test_another_ladder_is_previewed_over_everybody_and_then_reaches_them(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    purchased: MakeEvent,
+    sessions: Sessions,
+    clock: FrozenClock,
+    ladder: Json,
+) -> None:
+    spent = {uuid7(): cents for cents in (5_000, 10_000, 30_000, 30_001, 80_000)}
+    await receive(*(purchased(who, cents) for who, cents in spent.items()))
+    other = LADDER | {
+        "tiers": [
+            {"key": "silver", "names": {"en": "Silver"}, "threshold": 20_000},
+            {"key": "gold", "names": {"en": "Gold"}, "threshold": 30_001},
+        ]
+    }
+    for period in ("calendar_year", "rolling", "anniversary"):
+        preview = (await loyalty.post("/v1/tiers/preview", json=other | {"period": {"kind": period}})).json()
+        if period == "anniversary":  # they joined just now, and bought before
+            assert {move["tier"] for move in preview["moves"]} == {None}
+            continue
+        moves = {(move["previous"], move["tier"]): move["customers"] for move in preview["moves"]}
+        assert (preview["customers"], preview["stay"]) == (5, 3)
+        assert moves == {("silver", "gold"): 1, ("silver", None): 1}
+    assert [await tier(loyalty, who) for who in spent][3]["tier"] == "silver", "nothing was written"
+
+    written = await loyalty.put("/v1/tiers", json=other, headers={"If-Match": '"1"'})
+    assert written.status_code == 200
+    await pass_time(sessions, clock, clock.now())
+    tiers = [(await tier(loyalty, who))["tier"] for who in spent]
+    assert tiers == [None, "silver", "silver", "gold", "gold"], "up at once, down at the end of the period"
+    versions = (await loyalty.get("/v1/tiers/versions")).json()["items"]
+    assert [each["version"] for each in versions] == [2, 1]
+    assert (await loyalty.get("/v1/tiers", params={"version": 1})).json()["tiers"][0]["threshold"] == 10_000
+
+
+@pytest.mark.parametrize(
+    ("basis", "expected"), [("spend", 50_000), ("net_spend", 26_000), ("orders", 2), ("points_earned", 259)]
+)
+async def test_each_basis_counts_what_it_says(
+    loyalty: httpx2.AsyncClient, receive: Receive, purchased: MakeEvent, basis: str, expected: int
+) -> None:
+    terms = LADDER | {"basis": basis, "currency": "USD" if basis.endswith("spend") else None}
+    assert (await loyalty.put("/v1/tiers", json=terms, headers=NEW)).status_code == 200
+    who = uuid7()
+    whole, part, kept = purchased(who, 20_000), purchased(who, 10_050), purchased(who, 19_950)
+    old = purchased(who, 70_000, at=datetime(2025, 12, 31, tzinfo=UTC))
+    await receive(whole, part, kept, old)
+    await receive(refunded(whole, 20_000))
+    await receive(refunded(part, 4_000))
+    assert (await tier(loyalty, who))["total"] == expected
+
+
+async def test_many_purchases_at_once_raise_once(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    purchased: MakeEvent,
+    committed: dict[str, Sessions],
+    sessions: Sessions,
+) -> None:
+    assert (await loyalty.put("/v1/tiers", json=LADDER, headers=NEW)).status_code == 200
+    who = uuid7()
+    await asyncio.gather(*(receive(purchased(who, 5_000)) for _ in range(10)))
+    assert (await tier(loyalty, who))["total"] == 50_000
+    assert await told(sessions) == [(None, "silver"), ("silver", "gold")]
+
+
+async def test_the_erased_leave_no_tier(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    purchased: MakeEvent,
+    erased: MakeEvent,
+    sessions: Sessions,
+    clock: FrozenClock,
+    ladder: Json,
+) -> None:
+    who = uuid7()
+    await receive(purchased(who, 60_000))
+    await receive(erased(who))
+    await pass_time(sessions, clock, END + 60 * DAY)
+    assert (await loyalty.get(f"/v1/accounts/{who}/tier/changes")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "pointer"),
+    [
+        ({"tiers": LADDER["tiers"][:1] * 2}, "/tiers"),
+        ({"tiers": LADDER["tiers"][1::-1]}, "/tiers"),
+        ({"currency": None}, ""),
+        ({"time_zone": "Mars/Olympus"}, "/time_zone"),
+        ({"period": {"kind": "rolling", "months": 0}}, "/period/months"),
+    ],
+)
+async def test_a_ladder_that_makes_no_sense_is_refused(
+    loyalty: httpx2.AsyncClient, wrong: Json, pointer: str
+) -> None:
+    refused = await loyalty.put("/v1/tiers", json=LADDER | wrong, headers=NEW)
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
+
+
+async def test_only_managers_decide_on_tiers_and_customers_see_their_own(
+    client: ClientFactory, give: Give, ladder: Json
+) -> None:
+    who = uuid7()
+    await give(who, 1)
+    agent, own = client("loyalty", Role.AGENT), client("loyalty", Role.CUSTOMER, customer_id=who)
+    assert (await agent.put("/v1/tiers", json=LADDER, headers={"If-Match": '"1"'})).status_code == 403
+    assert (await agent.post("/v1/tiers/preview", json=LADDER)).status_code == 403
+    assert (await own.get(f"/v1/accounts/{who}/tier")).status_code == 200
+    assert (await own.get(f"/v1/accounts/{uuid7()}/tier")).status_code == 404
