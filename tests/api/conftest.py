@@ -24,10 +24,9 @@ from crm_local.postgres import temporary_postgres
 from crm_local.provisioning import SERVICES, Databases, provision
 from crm_shared import migrations
 from crm_shared.callers import STAFF, Role, Scope
-from crm_shared.contracts.tickets import ComplaintUpheld
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, Signer, arrived, deliver, handle
+from crm_shared.testing import FrozenClock, Signer, deliver
 
 NEW = ("/v1/rewards/", "/v1/coupon-series/", "/v1/promotions/", "/v1/care/")
 """What is written in versions: each person's are their first."""
@@ -183,15 +182,18 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
 
     post, put = partial(send, "POST"), partial(send, "PUT")
 
+    async def tell(source: str, target: str) -> None:
+        await deliver(
+            system[source].sessions,
+            system[target].sessions,
+            LISTENERS[target],
+            consumer=target,
+            at=gateway.issuer.clock.now(),
+        )
+
     async def tell_everybody() -> None:
         for target in ("segmentation", "tickets", "loyalty"):
-            await deliver(
-                system["profiles"].sessions,
-                system[target].sessions,
-                LISTENERS[target],
-                consumer=target,
-                at=gateway.issuer.clock.now(),
-            )
+            await tell("profiles", target)
 
     async def make(name: str) -> Person:
         number = next(numbers)
@@ -216,7 +218,7 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         note = await post(f"/v1/customers/{customer['id']}/notes", {"text": "Likes jazz"})
         await tell_everybody()
         ticket = await post(
-            "/v1/tickets", {"customer_id": customer["id"], "kind": "enquiry", "title": "Where is it?"}
+            "/v1/tickets", {"customer_id": customer["id"], "kind": "complaint", "title": "Where is it?"}
         )
         tiers = await http.put(
             gateway.url + "/v1/tiers", json=LADDER, headers=gateway.bearer() | {"If-None-Match": "*"}
@@ -255,20 +257,11 @@ def populate(system: Mapping[str, Api], gateway: Api, http: httpx2.AsyncClient) 
         await tell_everybody()
         code = await send("PUT", f"/v1/accounts/{customer['id']}/referral-code")
         referral = await post("/v1/referrals", {"code": code["code"], "customer_id": friend["id"]})
-        upheld = ComplaintUpheld(
-            customer_id=UUID(customer["id"]),
-            version=2,
-            ticket_id=UUID(ticket["id"]),
-            number=ticket["number"],
-            kind="complaint",
-            severity="high",
-            status="open",
-            title="Where is it?",
-            opened_at=gateway.issuer.clock.now(),
-        )
-        async with system["loyalty"].sessions.begin() as session:
-            at = gateway.issuer.clock.now()
-            await handle(session, LISTENERS["loyalty"], [arrived(upheld)], at=at)
+        wrong = {"kind": "complaint", "severity": "high", "title": "It is broken"}
+        complaint = await post("/v1/tickets", wrong | {"customer_id": customer["id"]})
+        right = {"verdict": "upheld", "cause": "Packed badly"}
+        await post(f"/v1/tickets/{complaint['id']}/judge", right)
+        await tell("tickets", "loyalty")
         recoveries = await send("GET", f"/v1/recoveries?customer_id={customer['id']}")
         evening = {"starts_at": "2026-05-01T17:00:00Z", "ends_at": "2026-05-01T20:00:00Z"}
         activity = await post(

@@ -16,11 +16,16 @@ from crm_shared.ids import uuid7
 from crm_shared.problems import Conflict
 from crm_shared.testing import FrozenClock, published
 from crm_tickets import flow
-from crm_tickets.flow import Status, Step
+from crm_tickets.flow import Status, Step, Verdict
 
 from .conftest import Json, Open
 
-BODIES = {"respond": {"message": "We are sorry."}, "resolve": {"resolution": "Replaced."}, "close": None}
+BODIES = {
+    "judge": {"verdict": "upheld", "cause": "It was packed badly."},
+    "respond": {"message": "We are sorry."},
+    "resolve": {"resolution": "Replaced."},
+    "close": None,
+}
 
 
 async def take(tickets: httpx2.AsyncClient, ticket: Json, step: str, **headers: str) -> httpx2.Response:
@@ -64,11 +69,14 @@ async def test_a_ticket_goes_from_opening_to_closing_and_every_step_is_kept_and_
 @pytest.mark.parametrize(
     ("taken", "step", "code", "allowed"),
     [
-        ([], "resolve", "ticket_not_responded", ["respond"]),
-        ([], "close", "ticket_not_resolved", ["respond"]),
-        (["respond"], "close", "ticket_not_resolved", ["respond", "resolve"]),
-        (["respond", "resolve"], "respond", "ticket_already_resolved", ["close"]),
-        (["respond", "resolve"], "resolve", "ticket_already_resolved", ["close"]),
+        ([], "resolve", "ticket_not_responded", ["judge", "respond"]),
+        ([], "close", "ticket_not_resolved", ["judge", "respond"]),
+        (["judge"], "close", "ticket_not_resolved", ["respond"]),
+        (["judge"], "judge", "complaint_already_judged", ["respond"]),
+        (["respond"], "close", "ticket_not_resolved", ["judge", "respond", "resolve"]),
+        (["respond", "resolve"], "respond", "ticket_already_resolved", ["judge", "close"]),
+        (["respond", "resolve"], "resolve", "ticket_already_resolved", ["judge", "close"]),
+        (["respond", "resolve", "close"], "judge", "ticket_closed", []),
         (["respond", "resolve", "close"], "respond", "ticket_closed", []),
         (["respond", "resolve", "close"], "close", "ticket_closed", []),
     ],
@@ -86,27 +94,43 @@ async def test_a_step_out_of_turn_is_a_conflict_that_says_what_is_possible(
     assert (await tickets.get(f"/v1/tickets/{ticket['id']}")).json()["version"] == len(taken) + 1
 
 
-@given(st.lists(st.sampled_from([Step.RESPOND, Step.RESOLVE, Step.CLOSE]), max_size=8))
-def test_whatever_is_tried_the_steps_that_were_taken_replay_to_the_status(tried: list[Step]) -> None:
-    status, taken = Status.OPEN, [Step.OPEN]
+STEPS = [Step.JUDGE, Step.RESPOND, Step.RESOLVE, Step.CLOSE]
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=8), st.booleans())
+def test_whatever_is_tried_the_steps_that_were_taken_replay_to_the_status(
+    tried: list[Step], complaint: bool
+) -> None:
+    status, verdict, taken = Status.OPEN, None, [Step.OPEN]
     for step in tried:
         try:
-            status = flow.after(status, step)
+            status = flow.after(status, step, complaint=complaint, verdict=verdict)
         except Conflict:
             continue
         taken.append(step)
+        verdict = Verdict.REJECTED if step is Step.JUDGE else verdict
     assert flow.replay(taken) is status
+    assert taken.count(Step.JUDGE) <= complaint
 
 
-@pytest.mark.parametrize("step", [Step.RESPOND, Step.RESOLVE, Step.CLOSE])
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("status", list(Status))
-def test_every_status_takes_a_step_or_names_those_it_takes(status: Status, step: Step) -> None:
-    if step in flow.NEXT[status]:
-        assert flow.after(status, step) is flow.NEXT[status][step]
+@pytest.mark.parametrize(
+    ("complaint", "verdict"), [(True, None), (True, Verdict.UPHELD), (False, None)], ids=str
+)
+def test_every_ticket_takes_a_step_or_names_those_it_takes(
+    status: Status, step: Step, complaint: bool, verdict: Verdict | None
+) -> None:
+    judgeable = complaint and verdict is None
+    following = dict(flow.NEXT[status])
+    if not judgeable:
+        following.pop(Step.JUDGE, None)
+    if step in following:
+        assert flow.after(status, step, complaint=complaint, verdict=verdict) is following[step]
     else:
         with pytest.raises(Conflict) as refused:
-            flow.after(status, step)
-        assert refused.value.extensions["allowed"] == list(flow.NEXT[status])
+            flow.after(status, step, complaint=complaint, verdict=verdict)
+        assert refused.value.extensions["allowed"] == list(following)
 
 
 async def test_a_step_needs_its_artefact(tickets: httpx2.AsyncClient, open_ticket: Open) -> None:

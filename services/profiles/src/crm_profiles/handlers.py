@@ -52,6 +52,8 @@ from crm_shared.contracts.loyalty import (
 from crm_shared.contracts.messages import MessageState
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import (
+    ComplaintRejected,
+    ComplaintUpheld,
     TicketClosed,
     TicketOpened,
     TicketResolved,
@@ -90,6 +92,8 @@ TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
     PointsExpiring: (EntryType.POINTS_EXPIRING, "{points} points are about to expire"),
     LevelChanged: (EntryType.LEVEL_CHANGED, "Level is now {level}"),
     TicketOpened: (EntryType.TICKET_OPENED, "Ticket {number} was opened: {title}"),
+    ComplaintUpheld: (EntryType.COMPLAINT_UPHELD, "Complaint {number} was upheld"),
+    ComplaintRejected: (EntryType.COMPLAINT_REJECTED, "Complaint {number} was rejected"),
     TicketResponded: (EntryType.TICKET_RESPONDED, "Ticket {number} was answered"),
     TicketResolved: (EntryType.TICKET_RESOLVED, "Ticket {number} was resolved"),
     TicketClosed: (EntryType.TICKET_CLOSED, "Ticket {number} was closed"),
@@ -264,7 +268,7 @@ async def _tell(
     await timeline.record(session, entries, at=at)
 
 
-TICKETS = (TicketOpened, TicketResponded, TicketResolved, TicketClosed)
+TICKETS = (TicketOpened, ComplaintUpheld, ComplaintRejected, TicketResponded, TicketResolved, TicketClosed)
 
 for ticket_class in TICKETS:
     subscriptions.on(ticket_class)(put_tickets_on_file)

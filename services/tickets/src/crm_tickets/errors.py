@@ -23,3 +23,11 @@ class TicketAlreadyResolved(Conflict):
 
 class TicketClosed(Conflict):
     """The ticket has come to its end: nothing more can be done with it."""
+
+
+class TicketIsNoComplaint(Conflict):
+    """Only a complaint is upheld or rejected."""
+
+
+class ComplaintAlreadyJudged(Conflict):
+    """The complaint has its verdict, and that stands."""

@@ -6,7 +6,14 @@ from enum import StrEnum
 from pydantic import JsonValue
 
 from crm_shared.problems import Conflict
-from crm_tickets.errors import TicketAlreadyResolved, TicketClosed, TicketNotResolved, TicketNotResponded
+from crm_tickets.errors import (
+    ComplaintAlreadyJudged,
+    TicketAlreadyResolved,
+    TicketClosed,
+    TicketIsNoComplaint,
+    TicketNotResolved,
+    TicketNotResponded,
+)
 
 
 class Status(StrEnum):
@@ -22,18 +29,31 @@ class Step(StrEnum):
     """What somebody does with a ticket."""
 
     OPEN = "open"
+    JUDGE = "judge"
     RESPOND = "respond"
     RESOLVE = "resolve"
     CLOSE = "close"
 
 
+class Verdict(StrEnum):
+    """What an investigation finds of a complaint: that it is right, or that it is not."""
+
+    UPHELD = "upheld"
+    REJECTED = "rejected"
+
+
 NEXT: Mapping[Status | None, Mapping[Step, Status]] = {
     None: {Step.OPEN: Status.OPEN},
-    Status.OPEN: {Step.RESPOND: Status.RESPONDED},
-    Status.RESPONDED: {Step.RESPOND: Status.RESPONDED, Step.RESOLVE: Status.RESOLVED},
-    Status.RESOLVED: {Step.CLOSE: Status.CLOSED},
+    Status.OPEN: {Step.JUDGE: Status.OPEN, Step.RESPOND: Status.RESPONDED},
+    Status.RESPONDED: {
+        Step.JUDGE: Status.RESPONDED,
+        Step.RESPOND: Status.RESPONDED,
+        Step.RESOLVE: Status.RESOLVED,
+    },
+    Status.RESOLVED: {Step.JUDGE: Status.RESOLVED, Step.CLOSE: Status.CLOSED},
     Status.CLOSED: {},
 }
+"""Judging leads nowhere else: the customer is answered, and the matter settled, whatever is found."""
 
 _REFUSALS: Mapping[tuple[Status, Step], type[Conflict]] = {
     (Status.OPEN, Step.RESOLVE): TicketNotResponded,
@@ -43,28 +63,48 @@ _REFUSALS: Mapping[tuple[Status, Step], type[Conflict]] = {
     (Status.RESOLVED, Step.RESOLVE): TicketAlreadyResolved,
 }
 
+_DONE = {
+    Step.OPEN: "opened",
+    Step.JUDGE: "judged",
+    Step.RESPOND: "responded to",
+    Step.RESOLVE: "resolved",
+    Step.CLOSE: "closed",
+}
 
-def after(status: Status, step: Step) -> Status:
+
+def possible(status: Status, *, complaint: bool, verdict: Verdict | None) -> Mapping[Step, Status]:
+    """The steps that can be taken now, and where they lead: only complaints are judged, and once.
+
+    A verdict stands: others have acted on it, and may have compensated the customer.
+    """
+    judgeable = complaint and verdict is None
+    return {step: then for step, then in NEXT[status].items() if judgeable or step is not Step.JUDGE}
+
+
+def after(status: Status, step: Step, *, complaint: bool, verdict: Verdict | None) -> Status:
     """The status to which the step leads; raises the conflict that says why it cannot be taken now."""
-    following = NEXT[status]
+    following = possible(status, complaint=complaint, verdict=verdict)
     if step in following:
         return following[step]
-    refusal = _REFUSALS.get((status, step), TicketClosed)
+    refusal, what = _refusal(status, step, complaint, verdict)
     allowed: list[JsonValue] = [each.value for each in following]
-    possible = " or ".join(following) or "nothing"
+    now = " or ".join(following) or "nothing"
     raise refusal(
-        f"A ticket that is {status} cannot be {_DONE[step]}; possible now: {possible}.",
+        f"A ticket that is {what} cannot be {_DONE[step]}; possible now: {now}.",
         ticket_status=status.value,
         allowed=allowed,
     )
 
 
-_DONE = {
-    Step.OPEN: "opened",
-    Step.RESPOND: "responded to",
-    Step.RESOLVE: "resolved",
-    Step.CLOSE: "closed",
-}
+def _refusal(
+    status: Status, step: Step, complaint: bool, verdict: Verdict | None
+) -> tuple[type[Conflict], str]:
+    """The conflict, and what the ticket is that stands in the way."""
+    if step is Step.JUDGE and not complaint:
+        return TicketIsNoComplaint, "no complaint"
+    if step is Step.JUDGE and verdict is not None:
+        return ComplaintAlreadyJudged, f"{verdict} already"
+    return _REFUSALS.get((status, step), TicketClosed), status.value
 
 
 def replay(steps: Iterable[Step]) -> Status:

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Identity, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, relationship
 
 from crm_shared.contracts.segmentation import Level
@@ -14,7 +14,7 @@ from crm_shared.erasure import POLICY, Delete
 from crm_shared.ids import uuid7
 from crm_shared.permission_copies import ContactPolicyCopy, PermissionCopy, SentMessageCopy
 from crm_shared.schema import APPEND_ONLY
-from crm_tickets.flow import Status, Step
+from crm_tickets.flow import Status, Step, Verdict
 
 WAITING = text("tickets.status IN ('open', 'responded')")
 """Tickets that somebody has to do something about. Spelled with constants, as the queue's index is."""
@@ -84,6 +84,8 @@ class Ticket(OwnedByCustomer, Base):
         ),
         Index("ix_tickets_customer_id", "customer_id", "id"),
         Index("ix_tickets_status", "status", "id"),
+        CheckConstraint("(verdict IS NULL) = (judged_at IS NULL)", name="judged_once"),
+        CheckConstraint("verdict IS NULL OR kind = 'complaint'", name="judged_complaint"),
         {"info": {POLICY: Delete()}},
     )
 
@@ -104,6 +106,14 @@ class Ticket(OwnedByCustomer, Base):
     resolve_due_at: Mapped[datetime]
     due_at: Mapped[datetime | None]
     """When the next thing is due; None once the matter is settled."""
+    verdict: Mapped[Verdict | None] = mapped_column(enum_column(Verdict))
+    """Of a complaint that was investigated."""
+    cause: Mapped[str | None]
+    """What the investigation has found."""
+    compensation: Mapped[str | None]
+    """What is proposed for an upheld complaint, in words."""
+    judged_at: Mapped[datetime | None]
+    judged_by: Mapped[str | None]
     opened_at: Mapped[datetime]
     responded_at: Mapped[datetime | None]
     resolved_at: Mapped[datetime | None]
@@ -130,7 +140,7 @@ class TicketEvent(Base):
     at: Mapped[datetime]
     actor: Mapped[str | None]
     artefact: Mapped[Json]
-    """What the step has produced: the answer, the resolution."""
+    """What the step has produced: the verdict, the answer, the resolution."""
 
 
 class ServiceTarget(Base):

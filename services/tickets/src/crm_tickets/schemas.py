@@ -4,13 +4,23 @@ from datetime import date, datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from crm_shared.calendars.days import CalendarDay
+from crm_shared.callers import READERS, Caller, Scope
 from crm_shared.contracts.calendars import Calendar, Hours
 from crm_shared.contracts.segmentation import Level
 from crm_shared.fields import VISIBLE, legible
-from crm_tickets.flow import Status, Step
+from crm_tickets.flow import Status, Step, Verdict
 from crm_tickets.models import CalendarVersion, Severity, Ticket, TicketChannel, TicketKind
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=VISIBLE), legible]
@@ -42,6 +52,38 @@ class TicketIn(BaseModel):
     channel: TicketChannel = TicketChannel.WEB
     title: Line
     description: Annotated[str, StringConstraints(max_length=10_000)] = ""
+
+
+class VerdictIn(BaseModel):
+    """What was found of a complaint."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "verdict": "upheld",
+                    "cause": "The parcel was packed without padding.",
+                    "compensation": "New discs, and points for the trouble",
+                }
+            ]
+        },
+    )
+
+    verdict: Verdict
+    cause: Text = Field(description="what went wrong, or why the complaint is not right")
+    compensation: Text | None = Field(
+        default=None, description="what is proposed for an upheld complaint, in words"
+    )
+
+    @field_validator("compensation")
+    @classmethod
+    def _is_for_what_was_upheld(cls, compensation: str | None, info: ValidationInfo) -> str | None:
+        if compensation is not None and info.data.get("verdict") is Verdict.REJECTED:
+            raise PydanticCustomError(
+                "compensation_unfounded", "A complaint that is rejected is not compensated"
+            )
+        return compensation
 
 
 class RespondIn(BaseModel):
@@ -88,6 +130,13 @@ class TicketOut(BaseModel):
     respond_due_at: datetime
     resolve_due_at: datetime
     policy_version: int = Field(description="of the targets that the ticket is held to")
+    verdict: Verdict | None = Field(default=None, description="of a complaint that was investigated")
+    cause: str | None = Field(default=None, description="what was found; not shown to customers")
+    compensation: str | None = Field(
+        default=None, description="what is proposed for it, in words; not shown to customers"
+    )
+    judged_at: datetime | None = None
+    judged_by: str | None = Field(default=None, description="not shown to customers")
     opened_at: datetime
     responded_at: datetime | None = None
     resolved_at: datetime | None = None
@@ -95,11 +144,14 @@ class TicketOut(BaseModel):
     version: int
 
     @classmethod
-    def of(cls, ticket: Ticket, *, named: bool) -> "TicketOut":
-        """The ticket as shown to somebody who may, or may not, see the customer's name."""
+    def of(cls, ticket: Ticket, caller: Caller) -> Self:
+        """The ticket as this caller may see it."""
         shown = cls.model_validate(ticket)
-        if named and ticket.customer is not None:
+        if Scope.PII_READ in caller.scopes and ticket.customer is not None:
             shown.customer_name = ticket.customer.name
+        if not caller.has(READERS):
+            # What staff propose to each other is no promise yet.
+            shown.cause = shown.compensation = shown.judged_by = None
         return shown
 
 
@@ -113,7 +165,7 @@ class StepOut(BaseModel):
     at: datetime
     actor: str | None = None
     artefact: dict[str, JsonValue] = Field(
-        description="what the step has produced: the answer, the resolution"
+        description="what the step has produced: the verdict, the answer, the resolution"
     )
 
 

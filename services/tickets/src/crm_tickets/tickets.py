@@ -1,4 +1,4 @@
-"""Tickets: opened, responded to, resolved, closed; each step is kept, and told."""
+"""Tickets: opened, judged if they complain, responded to, resolved, closed; each step is kept, and told."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,10 +16,10 @@ from crm_shared.outbox import publish
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_tickets import flow
 from crm_tickets.errors import TicketNotFound
-from crm_tickets.flow import Status, Step
-from crm_tickets.models import Customer, Ticket, TicketEvent
+from crm_tickets.flow import Status, Step, Verdict
+from crm_tickets.models import Customer, Ticket, TicketEvent, TicketKind
 from crm_tickets.queue import LEVEL_RANKS, SEVERITY_RANKS, UNKNOWN_LEVEL
-from crm_tickets.schemas import TicketIn
+from crm_tickets.schemas import TicketIn, VerdictIn
 
 # The customer may be unknown so far. The row is locked either way: a level that changes meanwhile waits, and
 # then finds the ticket.
@@ -132,6 +132,25 @@ async def list_steps(
     )
 
 
+async def judge(
+    session: AsyncSession, ticket_id: UUID, body: VerdictIn, *, if_match: str | None, at: datetime
+) -> Ticket:
+    """End the investigation of a complaint.
+
+    Raises TicketIsNoComplaint, ComplaintAlreadyJudged, TicketClosed.
+    """
+    found = body.model_dump(mode="json", exclude_none=True)
+    ticket = await _take(session, ticket_id, Step.JUDGE, found, if_match, at)
+    ticket.verdict, ticket.cause, ticket.compensation = body.verdict, body.cause, body.compensation
+    ticket.judged_at, ticket.judged_by = at, session.info.get("actor")
+    state = _state(ticket) | found
+    if ticket.verdict is Verdict.UPHELD:
+        publish(session, contracts.ComplaintUpheld.model_validate(state), at=at)
+    else:
+        publish(session, contracts.ComplaintRejected.model_validate(state), at=at)
+    return ticket
+
+
 async def respond(
     session: AsyncSession, ticket_id: UUID, message: str, *, if_match: str | None, at: datetime
 ) -> Ticket:
@@ -168,7 +187,9 @@ async def _take(
     """Take the step, under the ticket's lock, and keep it."""
     ticket = await get(session, ticket_id, lock=True)
     etags.check(if_match, ticket.version)
-    ticket.status = flow.after(ticket.status, step)
+    ticket.status = flow.after(
+        ticket.status, step, complaint=ticket.kind is TicketKind.COMPLAINT, verdict=ticket.verdict
+    )
     ticket.version += 1
     _keep_step(session, ticket, step, artefact, at)
     return ticket
@@ -200,6 +221,7 @@ def _state(ticket: Ticket) -> Json:
         "status": ticket.status,
         "title": ticket.title,
         "level": ticket.level,
+        "verdict": ticket.verdict,
         "opened_at": ticket.opened_at,
         "due_at": ticket.due_at,
     }

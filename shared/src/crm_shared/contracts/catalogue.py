@@ -40,6 +40,7 @@ EVENTS: tuple[type[Event], ...] = (
     tickets.TicketResolved,
     tickets.TicketClosed,
     tickets.ComplaintUpheld,
+    tickets.ComplaintRejected,
     tickets.MessageSent,
     tickets.MessageDelivered,
     tickets.MessageFailed,

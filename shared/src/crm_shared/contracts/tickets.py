@@ -24,6 +24,9 @@ class TicketState(Event):
     status: str = Field(description="open, responded, resolved or closed")
     title: str
     level: str | None = Field(default=None, description="the customer's level, by which the queue is ordered")
+    verdict: str | None = Field(
+        default=None, description="of a complaint that was investigated: upheld or rejected"
+    )
     opened_at: datetime
     due_at: datetime | None = Field(
         default=None, description="when the response, then the resolution is due; null once resolved"
@@ -63,6 +66,14 @@ class ComplaintUpheld(TicketState):
 
     cause: str | None = Field(default=None, description="what went wrong")
     compensation: str | None = Field(default=None, description="what was proposed for it, in words")
+
+
+class ComplaintRejected(TicketState):
+    """The complaint was investigated and is not right."""
+
+    type: ClassVar[str] = "tickets.complaint.rejected.v1"
+
+    cause: str | None = Field(default=None, description="why not")
 
 
 class MessageSent(MessageState):

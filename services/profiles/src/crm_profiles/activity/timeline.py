@@ -32,6 +32,8 @@ STAFF_WORDS: Mapping[str, frozenset[str]] = {
     EntryType.CUSTOMER_LEFT: frozenset({"note", "by"}),
     EntryType.MANAGER_ASSIGNED: frozenset({"reason", "by"}),
     EntryType.LEVEL_CHANGED: frozenset({"reason"}),
+    EntryType.COMPLAINT_UPHELD: frozenset({"cause", "compensation"}),
+    EntryType.COMPLAINT_REJECTED: frozenset({"cause"}),
 }
 """What staff have written for each other, and why somebody matters so much: for nobody else to read."""
 

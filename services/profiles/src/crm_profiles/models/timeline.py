@@ -37,6 +37,8 @@ class EntryType(StrEnum):
     POINTS_EXPIRING = "points.expiring"
     LEVEL_CHANGED = "level.changed"
     TICKET_OPENED = "ticket.opened"
+    COMPLAINT_UPHELD = "ticket.complaint_upheld"
+    COMPLAINT_REJECTED = "ticket.complaint_rejected"
     TICKET_RESPONDED = "ticket.responded"
     TICKET_RESOLVED = "ticket.resolved"
     TICKET_CLOSED = "ticket.closed"

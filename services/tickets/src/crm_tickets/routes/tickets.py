@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Response
 
 from crm_shared import customers
-from crm_shared.callers import READERS, STAFF, Caller, Role, Scope
+from crm_shared.callers import READERS, STAFF, Caller, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import StaleVersion, etag
 from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
@@ -24,15 +24,17 @@ from crm_shared.web.session import (
 )
 from crm_tickets import tickets
 from crm_tickets.errors import (
+    ComplaintAlreadyJudged,
     TicketAlreadyResolved,
     TicketClosed,
+    TicketIsNoComplaint,
     TicketNotFound,
     TicketNotResolved,
     TicketNotResponded,
 )
 from crm_tickets.flow import Status
 from crm_tickets.models import Ticket, TicketEvent
-from crm_tickets.schemas import ResolveIn, RespondIn, StepOut, TicketIn, TicketOut
+from crm_tickets.schemas import ResolveIn, RespondIn, StepOut, TicketIn, TicketOut, VerdictIn
 
 router = Router(tags=["tickets"])
 
@@ -114,6 +116,31 @@ async def list_ticket_steps(
 
 
 @router.post(
+    "/v1/tickets/{ticket_id}/judge",
+    response_model=TicketOut,
+    dependencies=[allow(*STAFF)],
+    responses=documented(
+        TicketNotFound, TicketIsNoComplaint, ComplaintAlreadyJudged, TicketClosed, StaleVersion
+    ),
+)
+async def judge_complaint(
+    session: Session,
+    clock: CurrentClock,
+    caller: CurrentCaller,
+    response: Response,
+    ticket_id: UUID,
+    body: VerdictIn,
+    if_match: IfMatch = None,
+) -> TicketOut:
+    """Uphold or reject a complaint that was investigated, once and before it is closed.
+
+    A complaint that is upheld proposes a compensation, which somebody else grants.
+    """
+    ticket = await tickets.judge(session, ticket_id, body, if_match=if_match, at=clock.now())
+    return _shown(ticket, caller, response)
+
+
+@router.post(
     "/v1/tickets/{ticket_id}/respond",
     response_model=TicketOut,
     dependencies=[allow(*STAFF)],
@@ -176,13 +203,12 @@ async def close_ticket(
 
 def shown(found: Listing[Ticket], caller: Caller) -> Listing[TicketOut]:
     """The page as this caller may see it."""
-    named = Scope.PII_READ in caller.scopes
-    return found.map(lambda ticket: TicketOut.of(ticket, named=named))
+    return found.map(lambda ticket: TicketOut.of(ticket, caller))
 
 
 def _shown(ticket: Ticket, caller: Caller, response: Response) -> TicketOut:
     response.headers["ETag"] = etag(ticket.version)
-    return TicketOut.of(ticket, named=Scope.PII_READ in caller.scopes)
+    return TicketOut.of(ticket, caller)
 
 
 def _self(caller: Caller, others: Collection[Role]) -> UUID | None:
