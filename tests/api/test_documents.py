@@ -1,6 +1,7 @@
 """The documents say everything that a caller needs to know, and what they show is true."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from crm_local.openapi import merged, render
 
 DOCUMENT = openapi.load()
 JSON = "application/json"
+REFERENCE = re.compile(r'"#/components/schemas/([^"]+)"')
 METHODS = ("get", "put", "post", "patch", "delete")
 
 
@@ -94,24 +96,44 @@ def test_a_body_is_shown_by_an_example_that_fits(
         )
 
 
-def free_texts(part: Any, at: str = "") -> Iterator[str]:
-    """Where a text without a longest length is accepted."""
+def taken() -> dict[str, Any]:
+    """By its name, whatever is sent: parameters, and the schemas that bodies lead to."""
+    schemas = DOCUMENT["components"]["schemas"]
+    bodies: dict[str, Any] = {}
+    waiting = [operation.get("requestBody", {}) for _, _, operation in operations()]
+    while waiting:
+        for name in set(REFERENCE.findall(json.dumps(waiting.pop()))) - bodies.keys():
+            bodies[name] = schemas[name]
+            waiting.append(schemas[name])
+    parameters = {o["operationId"]: o["parameters"] for _, _, o in operations() if "parameters" in o}
+    return bodies | parameters
+
+
+def is_bounded(schema: Mapping[str, Any]) -> bool:
+    """Whether it says how long, how large or how many; what is no schema is."""
+    match schema.get("type"):
+        case "string":
+            free = schema.get("pattern", "^[^").startswith("^[^")
+            return bool(schema.keys() & {"maxLength", "format", "enum", "const"}) or not free
+        case "integer" | "number":
+            ends = ({"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"})
+            return bool(schema.keys() & {"enum", "const"}) or all(schema.keys() & end for end in ends)
+        case "array":
+            return bool(schema.keys() & {"maxItems", "prefixItems"})
+    return True
+
+
+def unbounded(part: Any, at: str = "") -> Iterator[str]:
+    """Where something without an end is accepted."""
     if isinstance(part, dict):
-        bounded = part.keys() & {"maxLength", "format", "enum", "const"}
-        if part.get("type") == "string" and not bounded and part.get("pattern", "^[^").startswith("^[^"):
+        if not is_bounded(part):
             yield at
         for name, inner in part.items():
-            yield from free_texts(inner, f"{at}/{name}")
+            yield from unbounded(inner, f"{at}/{name}")
     elif isinstance(part, list):
         for index, inner in enumerate(part):
-            yield from free_texts(inner, f"{at}/{index}")
+            yield from unbounded(inner, f"{at}/{index}")
 
 
-def test_every_text_that_is_taken_has_a_longest_length() -> None:
-    schemas = {
-        name: schema
-        for name, schema in DOCUMENT["components"]["schemas"].items()
-        if schema.get("additionalProperties") is False
-    }
-    parameters = [operation.get("parameters", []) for _, _, operation in operations()]
-    assert list(free_texts([schemas, parameters])) == []
+def test_every_text_number_and_list_that_is_taken_has_its_bounds() -> None:
+    assert list(unbounded(taken())) == []

@@ -83,7 +83,7 @@ def _known_time_zone(name: str) -> str:
     return name
 
 
-# It closes the list of an alias that has bounds: before these it would hide them from the JSON schema.
+# It closes the list of an alias that has bounds: those before it are checked by pydantic's fast core.
 whole = BeforeValidator(_from_integral)
 
 legible = BeforeValidator(_as_seen)

@@ -45,6 +45,7 @@ _STREAMED = {
     }
 }
 _NOT_FREE = {"pattern", "format", "enum", "const"}
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 
 
 def describe(app: FastAPI, service: str) -> dict[str, Any]:
@@ -62,8 +63,8 @@ def describe(app: FastAPI, service: str) -> dict[str, Any]:
             _bound(operation, route)
             _name_media_types(operation, route)
             _add_problems(operation, _problems(route))
-    _forbid_nul(document)
-    _close_patterns(document)
+    for part in _objects(document):
+        _say_what_is_left_unsaid(part)
     return document
 
 
@@ -83,28 +84,24 @@ def _schemas(schemas: dict[str, Any]) -> dict[str, Any]:
     return dict(sorted((schemas | {"Problem": definitions.pop("ProblemOut")} | definitions).items()))
 
 
-def _forbid_nul(part: Any) -> None:
-    """Say of every free text what is true of all: it holds any character but U+0000."""
+def _objects(part: Any) -> Iterator[dict[str, Any]]:
+    """Every object in it, the outer ones first."""
     if isinstance(part, dict):
-        if part.get("type") == "string" and part.keys().isdisjoint(_NOT_FREE):
-            part["pattern"] = "^[^\\u0000]*$"
-        for inner in part.values():
-            _forbid_nul(inner)
-    elif isinstance(part, list):
-        for inner in part:
-            _forbid_nul(inner)
+        yield part
+    if isinstance(part, dict | list):
+        for inner in list(part.values()) if isinstance(part, dict) else part:
+            yield from _objects(inner)
 
 
-def _close_patterns(part: Any) -> None:
-    """Say of every map whose keys follow a pattern that it has no others, which pydantic leaves unsaid."""
-    if isinstance(part, dict):
-        if "patternProperties" in part:
-            part.setdefault("additionalProperties", False)
-        for inner in part.values():
-            _close_patterns(inner)
-    elif isinstance(part, list):
-        for inner in part:
-            _close_patterns(inner)
+def _say_what_is_left_unsaid(schema: dict[str, Any]) -> None:
+    """What is true of all texts, maps and numbers, which pydantic does not say, or not in these words."""
+    if schema.get("type") == "string" and schema.keys().isdisjoint(_NOT_FREE):
+        schema["pattern"] = "^[^\\u0000]*$"
+    if "patternProperties" in schema:
+        schema.setdefault("additionalProperties", False)
+    if schema.get("type") in ("integer", "number"):
+        for name in _BOUNDS.keys() & schema.keys():  # behind a validator they have Python's names
+            schema[_BOUNDS[name]] = schema.pop(name)
 
 
 def _summarise(operation: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from crm_profiles.models.customers import Channel
 from crm_profiles.models.forms import SubmissionState
+from crm_profiles.schemas.attributes import MAX_NUMBER
 from crm_profiles.schemas.base import Body
 from crm_profiles.schemas.forms import MAX_ANSWER, MAX_FIELDS, FieldKey
 
@@ -18,10 +19,17 @@ _MAX_CHOSEN = 100
 
 def _bounded(value: JsonValue) -> JsonValue:
     """What can be an answer to some question; whether to this one, the form says."""
-    if isinstance(value, list):
-        fits = len(value) <= _MAX_CHOSEN and all(isinstance(each, str) and len(each) <= 100 for each in value)
-    else:
-        fits = not isinstance(value, dict) and (not isinstance(value, str) or len(value) <= MAX_ANSWER)
+    match value:
+        case list():
+            fits = len(value) <= _MAX_CHOSEN and all(
+                isinstance(one, str) and len(one) <= 100 for one in value
+            )
+        case str():
+            fits = len(value) <= MAX_ANSWER
+        case int() | float():
+            fits = abs(value) <= MAX_NUMBER
+        case _:
+            fits = value is None
     if not fits:
         raise PydanticCustomError("answer_value", "Input should be a text, number, boolean or list of texts")
     return value
@@ -38,7 +46,7 @@ Answers = Annotated[
             "additionalProperties": {
                 "anyOf": [
                     {"type": "string", "maxLength": MAX_ANSWER},
-                    {"type": "number"},
+                    {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
                     {"type": "boolean"},
                     {
                         "type": "array",
