@@ -89,6 +89,13 @@ class Message(NamedTuple):
     sent_at: datetime
 
 
+class _Kept(NamedTuple):
+    customer_id: UUID
+    origin_customer_id: UUID
+    state: Json | None
+    time_zone: str | None
+
+
 _PERIOD = timedelta(hours=MAX_PERIOD_HOURS)
 
 # Always in the order of ids: transactions that lock the same customers then do not wait in a circle.
@@ -152,9 +159,9 @@ _LOCK = text(
 _SENT = text(
     """
     SELECT customer_id, purpose, channel, sent_at FROM sent_messages
-    WHERE customer_id = ANY(:owners) AND sent_at > :since AND NOT failed
+    WHERE customer_id = ANY(:owners) AND sent_at > :since AND NOT failed AND message_id <> ALL(:besides)
     """
-).bindparams(bindparam("owners", type_=ARRAY(Uuid)))
+).bindparams(bindparam("owners", type_=ARRAY(Uuid)), bindparam("besides", type_=ARRAY(Uuid)))
 _POLICY = text("SELECT policy FROM contact_policies ORDER BY version DESC LIMIT 1")
 
 
@@ -212,7 +219,13 @@ async def keep_policy(session: AsyncSession, events: Sequence[ContactPolicyChang
 
 
 async def may_write(
-    session: AsyncSession, customers: Collection[UUID], *, purpose: str, channel: str, at: datetime
+    session: AsyncSession,
+    customers: Collection[UUID],
+    *,
+    purpose: str,
+    channel: str,
+    at: datetime,
+    besides: Collection[UUID] = (),
 ) -> dict[UUID, Decision]:
     """The decision on each of these customers, by four statements however many they are.
 
@@ -221,20 +234,20 @@ async def may_write(
     Services do not wait for each other: two that decide within the time that events need to arrive, both by
     what they know, can exceed a cap by one message for each service beside the first. A consent that is
     withdrawn stops a service as soon as it has heard of it; the message log shows what went out in between.
+    Who asks about messages again that are counted already names them as `besides`: they do not count twice.
     """
     owners = await resolve(session, customers, lock=True)
     ids = sorted(set(owners.values()))
     policy = await current_policy(session)
-    await session.execute(_HAVE_ROWS, {"owners": ids})
     states: dict[UUID, list[PermissionState]] = defaultdict(list)
     zones: dict[UUID, str] = {}
-    for row in await session.execute(_LOCK, {"owners": ids}):
-        if row.state is not None:
-            states[row.customer_id].append(PermissionState.model_validate(row.state))
-        if row.time_zone and row.origin_customer_id == row.customer_id:
-            zones[row.customer_id] = row.time_zone
+    for kept in await _lock(session, ids):
+        if kept.state is not None:
+            states[kept.customer_id].append(PermissionState.model_validate(kept.state))
+        if kept.time_zone and kept.origin_customer_id == kept.customer_id:
+            zones[kept.customer_id] = kept.time_zone
     sent: dict[UUID, list[Sent]] = defaultdict(list)
-    for row in await session.execute(_SENT, {"owners": ids, "since": at - _PERIOD}):
+    for row in await session.execute(_SENT, {"owners": ids, "since": at - _PERIOD, "besides": list(besides)}):
         sent[row.customer_id].append(Sent(row.purpose, row.channel, row.sent_at))
     decisions = {}
     for owner in ids:
@@ -243,9 +256,24 @@ async def may_write(
     return {asked: decisions[owner] for asked, owner in owners.items()}
 
 
+async def lock(session: AsyncSession, customers: Collection[UUID]) -> None:
+    """Let nobody else get an answer about these customers before the transaction ends.
+
+    Who is going to ask several times locks all at once before, so that two who do so do not wait in a circle.
+    """
+    if customers:
+        owners = await resolve(session, customers, lock=True)
+        await _lock(session, sorted(set(owners.values())))
+
+
 async def current_policy(session: AsyncSession) -> ContactPolicy:
     found = await session.scalar(_POLICY)
     return INITIAL_POLICY if found is None else ContactPolicy.model_validate(found)
+
+
+async def _lock(session: AsyncSession, owners: Sequence[UUID]) -> list[_Kept]:
+    await session.execute(_HAVE_ROWS, {"owners": owners})
+    return [_Kept(*row) for row in await session.execute(_LOCK, {"owners": owners})]
 
 
 async def _store(

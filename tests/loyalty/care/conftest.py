@@ -16,7 +16,7 @@ from crm_loyalty.handlers import due_work_of
 from crm_shared import due
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.permissions import Consent, ConsentState, PermissionState
-from crm_shared.contracts.profiles import ConsentChanged, ContactPointState, CustomerCreated
+from crm_shared.contracts.profiles import ConsentChanged, ContactPointState, CustomerChanged, CustomerCreated
 from crm_shared.contracts.tickets import TicketOpened, TicketState
 from crm_shared.database import Sessions
 from crm_shared.due import DueWork
@@ -119,15 +119,21 @@ def care(
     return Care(loyalty, sessions, clock, receive, due_work_of(settings), send)
 
 
+LUCIA: dict[str, Any] = {
+    "name": "Lucía",
+    "language": "es-MX",
+    "time_zone": "Asia/Shanghai",
+    "birth_date": date(1990, 3, 3),
+    "contact_points": [ContactPointState(kind="email", value="lucia@shop.example")],
+}
+
+
 def person(customer_id: UUID, **about: Any) -> Event:
-    state = {
-        "name": "Lucía",
-        "language": "es-MX",
-        "time_zone": "Asia/Shanghai",
-        "birth_date": date(1990, 3, 3),
-        "contact_points": [ContactPointState(kind="email", value="lucia@shop.example")],
-    } | about
-    return arrived(CustomerCreated(customer_id=customer_id, version=1, **state))
+    return arrived(CustomerCreated(customer_id=customer_id, version=1, **(LUCIA | about)))
+
+
+def changed(customer_id: UUID, version: int = 2, **about: Any) -> Event:
+    return arrived(CustomerChanged(customer_id=customer_id, version=version, **(LUCIA | about)))
 
 
 def complaint(kind: type[TicketState], customer_id: UUID, ticket_id: UUID, version: int) -> Event:

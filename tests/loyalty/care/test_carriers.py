@@ -2,24 +2,30 @@
 
 import asyncio
 import hmac
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import select
+from tests.loyalty.care.conftest import complaint, said
 
+from crm_loyalty.care import messages
 from crm_loyalty.care.messages import Letter, Outcome
 from crm_loyalty.carriers import sending
-from crm_loyalty.carriers.ports import Carrier
+from crm_loyalty.carriers.ports import LANES, Carrier, Tell
 from crm_loyalty.carriers.sms import SmsCarrier
 from crm_loyalty.carriers.smtp import SmtpCarrier
 from crm_loyalty.models.messages import Message, MessageState
+from crm_shared.contracts.permissions import ConsentState
+from crm_shared.contracts.tickets import TicketClosed, TicketOpened
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, published
@@ -33,6 +39,9 @@ class Inbox:
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
         self.answer = "250 OK"
+        self.a_connection_takes = 1_000
+        self.taken: Counter[int] = Counter()
+        self.together = self.most_together = 0
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -43,6 +52,13 @@ class Inbox:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.together += 1
+        self.most_together = max(self.most_together, self.together)
+        await asyncio.sleep(0.01)
+        self.together -= 1
+        self.taken[id(session)] += 1
+        if self.taken[id(session)] > self.a_connection_takes:
+            return "421 enough for one connection"
         if self.answer.startswith("250"):
             content = envelope.content
             assert isinstance(content, bytes)
@@ -62,8 +78,10 @@ async def inbox() -> AsyncIterator[tuple[Inbox, SmtpCarrier]]:
 
 @pytest.fixture
 def queue(sessions: Sessions, clock: FrozenClock) -> Queue:
-    async def write(channel: str = "email", address: str = "lucia@shop.example") -> Message:
-        who = uuid7()
+    async def write(
+        channel: str = "email", address: str = "lucia@shop.example", who: UUID | None = None
+    ) -> Message:
+        who = who or uuid7()
         message = Message(
             customer_id=who,
             origin_customer_id=who,
@@ -147,6 +165,108 @@ async def test_a_server_that_is_gone_loses_nothing_until_it_is_too_late(
     assert await state_of(sessions, message) == (MessageState.FAILED, "carrier_unreachable")
 
 
+GONE = SmtpCarrier("smtp://127.0.0.1:1", "care@shop.example")
+
+
+async def test_a_night_that_came_while_the_server_was_gone_is_waited_out(
+    sessions: Sessions, clock: FrozenClock, queue: Queue, inbox: tuple[Inbox, SmtpCarrier]
+) -> None:
+    kept, carrier = inbox
+    clock.at = datetime(2026, 3, 2, 20, 59, 30, tzinfo=UTC)
+    message = await queue()
+    await sending.send(sessions, "email", GONE, clock)
+    clock.advance(timedelta(minutes=1))
+    assert await sending.send(sessions, "email", carrier, clock) == 0
+    clock.at = datetime(2026, 3, 3, 7, 59, 59, tzinfo=UTC)
+    assert await sending.send(sessions, "email", carrier, clock) == 0
+    clock.advance(timedelta(seconds=1))
+    assert await sending.send(sessions, "email", carrier, clock) == 1
+    assert await state_of(sessions, message) == (MessageState.SENT, None)
+    assert len(kept.messages) == 1
+
+
+async def test_a_consent_that_was_withdrawn_while_the_server_was_gone_stops_the_message(
+    sessions: Sessions,
+    clock: FrozenClock,
+    queue: Queue,
+    receive: Callable[..., Awaitable[None]],
+    inbox: tuple[Inbox, SmtpCarrier],
+) -> None:
+    kept, carrier = inbox
+    message = await queue()
+    await sending.send(sessions, "email", GONE, clock)
+    await receive(said(message.customer_id, ConsentState.DENIED))
+    clock.advance(timedelta(minutes=1))
+    assert await sending.send(sessions, "email", carrier, clock) == 0
+    assert await state_of(sessions, message) == (MessageState.FAILED, "consent_denied")
+    assert kept.messages == []
+    assert [row.type for row in await published(sessions)] == ["loyalty.message.failed.v1"]
+
+
+async def test_a_severe_complaint_that_came_meanwhile_holds_the_message_back_until_it_is_settled(
+    sessions: Sessions,
+    clock: FrozenClock,
+    queue: Queue,
+    receive: Callable[..., Awaitable[None]],
+    inbox: tuple[Inbox, SmtpCarrier],
+) -> None:
+    kept, carrier = inbox
+    message, ticket = await queue(), uuid7()
+    await receive(complaint(TicketOpened, message.customer_id, ticket, 1))
+    assert await sending.send(sessions, "email", carrier, clock) == 0
+    clock.advance(timedelta(hours=1))
+    assert await sending.send(sessions, "email", carrier, clock) == 0
+    await receive(complaint(TicketClosed, message.customer_id, ticket, 2))
+    clock.advance(timedelta(hours=1))
+    assert await sending.send(sessions, "email", carrier, clock) == 1
+    assert len(kept.messages) == 1
+
+
+async def test_messages_are_sent_by_several_connections_at_once(
+    sessions: Sessions, clock: FrozenClock, queue: Queue, inbox: tuple[Inbox, SmtpCarrier]
+) -> None:
+    kept, carrier = inbox
+    sent = [await queue(address=f"{number}@shop.example") for number in range(30)]
+    assert await sending.send(sessions, "email", carrier, clock) == 30
+    assert 2 <= kept.most_together <= LANES
+    assert sorted(mail["To"] for mail in kept.messages) == sorted(message.address for message in sent)
+
+
+async def test_a_server_that_ends_connections_early_gets_everything_once(
+    sessions: Sessions, clock: FrozenClock, queue: Queue, inbox: tuple[Inbox, SmtpCarrier]
+) -> None:
+    kept, carrier = inbox
+    kept.a_connection_takes = 2
+    for number in range(30):
+        await queue(address=f"{number}@shop.example")
+    await sending.send(sessions, "email", carrier, clock)
+    assert len(kept.messages) == 2 * LANES
+    clock.advance(timedelta(seconds=30))
+    await sending.send(sessions, "email", carrier, clock)
+    assert len({mail["To"] for mail in kept.messages}) == len(kept.messages) == 30
+
+
+async def test_who_sent_after_the_lease_does_not_disturb_who_has_it_now(
+    sessions: Sessions, clock: FrozenClock, queue: Queue
+) -> None:
+    message = await queue()
+    letters = []
+    for _ in range(2):
+        async with sessions.begin() as session:
+            letters += await messages.claim(session, "email", at=clock.now(), limit=10)
+        clock.advance(messages.LEASE)
+    first, second = letters
+    for letter, failure, expected in (
+        (first, "carrier_unreachable", (MessageState.QUEUED, None)),
+        (second, None, (MessageState.SENT, None)),
+        (first, "carrier_unreachable", (MessageState.SENT, None)),
+    ):
+        async with sessions.begin() as session:
+            ended = [(letter, Outcome(failure))]
+            await messages.settle(session, ended, carrier="smtp", at=clock.now())
+        assert await state_of(sessions, message) == expected
+
+
 class Died(Exception):
     """The process was killed."""
 
@@ -159,10 +279,9 @@ class Mortal:
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
 
-    async def carry(self, letters: Sequence[Letter]) -> AsyncIterator[tuple[Letter, Outcome]]:
-        async for _ in self._carrier.carry(letters):
-            raise Died
-        yield letters[0], Outcome()
+    async def carry(self, letters: Sequence[Letter], tell: Tell) -> None:
+        await self._carrier.carry(letters, lambda letter, outcome: None)
+        raise Died
 
 
 async def test_a_death_between_sending_and_marking_sends_the_same_message_again(
@@ -170,7 +289,7 @@ async def test_a_death_between_sending_and_marking_sends_the_same_message_again(
 ) -> None:
     kept, carrier = inbox
     message = await queue()
-    with pytest.raises(Died):
+    with pytest.RaisesGroup(Died):
         await sending.send(sessions, "email", Mortal(carrier), clock)
     assert await sending.send(sessions, "email", carrier, clock) == 0, "somebody has a lease"
     clock.advance(timedelta(minutes=5))

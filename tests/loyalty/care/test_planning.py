@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from tests.loyalty.care.conftest import Care, person
+from tests.loyalty.care.conftest import Care, changed, person
 
 from crm_shared.contracts.base import Event
-from crm_shared.contracts.profiles import ContactPointState, CustomerChanged, LunarDateState
+from crm_shared.contracts.profiles import ContactPointState, LunarDateState
 from crm_shared.ids import uuid7
-from crm_shared.testing import arrived, published
+from crm_shared.testing import published
 
 MakeEvent = Callable[..., Event]
 
@@ -81,10 +81,7 @@ async def test_a_new_address_counts_for_what_has_not_happened_yet(care: Care) ->
     await care.write()
     await care.at("2026-03-02T17:00:00Z")
     point = ContactPointState(kind="email", value="new@shop.example")
-    changed = CustomerChanged(
-        customer_id=who, version=2, name="Lucía", time_zone="Asia/Shanghai", contact_points=[point]
-    )
-    await care.receive(arrived(changed))
+    await care.receive(changed(who, contact_points=[point]))
     await care.at("2026-03-03T01:00:00Z")
     assert [each["address"] for each in await care.mailbox()] == ["new@shop.example"]
 

@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.care import addressees, judging, letters, plans, templates
+from crm_loyalty.care import addressees, candidates, judging, letters, plans, templates
 from crm_loyalty.care.complaints import OCCASION
-from crm_loyalty.care.judging import Case, Outcome
+from crm_loyalty.care.judging import Case, Outcome, Verdict
 from crm_loyalty.care.letters import Gifts, Links
 from crm_loyalty.coupons import holdings, series
-from crm_loyalty.errors import CouponSuspended, IssueLimitReached
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.care import CareOccasion, CareSchedule, OccasionState
 from crm_loyalty.models.coupons import Coupon
@@ -23,12 +22,9 @@ from crm_loyalty.schemas.care_plans import PlanOut
 from crm_loyalty.tiers import standings
 from crm_shared import customers, due, permission_copies
 from crm_shared.contracts.permissions import ConsentNeeded, ContactPolicy
-from crm_shared.problems import Problem
 
 SOURCE = "care"
 """Of postings that care makes; the occasion is their reference."""
-LOOK_AGAIN = timedelta(hours=1)
-"""How often what a complaint holds back is looked at, should nobody tell of the complaint's end."""
 
 _MOMENT = timedelta(seconds=1)
 
@@ -39,6 +35,10 @@ class Means:
 
     links: Links
     coupon_key: bytes
+
+
+Rows = Mapping[UUID, CareOccasion]
+"""By customer: those of a plan that are done together belong to different ones."""
 
 
 async def act(session: AsyncSession, occasion_ids: Sequence[UUID], means: Means, *, at: datetime) -> None:
@@ -61,105 +61,145 @@ async def act(session: AsyncSession, occasion_ids: Sequence[UUID], means: Means,
             later[row.id] = at + _MOMENT
     of_plan: dict[str, dict[UUID, CareOccasion]] = {}
     for row in turn.values():
-        of_plan.setdefault(row.plan_key, {})[row.id] = row
-    for plan in await plans.named(session, of_plan):
+        of_plan.setdefault(row.plan_key, {})[row.customer_id] = row
+    found = await plans.named(session, of_plan)
+    await _lock(session, [(plan, of_plan[plan.key]) for plan in found], at=at)
+    for plan in found:
         later |= await _act_by(session, plan, of_plan[plan.key], means, at=at)
     await due.schedule(session, OCCASION, later)
 
 
+async def _lock(session: AsyncSession, parts: Sequence[tuple[PlanOut, Rows]], *, at: datetime) -> None:
+    """Whoever is given or written to, for all plans at once, so that two workers do not wait in a circle.
+
+    Accounts before permissions, as all who need both.
+    """
+    if giving := {who for plan, rows in parts if plan.action.points for who in rows}:
+        await accounts.open_(session, giving, at=at)
+        await accounts.lock(session, giving)
+    await permission_copies.lock(
+        session, {who for plan, rows in parts if plan.action.message for who in rows}
+    )
+
+
 async def _act_by(
-    session: AsyncSession, plan: PlanOut, rows: Mapping[UUID, CareOccasion], means: Means, *, at: datetime
+    session: AsyncSession, plan: PlanOut, rows: Rows, means: Means, *, at: datetime
 ) -> dict[UUID, datetime]:
     """Judge the plan's occasions and do what is allowed; says when which are looked at again."""
-    owners = [row.customer_id for row in rows.values()]
-    if plan.action.points:
-        # Accounts before permissions, as all who need both.
-        await accounts.open_(session, owners, at=at)
-        await accounts.lock(session, owners)
     cases = [
         Case(row.id, row.customer_id, row.cycle, row.day, row.give_up_at, row.state is OccasionState.HELD)
         for row in rows.values()
     ]
     verdicts = await judging.judge(session, plan, cases, at=at)
+    verdicts = await _without_unreached(session, plan, rows, verdicts)
     allowed = [verdict.case for verdict in verdicts if verdict.outcome is Outcome.ACT]
     left = await _left_of_budget(session, plan)
     affordable = allowed if left is None else allowed[:left]
-    reasons = {case.id: "budget" for case in allowed[len(affordable) :] if case.id}
-    done, refused = await _do(session, plan, affordable, rows, means, at=at)
-    reasons |= refused
+    reasons = {case.customer_id: "budget" for case in allowed[len(affordable) :]}
+    reasons |= await _do(session, plan, affordable, rows, means, at=at)
     again: dict[UUID, datetime] = {}
     for verdict in verdicts:
-        row = rows[verdict.case.id] if verdict.case.id else None
-        if row is None or row.id in done:
+        row = rows[verdict.case.customer_id]
+        if row.state is OccasionState.DONE:
             continue
-        row.reason = reasons.get(row.id, verdict.reason)
+        row.reason = reasons.get(row.customer_id, verdict.reason)
         if verdict.outcome is Outcome.HOLD:
-            row.state, again[row.id] = OccasionState.HELD, min(at + LOOK_AGAIN, row.give_up_at)
+            row.state, again[row.id] = OccasionState.HELD, min(at + judging.LOOK_AGAIN, row.give_up_at)
         elif verdict.outcome is Outcome.POSTPONE and verdict.at:
             row.act_at = again[row.id] = verdict.at
         else:
             row.state, row.settled_at, row.plan_version = OccasionState.SKIPPED, at, plan.version
-    if done:
-        await session.execute(
-            update(CareSchedule)
-            .where(CareSchedule.key == plan.key)
-            .values(done=CareSchedule.done + len(done))
-            .execution_options(synchronize_session=False)
-        )
     await session.flush()
     return again
 
 
+async def _without_unreached(
+    session: AsyncSession, plan: PlanOut, rows: Rows, verdicts: Sequence[Verdict]
+) -> list[Verdict]:
+    """Forget the occasions of whom the plan does not reach any more: theirs may come on another day.
+
+    Since they were planned a birthday was corrected, a tag was taken away, or the plan was written anew.
+    """
+    days: dict[date, list[UUID]] = {}
+    for each in verdicts:
+        if each.outcome is not Outcome.SKIP:
+            days.setdefault(each.case.day, []).append(each.case.customer_id)
+    reached = {day: await candidates.still_reached(session, plan, day, who) for day, who in days.items()}
+    unreached = {who for day, asked in days.items() for who in asked if who not in reached[day]}
+    if unreached:
+        ids = [rows[who].id for who in unreached]
+        await session.execute(delete(CareOccasion).where(CareOccasion.id.in_(ids)))
+    return [each for each in verdicts if each.case.customer_id not in unreached]
+
+
 async def _do(
+    session: AsyncSession, plan: PlanOut, cases: Sequence[Case], rows: Rows, means: Means, *, at: datetime
+) -> dict[UUID, str]:
+    """Give and write; says whose occasions could not be done, and why."""
+    coupons, refused = await _issue(session, plan, [case.customer_id for case in cases], means, at=at)
+    possible = [case for case in cases if case.customer_id not in refused]
+    if not possible:
+        return refused
+    messages = await _write(session, plan, possible, coupons, means, at=at)
+    for case in possible:
+        row = rows[case.customer_id]
+        row.state, row.reason, row.settled_at = OccasionState.DONE, None, at
+        row.act_at, row.plan_version, row.points = at, plan.version, plan.action.points
+        if message := messages.get(case.customer_id):
+            row.message_id = message.id
+        if coupon := coupons.get(case.customer_id):
+            row.coupon_id = coupon.id
+    await _queue(session, list(messages.values()), at=at)
+    await _give(session, plan, possible, at=at)
+    await session.execute(
+        update(CareSchedule)
+        .where(CareSchedule.key == plan.key)
+        .values(done=CareSchedule.done + len(possible))
+        .execution_options(synchronize_session=False)
+    )
+    return refused
+
+
+async def _write(
     session: AsyncSession,
     plan: PlanOut,
     cases: Sequence[Case],
-    rows: Mapping[UUID, CareOccasion],
+    coupons: Mapping[UUID, Coupon],
     means: Means,
     *,
     at: datetime,
-) -> tuple[set[UUID], dict[UUID, str]]:
-    """Give and write; says which occasions were done, and why others could not be."""
-    if not cases:
-        return set(), {}
+) -> dict[UUID, Message]:
+    """The message to each, by customer; none where the plan only gives."""
+    if plan.action.message is None:
+        return {}
     who = [case.customer_id for case in cases]
-    coupons, refusal = await _issue(session, plan, who, means, at=at)
-    if refusal:
-        return set(), {case.id: refusal for case in cases if case.id}
     people = await addressees.find(session, who)
     tiers = await standings.current(session, who)
     links = await _links(session, plan, who, means)
-    action = plan.action.message
-    template = await templates.get(session, action.template) if action else None
-    messages: dict[UUID, Message] = {}
+    template = await templates.get(session, plan.action.message.template)
+    written: dict[UUID, Message] = {}
     for case in cases:
-        coupon = coupons.get(case.customer_id)
+        id, coupon = case.customer_id, coupons.get(case.customer_id)
         code = holdings.code(coupon, means.coupon_key) if coupon else None
-        gifts = Gifts(plan.action.points, code, tiers.get(case.customer_id))
-        row = rows[case.id] if case.id else None
-        message = template and letters.write(
-            plan, case, people[case.customer_id], template, gifts, links.get(case.customer_id), at=at
-        )
-        if row is None:
-            continue
-        if message:
-            messages[row.id] = message
-            row.message_id = message.id
-        row.state, row.reason, row.settled_at = OccasionState.DONE, None, at
-        row.act_at, row.plan_version, row.points = at, plan.version, plan.action.points
-        row.coupon_id = coupon.id if coupon else None
-    session.add_all(messages.values())
+        gifts = Gifts(plan.action.points, code, tiers.get(id))
+        message = letters.write(plan, case, people[id], template, gifts, links.get(id), at=at)
+        if message is not None:
+            written[id] = message
+    return written
+
+
+async def _queue(session: AsyncSession, messages: Sequence[Message], *, at: datetime) -> None:
+    """They go out once this transaction ends, and count for caps from now on."""
+    session.add_all(messages)
     await session.flush()
     await permission_copies.count_messages(
         session,
         [
             permission_copies.Message(each.id, each.customer_id, each.purpose, each.channel, at)
-            for each in messages.values()
+            for each in messages
         ],
         at=at,
     )
-    await _give(session, plan, cases, at=at)
-    return {case.id for case in cases if case.id}, {}
 
 
 async def _give(session: AsyncSession, plan: PlanOut, cases: Sequence[Case], *, at: datetime) -> None:
@@ -181,23 +221,17 @@ async def _give(session: AsyncSession, plan: PlanOut, cases: Sequence[Case], *, 
 
 async def _issue(
     session: AsyncSession, plan: PlanOut, who: Sequence[UUID], means: Means, *, at: datetime
-) -> tuple[Mapping[UUID, Coupon], str | None]:
-    """A coupon for each, or why there is none; or of several raises CouponSuspended, IssueLimitReached."""
-    if plan.action.coupon is None:
-        return {}, None
+) -> tuple[dict[UUID, Coupon], dict[UUID, str]]:
+    """A coupon for each as far as there are any, and why others get none."""
+    if plan.action.coupon is None or not who:
+        return {}, {}
     terms = await series.get(session, plan.action.coupon)
-    try:
-        async with session.begin_nested():
-            coupons = await series.issue_to(session, terms, who, key=means.coupon_key, at=at)
-    except (CouponSuspended, IssueLimitReached) as problem:
-        if len(who) > 1:
-            raise  # due work then tries them one by one, so that the last coupons find their owners
-        return {}, _reason(problem)
-    return dict(zip(who, coupons, strict=True)), None
-
-
-def _reason(problem: Problem) -> str:
-    return "coupon_limit" if isinstance(problem, IssueLimitReached) else "coupon_suspended"
+    if not terms.active:
+        return {}, dict.fromkeys(who, "coupon_suspended")
+    left = await series.left(session, terms)
+    lucky = who if left is None else who[:left]
+    coupons = await series.issue_to(session, terms, lucky, key=means.coupon_key, at=at) if lucky else []
+    return dict(zip(lucky, coupons, strict=True)), dict.fromkeys(who[len(lucky) :], "coupon_limit")
 
 
 async def _links(

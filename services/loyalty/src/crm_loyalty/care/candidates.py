@@ -1,6 +1,6 @@
 """Whom a plan reaches on a day: its trigger and its audience as one question to the database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
@@ -103,6 +103,17 @@ async def find(
     rows = (await session.execute(question)).all()
     made = [_candidate(plan, day, _Match(*row), ZoneInfo(row[1] or default_zone)) for row in rows]
     return Found([each for each in made if each], rows[-1][0] if len(rows) == limit else None)
+
+
+async def still_reached(
+    session: AsyncSession, plan: PlanOut, day: date, owners: Collection[UUID]
+) -> set[UUID]:
+    """Whom of these the plan reaches on this day by what is known now."""
+    question = await _question(session, plan, day)
+    if question is None:
+        return set()
+    mine = Addressee.customer_id == func.any(literal(sorted(owners), ARRAY(Uuid)))
+    return {row[0] for row in await session.execute(_for(question, plan.audience).where(mine))}
 
 
 def celebrated(plan: PlanOut, day: date) -> date:

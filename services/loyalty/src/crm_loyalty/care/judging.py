@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -10,13 +10,17 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.care import addressees, complaints
+from crm_loyalty.care import addressees, complaints, templates
 from crm_loyalty.models.care import Addressee, AfterComplaint, CareOccasion, OccasionState
+from crm_loyalty.models.messages import Message
 from crm_loyalty.models.purchases import Purchase
 from crm_loyalty.rules import care
 from crm_loyalty.schemas.care_plans import InactivityTrigger, PlanOut
 from crm_shared import permission_copies
 from crm_shared.permissions import ContactChannel, Decision
+
+LOOK_AGAIN = timedelta(hours=1)
+"""How often what a complaint holds back is looked at, should nobody tell of the complaint's end."""
 
 
 class Outcome(StrEnum):
@@ -62,6 +66,8 @@ class _Facts:
     """The newest purchase, where that matters."""
     decisions: Mapping[UUID, Decision]
     default_zone: str
+    has_text: bool
+    """Whether the template has texts for the message's channel."""
 
 
 async def judge(
@@ -70,6 +76,39 @@ async def judge(
     """A verdict on each case, whose customers are different ones; in a transaction that stops merges."""
     facts = await _facts(session, plan, cases, at)
     return [_verdict(plan, case, facts, at) for case in cases]
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What keeps a message back that had been decided; `until` None: for ever."""
+
+    reason: str
+    until: datetime | None
+
+
+async def obstacles(
+    session: AsyncSession, messages: Sequence[Message], *, at: datetime
+) -> Mapping[UUID, Obstacle]:
+    """Which of these messages may not go out now, though they were allowed when they were written."""
+    found: dict[UUID, Obstacle] = {}
+    await permission_copies.lock(session, {message.customer_id for message in messages})
+    ids = [message.id for message in messages]
+    kinds = sorted({(message.purpose, message.channel) for message in messages})
+    for purpose, channel in kinds:
+        owners = {each.customer_id for each in messages if (each.purpose, each.channel) == (purpose, channel)}
+        decisions = await permission_copies.may_write(
+            session, owners, purpose=purpose, channel=channel, at=at, besides=ids
+        )
+        for message in messages:
+            if (message.purpose, message.channel) == (purpose, channel):
+                decision = decisions[message.customer_id]
+                if not decision.allowed:
+                    found[message.id] = Obstacle(decision.refusals[0].reason, decision.next_at)
+    complaining = await complaints.complaining(session, {message.customer_id for message in messages})
+    for message in messages:
+        if message.customer_id in complaining and message.id not in found:
+            found[message.id] = Obstacle("severe_complaint", at + LOOK_AGAIN)
+    return found
 
 
 def address_of(person: Addressee, channel: ContactChannel) -> str | None:
@@ -120,7 +159,7 @@ def _never(
         return "yearly_cap"
     if plan.action.message and address_of(person, plan.action.message.by) is None:
         return "no_address"
-    return None
+    return None if facts.has_text else "no_text"
 
 
 async def _facts(session: AsyncSession, plan: PlanOut, cases: Sequence[Case], at: datetime) -> _Facts:
@@ -145,6 +184,7 @@ async def _facts(session: AsyncSession, plan: PlanOut, cases: Sequence[Case], at
         bought_on=bought_on,
         decisions=decisions,
         default_zone=(await permission_copies.current_policy(session)).time_zone,
+        has_text=message is None or await templates.speaks(session, message.template, message.by),
     )
 
 

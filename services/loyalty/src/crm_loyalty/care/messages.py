@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_loyalty.care import judging
 from crm_loyalty.errors import MessageNotFound, MessageNotSent
 from crm_loyalty.models.messages import Message, MessageState
 from crm_shared import customers
@@ -42,6 +43,19 @@ class Letter:
     html: str | None
     unsubscribe_url: str | None
 
+    @classmethod
+    def of(cls, message: Message) -> "Letter":
+        return cls(
+            message.id,
+            message.attempts,
+            message.channel,
+            message.address,
+            message.subject or "",
+            message.body or "",
+            message.html,
+            message.unsubscribe_url,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -51,57 +65,69 @@ class Outcome:
     final: bool = False
 
 
-async def claim(session: AsyncSession, channels: Sequence[str], *, at: datetime, limit: int) -> list[Letter]:
-    """The messages that are to go out next, for as long as the lease; others leave them alone."""
+async def claim(session: AsyncSession, channel: str, *, at: datetime, limit: int) -> list[Letter]:
+    """The channel's messages that are to go out next, for as long as the lease; others leave them alone.
+
+    They may have waited for their carrier, so each is asked about again: a consent that was withdrawn or
+    a severe complaint since then stops it, and at night it waits.
+    """
+    await customers.stop_merges(session)
     queued = (
-        select(Message.id)
-        .where(Message.state == MessageState.QUEUED, Message.try_at <= at, Message.channel.in_(channels))
+        select(Message)
+        .where(Message.state == MessageState.QUEUED, Message.try_at <= at, Message.channel == channel)
         .order_by(Message.try_at, Message.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    rows = await session.execute(
-        update(Message)
-        .where(Message.id.in_(queued))
-        .values(try_at=at + LEASE, attempts=Message.attempts + 1)
-        .returning(
-            Message.id,
-            Message.attempts,
-            Message.channel,
-            Message.address,
-            Message.subject,
-            Message.body,
-            Message.html,
-            Message.unsubscribe_url,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    letters = [Letter(*row[:4], row[4] or "", row[5] or "", row[6], row[7]) for row in rows]
+    messages = list(await session.scalars(queued, execution_options={"populate_existing": True}))
+    obstacles = await judging.obstacles(session, messages, at=at)
+    letters = []
+    for message in messages:
+        obstacle = obstacles.get(message.id)
+        if obstacle is None:
+            message.try_at = at + LEASE
+            message.attempts += 1
+            letters.append(Letter.of(message))
+        elif obstacle.until is None or obstacle.until >= message.give_up_at:
+            _fail(session, message, obstacle.reason, at)
+        else:
+            message.try_at = obstacle.until
     return sorted(letters, key=lambda letter: letter.id)
 
 
 async def settle(
-    session: AsyncSession, letter: Letter, outcome: Outcome, *, carrier: str, at: datetime
+    session: AsyncSession, ended: Sequence[tuple[Letter, Outcome]], *, carrier: str, at: datetime
 ) -> None:
-    """Mark what became of a claimed message; whoever was erased meanwhile has none."""
-    message = await _lock(session, letter.id)
-    if message is None or message.state is not MessageState.QUEUED:
-        return
-    message.carrier = carrier
-    if outcome.failure is None:
-        message.state, message.sent_at = MessageState.SENT, at
-        if carrier != MAILBOX:
-            # It may hold the code of a coupon, which nobody is to read here.
-            message.body = message.html = None
-        _tell(session, message, loyalty.MessageSent, at)
-    elif outcome.final or at >= message.give_up_at:
-        message.state, message.failed_at, message.failure = MessageState.FAILED, at, outcome.failure
-        message.body = message.html = None
-        _tell(session, message, loyalty.MessageFailed, at)
-    else:
-        message.failure = outcome.failure
-        wait = min(_FIRST_RETRY * 2 ** min(message.attempts - 1, 10), _LAST_RETRY)
-        message.try_at = min(at + wait, max(message.give_up_at, at + _FIRST_RETRY))
+    """Mark what became of claimed messages; whoever was erased meanwhile has none."""
+    outcomes = dict(ended)
+    locked = (
+        select(Message)
+        .where(Message.id.in_([letter.id for letter in outcomes]), Message.state == MessageState.QUEUED)
+        .order_by(Message.id)
+        .with_for_update()
+    )
+    rows = await session.scalars(locked, execution_options={"populate_existing": True})
+    messages = {message.id: message for message in rows}
+    for letter, outcome in outcomes.items():
+        message = messages.get(letter.id)
+        if message is None:
+            continue
+        if outcome.failure is None:
+            message.carrier = carrier
+            message.state, message.sent_at, message.failure = MessageState.SENT, at, None
+            if carrier != MAILBOX:
+                # It may hold the code of a coupon, which nobody is to read here.
+                message.body = message.html = None
+            _tell(session, message, loyalty.MessageSent, at)
+        elif letter.attempts < message.attempts:
+            continue  # the lease was over, and somebody else has it now
+        elif outcome.final or at >= message.give_up_at:
+            message.carrier = carrier
+            _fail(session, message, outcome.failure, at)
+        else:
+            message.carrier, message.failure = carrier, outcome.failure
+            wait = min(_FIRST_RETRY * 2 ** min(message.attempts - 1, 10), _LAST_RETRY)
+            message.try_at = min(at + wait, max(message.give_up_at, at + _FIRST_RETRY))
 
 
 async def report(
@@ -149,6 +175,12 @@ async def mailbox(
     return await paginate(
         session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=filters
     )
+
+
+def _fail(session: AsyncSession, message: Message, failure: str | None, at: datetime) -> None:
+    message.state, message.failed_at, message.failure = MessageState.FAILED, at, failure
+    message.body = message.html = None
+    _tell(session, message, loyalty.MessageFailed, at)
 
 
 async def _lock(session: AsyncSession, message_id: UUID) -> Message | None:

@@ -118,8 +118,7 @@ async def _know_references(session: AsyncSession, body: PlanIn) -> None:
         if days is None or body.trigger.holiday not in {each.key for each in days.calendar.holidays}:
             raise _wrong(HolidayUnknown, "Its calendar has no such holiday.", "/trigger/holiday")
     if message := body.action.message:
-        template = await templates.find(session, message.template)
-        if template is None or templates.choose(template, message.by, None) is None:
+        if not await templates.speaks(session, message.template, message.by):
             detail = "There is no such template with texts for this channel."
             raise _wrong(CareReferenceUnknown, detail, "/action/message/template")
         policy = await permission_copies.current_policy(session)

@@ -77,6 +77,12 @@ async def put(
     return written
 
 
+async def speaks(session: AsyncSession, key: str, channel: ContactChannel) -> bool:
+    """Whether there is such a template with texts for this channel."""
+    template = await find(session, key)
+    return template is not None and choose(template, channel, None) is not None
+
+
 def choose(template: CareTemplate, channel: ContactChannel, language: str | None) -> TextIn | None:
     """The text in the customer's language, else in the same without its region, else in the default one."""
     known = {each.language: each for each in _texts(template) if each.channel is channel}

@@ -1,20 +1,29 @@
 """The sender: claims messages, has carriers take them with no transaction open, and marks each."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from crm_loyalty.care import messages
+from crm_loyalty.care.messages import Letter, Outcome
 from crm_loyalty.carriers.ports import Carrier, Mailbox
 from crm_loyalty.carriers.sms import SmsCarrier
 from crm_loyalty.carriers.smtp import SmtpCarrier
 from crm_loyalty.settings import Settings
 from crm_shared.clock import Clock
-from crm_shared.database import Sessions
+from crm_shared.database import Sessions, unavailable
 from crm_shared.permissions import ContactChannel
 
-BATCH = 20
-"""So many are sent well within the time for which they are claimed."""
+log = logging.getLogger(__name__)
+
+BATCH = 100
+"""So many, by so many lanes, are sent within the time for which they are claimed, even by a slow server."""
 
 Sender = Callable[[Sessions, Clock], Awaitable[bool]]
+_Ended = asyncio.Queue[tuple[Letter, Outcome]]
+_PAUSE = 0.5
 
 
 def carriers_of(settings: Settings) -> Mapping[str, Carrier]:
@@ -32,10 +41,8 @@ def sender(carriers: Mapping[str, Carrier]) -> Sender:
     """One turn of the worker: whether there was anything to send."""
 
     async def turn(sessions: Sessions, clock: Clock) -> bool:
-        sent = 0
-        for channel, carrier in carriers.items():
-            sent += await send(sessions, channel, carrier, clock)
-        return sent > 0
+        sent = [await send(sessions, channel, carrier, clock) for channel, carrier in carriers.items()]
+        return any(sent)
 
     return turn
 
@@ -43,10 +50,37 @@ def sender(carriers: Mapping[str, Carrier]) -> Sender:
 async def send(sessions: Sessions, channel: str, carrier: Carrier, clock: Clock) -> int:
     """Send what is queued for the channel, a batch at most, and say how many there were."""
     async with sessions.begin() as session:
-        letters = await messages.claim(session, [channel], at=clock.now(), limit=BATCH)
-    if not letters:
-        return 0
-    async for letter, outcome in carrier.carry(letters):
-        async with sessions.begin() as session:
-            await messages.settle(session, letter, outcome, carrier=carrier.name, at=clock.now())
+        letters = await messages.claim(session, channel, at=clock.now(), limit=BATCH)
+    if letters:
+        ended = _Ended()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_mark(sessions, ended, len(letters), carrier.name, clock))
+            await carrier.carry(letters, lambda letter, outcome: ended.put_nowait((letter, outcome)))
     return len(letters)
+
+
+async def _mark(sessions: Sessions, ended: _Ended, number: int, carrier: str, clock: Clock) -> None:
+    """Mark letters as they end, all together that ended while others were being marked."""
+    while number:
+        together = [await ended.get()]
+        while not ended.empty():
+            together.append(ended.get_nowait())
+        await _settle(sessions, together, carrier, clock)
+        number -= len(together)
+
+
+async def _settle(
+    sessions: Sessions, ended: Sequence[tuple[Letter, Outcome]], carrier: str, clock: Clock
+) -> None:
+    """Until it is written: what was sent and is not marked goes out again when its lease is over."""
+    over = clock.now() + messages.LEASE
+    while True:
+        try:
+            async with sessions.begin() as session:
+                await messages.settle(session, ended, carrier=carrier, at=clock.now())
+            return
+        except (SQLAlchemyError, OSError) as error:
+            if not unavailable(error) or clock.now() >= over:
+                raise
+            log.warning("messages that were sent wait for the database", extra={"number": len(ended)})
+        await asyncio.sleep(_PAUSE)

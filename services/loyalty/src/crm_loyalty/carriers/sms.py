@@ -14,14 +14,16 @@ Any other answer: it is never tried again. What becomes of it later the gateway 
 
 import hmac
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
 
 import aiohttp
 import orjson
 
 from crm_loyalty.care.messages import Letter, Outcome
+from crm_loyalty.carriers.ports import TIMEOUT, Tell, by_lanes
 
-_TIMEOUT = aiohttp.ClientTimeout(total=20)
 _AGAIN = {408, 425, 429}
 
 
@@ -34,10 +36,14 @@ class SmsCarrier:
         self._url = url
         self._secret = secret.encode()
 
-    async def carry(self, letters: Sequence[Letter]) -> AsyncIterator[tuple[Letter, Outcome]]:
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as client:
-            for letter in letters:
-                yield letter, await self._send(client, letter)
+    async def carry(self, letters: Sequence[Letter], tell: Tell) -> None:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as client:
+            await by_lanes(letters, tell, partial(self._lane, client, tell))
+
+    async def _lane(self, client: aiohttp.ClientSession, tell: Tell, waiting: deque[Letter]) -> None:
+        while waiting:
+            letter = waiting.popleft()
+            tell(letter, await self._send(client, letter))
 
     async def _send(self, client: aiohttp.ClientSession, letter: Letter) -> Outcome:
         body = orjson.dumps({"id": str(letter.id), "to": letter.address, "text": letter.body})

@@ -1,19 +1,22 @@
-"""E-mail by SMTP: one connection for a batch, a Message-ID that stays the same however often it is tried."""
+"""E-mail by SMTP: some connections for a batch, a Message-ID that stays however often it is tried."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
 from crm_loyalty.care.messages import Letter, Outcome
+from crm_loyalty.carriers.ports import TIMEOUT, Tell, by_lanes
 from crm_shared.unsubscribing import ONE_CLICK
 
-_TIMEOUT = 20.0
 _PERMANENT = 500
 
 
@@ -26,17 +29,20 @@ class SmtpCarrier:
         self._parts = urlsplit(url)
         self._sender = sender
 
-    async def carry(self, letters: Sequence[Letter]) -> AsyncIterator[tuple[Letter, Outcome]]:
+    async def carry(self, letters: Sequence[Letter], tell: Tell) -> None:
+        await by_lanes(letters, tell, partial(self._lane, tell))
+
+    async def _lane(self, tell: Tell, waiting: deque[Letter]) -> None:
+        """Send by one connection, as long as it lasts and there are letters."""
         client = self._client()
         try:
-            await client.connect()
+            async with asyncio.timeout(TIMEOUT):
+                await client.connect()
+            while waiting and client.is_connected:
+                letter = waiting.popleft()
+                tell(letter, await self._send(client, letter))
         except (aiosmtplib.SMTPException, OSError):
-            for letter in letters:
-                yield letter, Outcome("carrier_unreachable")
-            return
-        try:
-            for letter in letters:
-                yield letter, await self._send(client, letter)
+            return  # there is no connection; nothing was sent
         finally:
             with suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit()
@@ -47,12 +53,14 @@ class SmtpCarrier:
         except (MessageError, ValueError, IndexError):
             return Outcome("address_invalid", final=True)
         try:
-            await client.send_message(message)
+            async with asyncio.timeout(TIMEOUT):
+                await client.send_message(message)
         except aiosmtplib.SMTPRecipientsRefused as refused:
             return _refused(min(each.code for each in refused.recipients))
         except aiosmtplib.SMTPResponseException as refused:
             return _refused(refused.code)
         except (aiosmtplib.SMTPException, OSError):
+            client.close()
             return Outcome("carrier_unreachable")
         return Outcome()
 
@@ -64,7 +72,7 @@ class SmtpCarrier:
             username=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password) if parts.password else None,
             use_tls=tls,
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT,
         )
 
 

@@ -88,6 +88,14 @@ async def put(
     return written
 
 
+async def left(session: AsyncSession, series: CouponSeries) -> int | None:
+    """How many may still be issued, and nobody else issues any until the transaction ends; None: no limit."""
+    if series.max_issued is None:
+        return None
+    issued = select(CouponCount.issued).where(CouponCount.series_key == series.key).with_for_update()
+    return max(series.max_issued - (await session.scalars(issued)).one(), 0)
+
+
 async def issue_to(
     session: AsyncSession, series: CouponSeries, customer_ids: Sequence[UUID], *, key: bytes, at: datetime
 ) -> list[Coupon]:

@@ -1,8 +1,9 @@
 """Texts of messages: a small part of Liquid, without loops, files or filters that make texts grow."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
-from liquid import Environment, StrictUndefined
+from liquid import BoundTemplate, Environment, StrictUndefined
 from liquid.exceptions import LiquidError
 
 VARIABLES: Mapping[str, str] = {
@@ -67,6 +68,12 @@ def check(source: str, *, html: bool = False) -> None:
 def render(source: str, values: Mapping[str, str], *, html: bool = False) -> str:
     """The text with these values, in HTML escaped; raises TextInvalid."""
     try:
-        return (_HTML if html else _PLAIN).from_string(source).render(**values)
+        return _parsed(source, html).render(**values)
     except LiquidError as error:
         raise TextInvalid(str(error).splitlines()[0][:200]) from error
+
+
+@lru_cache(maxsize=256)
+def _parsed(source: str, html: bool) -> BoundTemplate:
+    # Parsing costs more than filling in, and a plan writes the same text to thousands.
+    return (_HTML if html else _PLAIN).from_string(source)
