@@ -66,11 +66,9 @@ class Care:
     work: DueWork
     send: Sender
 
-    async def write(
-        self, key: str = "birthday", template: dict[str, Any] | None = None, **terms: Any
-    ) -> None:
+    async def write(self, key: str = "birthday", **terms: Any) -> None:
         """The text and a plan, their first version or the next."""
-        for path, body in (("templates/birthday", template or TEMPLATE), (f"plans/{key}", BIRTHDAY | terms)):
+        for path, body in (("templates/birthday", TEMPLATE), (f"plans/{key}", BIRTHDAY | terms)):
             headers = {"If-None-Match": "*"}
             if etag := (await self.loyalty.get(f"/v1/care/{path}")).headers.get("ETag"):
                 headers = {"If-Match": etag}

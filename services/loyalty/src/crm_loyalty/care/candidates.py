@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    and_,
     exists,
     func,
     literal,
@@ -28,6 +29,7 @@ from crm_loyalty.models.care import Addressee, CareOccasion
 from crm_loyalty.models.purchases import Member, Purchase
 from crm_loyalty.models.tiers import TierChange, TierStanding
 from crm_loyalty.rules import care
+from crm_loyalty.rules.tiers import Ladder
 from crm_loyalty.schemas.care_plans import (
     AnniversaryTrigger,
     AudienceIn,
@@ -38,6 +40,7 @@ from crm_loyalty.schemas.care_plans import (
     PlanOut,
     TierTrigger,
 )
+from crm_loyalty.tiers import ladders
 from crm_shared import calendar_copies
 from crm_shared.contracts.calendars import BirthdayPolicy
 
@@ -146,7 +149,7 @@ async def _question(session: AsyncSession, plan: PlanOut, day: date) -> Question
         case InactivityTrigger():
             return _inactive(day - trigger.days * _DAY)
         case TierTrigger():
-            return _risen(trigger, day)
+            return _risen(trigger, await ladders.in_force(session), day)
 
 
 def _inactive(day: date) -> Question:
@@ -172,7 +175,14 @@ def _inactive(day: date) -> Question:
     )
 
 
-def _risen(trigger: TierTrigger, day: date) -> Question:
+def _risen(trigger: TierTrigger, ladder: Ladder | None, day: date) -> Question:
+    """Who came to the tier from below, by the ladder in force: to lose a higher one is no occasion."""
+    risen = []
+    for tier in trigger.tiers:
+        place = ladder.rank(tier) if ladder else 0
+        above = [each.key for each in ladder.tiers[place - 1 :]] if ladder and place else []
+        below = or_(TierChange.previous.is_(None), TierChange.previous.not_in(above))
+        risen.append(and_(TierChange.tier == tier, TierChange.previous.is_distinct_from(tier), below))
     return (
         select(Addressee.customer_id, Addressee.time_zone, Addressee.birthday, TierChange.at, TierChange.id)
         .join(TierChange, TierChange.customer_id == Addressee.customer_id)
@@ -180,8 +190,7 @@ def _risen(trigger: TierTrigger, day: date) -> Question:
             Addressee.customer_id == Addressee.origin_customer_id,
             TierChange.at >= _starts(day),
             TierChange.at < _ends(day),
-            TierChange.tier.in_(trigger.tiers),
-            TierChange.previous.is_distinct_from(TierChange.tier),
+            or_(*risen),
         )
     )
 

@@ -59,7 +59,7 @@ class AnniversaryTrigger(_Part):
 
 
 class TierTrigger(_Part):
-    """When the customer comes to one of these tiers."""
+    """When the customer rises to one of these tiers; who falls to it from a higher one is not meant."""
 
     kind: Literal["tier"]
     tiers: list[Key] = Field(min_length=1, max_length=20)
