@@ -4,28 +4,19 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
-from crm_shared import etags
+from crm_shared import versions
 from crm_shared.calendars.days import Days
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.calendars import Calendar
 from crm_shared.contracts.tickets import CalendarChanged
-from crm_shared.etags import IfMatchMissing, StaleVersion
 from crm_shared.outbox import publish
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_tickets.errors import CalendarNotFound
 from crm_tickets.models import CalendarVersion
 
-_newer = aliased(CalendarVersion)
-_NEWEST = (
-    ~select(_newer.code)
-    .where(_newer.code == CalendarVersion.code, _newer.version > CalendarVersion.version)
-    .correlate(CalendarVersion)
-    .exists()
-)
+_NEWEST = versions.newest(CalendarVersion.code, CalendarVersion.version)
 
 
 async def find(session: AsyncSession, code: str) -> CalendarVersion | None:
@@ -94,32 +85,17 @@ async def put(
     Raises IfMatchMissing, StaleVersion.
     """
     current = await find(session, code)
-    if current is None:
-        if if_match is not None:
-            raise StaleVersion("There is no calendar with this code.")
-        if if_none_match != "*":
-            raise IfMatchMissing("There is no calendar with this code: send If-None-Match: * to make it.")
-    elif if_none_match is not None:
-        raise StaleVersion(f"The current version is {current.version}.", current_version=current.version)
-    else:
-        etags.require(if_match, current.version)
-    version = current.version + 1 if current else 1
-    # Of two who replace the same version at once, the second finds the next one taken.
-    written: CalendarVersion | None = await session.scalar(
-        insert(CalendarVersion)
-        .values(
-            code=code,
-            version=version,
-            calendar=calendar.model_dump(mode="json"),
-            created_at=at,
-            created_by=by,
-        )
-        .on_conflict_do_nothing()
-        .returning(CalendarVersion)
+    written = await versions.write(
+        session,
+        CalendarVersion,
+        {"code": code, "calendar": calendar.model_dump(mode="json")},
+        over=current.version if current else None,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {version}.", current_version=version)
-    publish(session, CalendarChanged(code=code, version=version, calendar=calendar), at=at)
+    publish(session, CalendarChanged(code=code, version=written.version, calendar=calendar), at=at)
     return written
 
 

@@ -7,28 +7,19 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
-from crm_loyalty import versions
 from crm_loyalty.care import templates
 from crm_loyalty.coupons import series
 from crm_loyalty.errors import CarePlanNotFound, CareReferenceUnknown, HolidayUnknown
 from crm_loyalty.models.care import CareOccasion, CarePlan, CareSchedule
 from crm_loyalty.schemas.care_plans import HolidayTrigger, PlanIn, PlanOut
-from crm_shared import calendar_copies, due, permission_copies
-from crm_shared.etags import StaleVersion
+from crm_shared import calendar_copies, due, permission_copies, versions
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
 PLANNING = "care_planning"
 """The kind of due work by which plans find whom they reach."""
 
-_newer = aliased(CarePlan)
-_NEWEST = (
-    ~select(_newer.key)
-    .where(_newer.key == CarePlan.key, _newer.version > CarePlan.version)
-    .correlate(CarePlan)
-    .exists()
-)
+_NEWEST = versions.newest(CarePlan.key, CarePlan.version)
 
 
 async def find(session: AsyncSession, key: str) -> CarePlan | None:
@@ -90,19 +81,18 @@ async def put(
     Raises IfMatchMissing, StaleVersion, HolidayUnknown, CareReferenceUnknown.
     """
     current = await find(session, key)
-    number = versions.following(
-        current.version if current else None, if_match=if_match, if_none_match=if_none_match
-    )
     await _know_references(session, body)
     values = body.model_dump(mode="json") | {"names": body.names.model_dump(exclude_none=True)}
-    written: CarePlan | None = await session.scalar(
-        insert(CarePlan)
-        .values(key=key, version=number, created_at=at, created_by=by, **values)
-        .on_conflict_do_nothing()
-        .returning(CarePlan)
+    written = await versions.write(
+        session,
+        CarePlan,
+        {"key": key, **values},
+        over=current.version if current else None,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {number}.", current_version=number)
     await due.schedule(session, PLANNING, {await _schedule_id(session, key): at})
     return written
 

@@ -7,26 +7,17 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 from babel.numbers import format_decimal
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
-from crm_loyalty import versions
 from crm_loyalty.errors import CareTemplateNotFound, TextNotFound
 from crm_loyalty.models.care import CareTemplate
 from crm_loyalty.rules import texts
 from crm_loyalty.schemas.care_templates import PreviewIn, PreviewOut, TemplateIn, TextIn
-from crm_shared.etags import StaleVersion
+from crm_shared import versions
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_shared.permissions import ContactChannel
 
-_newer = aliased(CareTemplate)
-_NEWEST = (
-    ~select(_newer.key)
-    .where(_newer.key == CareTemplate.key, _newer.version > CareTemplate.version)
-    .correlate(CareTemplate)
-    .exists()
-)
+_NEWEST = versions.newest(CareTemplate.key, CareTemplate.version)
 _UNSUBSCRIBE = {"en": "Unsubscribe", "es": "Darse de baja", "zh": "退订"}
 
 
@@ -63,18 +54,16 @@ async def put(
 ) -> CareTemplate:
     """Write the next version; raises IfMatchMissing, StaleVersion."""
     current = await find(session, key)
-    number = versions.following(
-        current.version if current else None, if_match=if_match, if_none_match=if_none_match
+    return await versions.write(
+        session,
+        CareTemplate,
+        {"key": key, **body.model_dump(mode="json")},
+        over=current.version if current else None,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        at=at,
+        by=by,
     )
-    written: CareTemplate | None = await session.scalar(
-        insert(CareTemplate)
-        .values(key=key, version=number, created_at=at, created_by=by, **body.model_dump(mode="json"))
-        .on_conflict_do_nothing()
-        .returning(CareTemplate)
-    )
-    if written is None:
-        raise StaleVersion(f"The current version is {number}.", current_version=number)
-    return written
 
 
 async def speaks(session: AsyncSession, key: str, channel: ContactChannel) -> bool:

@@ -7,29 +7,20 @@ from uuid import UUID
 from sqlalchemy import literal, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
-from crm_loyalty import versions
 from crm_loyalty.errors import CouponSeriesNotFound, CouponSuspended, IssueLimitReached
 from crm_loyalty.models.coupons import Coupon, CouponCount, CouponOwner, CouponSeries, CouponState
 from crm_loyalty.rules import codes
 from crm_loyalty.schemas.coupons import CouponSeriesIn
-from crm_shared import customers
+from crm_shared import customers, versions
 from crm_shared.contracts.loyalty import CouponIssued
 from crm_shared.customers import CustomerWasErased
 from crm_shared.database import rows_of
-from crm_shared.etags import StaleVersion
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, publish_many
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
-_newer = aliased(CouponSeries)
-NEWEST = (
-    ~select(_newer.key)
-    .where(_newer.key == CouponSeries.key, _newer.version > CouponSeries.version)
-    .correlate(CouponSeries)
-    .exists()
-)
+NEWEST = versions.newest(CouponSeries.key, CouponSeries.version)
 
 
 async def find(session: AsyncSession, key: str) -> CouponSeries | None:
@@ -70,18 +61,17 @@ async def put(
 ) -> CouponSeries:
     """Write the next version, for coupons issued from now on; raises IfMatchMissing, StaleVersion."""
     current = await find(session, key)
-    number = versions.following(
-        current.version if current else None, if_match=if_match, if_none_match=if_none_match
-    )
     values = body.model_dump() | {"names": body.names.model_dump(exclude_none=True)}
-    written: CouponSeries | None = await session.scalar(
-        insert(CouponSeries)
-        .values(key=key, version=number, created_at=at, created_by=by, **values)
-        .on_conflict_do_nothing()
-        .returning(CouponSeries)
+    written = await versions.write(
+        session,
+        CouponSeries,
+        {"key": key, **values},
+        over=current.version if current else None,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {number}.", current_version=number)
     await session.execute(
         insert(CouponCount).values(series_key=key, issued=0, used=0).on_conflict_do_nothing()
     )

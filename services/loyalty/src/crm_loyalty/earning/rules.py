@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, time
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
-from crm_loyalty import versions
 from crm_loyalty.earning import facts
 from crm_loyalty.errors import ChoiceDiffers, EarningRuleNotFound, HolidayUnknown
 from crm_loyalty.models.earning_rules import EarningRule
@@ -25,16 +22,10 @@ from crm_loyalty.schemas.earning_rules import (
     RateIn,
     WhenIn,
 )
-from crm_shared.etags import StaleVersion
+from crm_shared import versions
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
-_newer = aliased(EarningRule)
-_NEWEST = (
-    ~select(_newer.key)
-    .where(_newer.key == EarningRule.key, _newer.version > EarningRule.version)
-    .correlate(EarningRule)
-    .exists()
-)
+_NEWEST = versions.newest(EarningRule.key, EarningRule.version)
 
 
 async def in_force(session: AsyncSession) -> list[Rule]:
@@ -161,21 +152,18 @@ async def put(
     Raises IfMatchMissing, StaleVersion, ChoiceDiffers, HolidayUnknown.
     """
     current = await find(session, key)
-    version = versions.following(
-        current.version if current else None, if_match=if_match, if_none_match=if_none_match
-    )
     await _agree_with_group(session, key, body)
     await _know_holidays(session, body)
-    # Of two who replace the same version at once, the second finds the next one taken.
-    written: EarningRule | None = await session.scalar(
-        insert(EarningRule)
-        .values(key=key, version=version, created_at=at, created_by=by, terms=body.model_dump(mode="json"))
-        .on_conflict_do_nothing()
-        .returning(EarningRule)
+    return await versions.write(
+        session,
+        EarningRule,
+        {"key": key, "terms": body.model_dump(mode="json")},
+        over=current.version if current else None,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {version}.", current_version=version)
-    return written
 
 
 async def _agree_with_group(session: AsyncSession, key: str, body: EarningRuleIn) -> None:

@@ -4,15 +4,13 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.models.points_policy import DebtRule, PointsPolicyVersion
 from crm_loyalty.rules.earning import Policy, Rounding
 from crm_loyalty.rules.expiry import Expiry, ExpiryRule
 from crm_loyalty.schemas.points_policy import PointsPolicyIn
-from crm_shared import etags
-from crm_shared.etags import StaleVersion
+from crm_shared import versions
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
 
@@ -41,18 +39,15 @@ async def put(
 ) -> PointsPolicyVersion:
     """Write the next version over the one that the caller has seen; raises IfMatchMissing, StaleVersion."""
     known = await current(session)
-    etags.require(if_match, known.version)
-    version = known.version + 1
-    # Of two who replace the same version at once, the second finds the next one taken.
-    written: PointsPolicyVersion | None = await session.scalar(
-        insert(PointsPolicyVersion)
-        .values(version=version, created_at=at, created_by=by, **body.model_dump())
-        .on_conflict_do_nothing()
-        .returning(PointsPolicyVersion)
+    return await versions.write(
+        session,
+        PointsPolicyVersion,
+        body.model_dump(),
+        over=known.version,
+        if_match=if_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {version}.", current_version=version)
-    return written
 
 
 async def list_versions(

@@ -3,13 +3,11 @@
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.models.quotes import PaymentPolicy
 from crm_loyalty.schemas.quotes import PaymentPolicyIn
-from crm_shared import etags
-from crm_shared.etags import StaleVersion
+from crm_shared import versions
 
 
 async def get(session: AsyncSession) -> PaymentPolicy:
@@ -23,13 +21,12 @@ async def put(
 ) -> PaymentPolicy:
     """Write the next version; raises IfMatchMissing, StaleVersion."""
     current = await get(session)
-    etags.require(if_match, current.version)
-    written: PaymentPolicy | None = await session.scalar(
-        insert(PaymentPolicy)
-        .values(version=current.version + 1, created_at=at, created_by=by, **body.model_dump())
-        .on_conflict_do_nothing()
-        .returning(PaymentPolicy)
+    return await versions.write(
+        session,
+        PaymentPolicy,
+        body.model_dump(),
+        over=current.version,
+        if_match=if_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(current_version=current.version + 1)
-    return written

@@ -5,11 +5,8 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import or_, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
-from crm_loyalty import versions
 from crm_loyalty.earning import facts
 from crm_loyalty.earning.rules import conditions_of
 from crm_loyalty.errors import PromotionNotFound
@@ -19,16 +16,10 @@ from crm_loyalty.rules.earning import Policy
 from crm_loyalty.rules.pricing import Discount
 from crm_loyalty.schemas.earning_rules import WhenIn
 from crm_loyalty.schemas.quotes import PromotionIn
-from crm_shared.etags import StaleVersion
+from crm_shared import versions
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
-_newer = aliased(Promotion)
-_NEWEST = (
-    ~select(_newer.key)
-    .where(_newer.key == Promotion.key, _newer.version > Promotion.version)
-    .correlate(Promotion)
-    .exists()
-)
+_NEWEST = versions.newest(Promotion.key, Promotion.version)
 
 
 async def find(session: AsyncSession, key: str) -> Promotion | None:
@@ -69,22 +60,20 @@ async def put(
 ) -> Promotion:
     """Write the next version; raises IfMatchMissing, StaleVersion."""
     current = await find(session, key)
-    number = versions.following(
-        current.version if current else None, if_match=if_match, if_none_match=if_none_match
-    )
     values = body.model_dump() | {
         "names": body.names.model_dump(exclude_none=True),
         "when": body.when.model_dump(mode="json", exclude_defaults=True),
     }
-    written: Promotion | None = await session.scalar(
-        insert(Promotion)
-        .values(key=key, version=number, created_at=at, created_by=by, **values)
-        .on_conflict_do_nothing()
-        .returning(Promotion)
+    return await versions.write(
+        session,
+        Promotion,
+        {"key": key, **values},
+        over=current.version if current else None,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {number}.", current_version=number)
-    return written
 
 
 async def applying(

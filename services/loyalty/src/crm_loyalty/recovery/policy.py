@@ -3,13 +3,11 @@
 from datetime import UTC, datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.models.recovery import RecoveryPolicy
 from crm_loyalty.schemas.recovery import RecoveryPolicyIn
-from crm_shared import etags
-from crm_shared.etags import StaleVersion
+from crm_shared import versions
 
 
 async def current(session: AsyncSession) -> RecoveryPolicy:
@@ -23,18 +21,15 @@ async def put(
 ) -> RecoveryPolicy:
     """Write the next version; raises IfMatchMissing, StaleVersion."""
     known = await current(session)
-    etags.require(if_match, known.version)
-    version = known.version + 1
-    # Of two who replace the same version at once, the second finds the next one taken.
-    written: RecoveryPolicy | None = await session.scalar(
-        insert(RecoveryPolicy)
-        .values(version=version, created_at=at, created_by=by, **body.model_dump())
-        .on_conflict_do_nothing()
-        .returning(RecoveryPolicy)
+    return await versions.write(
+        session,
+        RecoveryPolicy,
+        body.model_dump(),
+        over=known.version,
+        if_match=if_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {version}.", current_version=version)
-    return written
 
 
 def _initial() -> RecoveryPolicy:

@@ -3,13 +3,11 @@
 from datetime import UTC, datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.models.referrals import ReferralPolicy
 from crm_loyalty.schemas.referrals import ReferralPolicyIn
-from crm_shared import etags
-from crm_shared.etags import StaleVersion
+from crm_shared import versions
 
 
 async def current(session: AsyncSession) -> ReferralPolicy:
@@ -23,18 +21,15 @@ async def put(
 ) -> ReferralPolicy:
     """Write the next version; raises IfMatchMissing, StaleVersion."""
     known = await current(session)
-    etags.require(if_match, known.version)
-    version = known.version + 1
-    # Of two who replace the same version at once, the second finds the next one taken.
-    written: ReferralPolicy | None = await session.scalar(
-        insert(ReferralPolicy)
-        .values(version=version, created_at=at, created_by=by, **body.model_dump())
-        .on_conflict_do_nothing()
-        .returning(ReferralPolicy)
+    return await versions.write(
+        session,
+        ReferralPolicy,
+        body.model_dump(),
+        over=known.version,
+        if_match=if_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {version}.", current_version=version)
-    return written
 
 
 def _initial() -> ReferralPolicy:

@@ -6,24 +6,16 @@ from datetime import datetime
 from sqlalchemy import case, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
-from crm_loyalty import versions
 from crm_loyalty.coupons import series
 from crm_loyalty.errors import LimitReached, OutOfStock, RewardNotFound
 from crm_loyalty.models.rewards import Reward, RewardStock
 from crm_loyalty.schemas.rewards import RewardIn
-from crm_shared.etags import StaleVersion
+from crm_shared import versions
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_shared.problems import InvalidRequest
 
-_newer = aliased(Reward)
-_NEWEST = (
-    ~select(_newer.key)
-    .where(_newer.key == Reward.key, _newer.version > Reward.version)
-    .correlate(Reward)
-    .exists()
-)
+_NEWEST = versions.newest(Reward.key, Reward.version)
 
 
 async def find(session: AsyncSession, key: str) -> Reward | None:
@@ -90,19 +82,17 @@ async def put(
             ]
         )
     current = await find(session, key)
-    number = versions.following(
-        current.version if current else None, if_match=if_match, if_none_match=if_none_match
-    )
     values = body.model_dump() | {"names": body.names.model_dump(exclude_none=True)}
-    # Of two who replace the same version at once, the second finds the next one taken.
-    written: Reward | None = await session.scalar(
-        insert(Reward)
-        .values(key=key, version=number, created_at=at, created_by=by, **values)
-        .on_conflict_do_nothing()
-        .returning(Reward)
+    written = await versions.write(
+        session,
+        Reward,
+        {"key": key, **values},
+        over=current.version if current else None,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {number}.", current_version=number)
     await session.execute(
         insert(RewardStock).values(reward_key=key, remaining=0, ordered=0).on_conflict_do_nothing()
     )

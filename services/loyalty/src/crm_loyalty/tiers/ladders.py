@@ -4,17 +4,14 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import literal, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty import versions
 from crm_loyalty.errors import TierLadderNotFound
 from crm_loyalty.models.ledger import Account
 from crm_loyalty.models.tiers import TierLadder
 from crm_loyalty.rules.tiers import Ladder, Tier
 from crm_loyalty.schemas.tiers import TierBenefits, TierLadderIn, TierLadderOut
-from crm_shared import due
-from crm_shared.etags import StaleVersion
+from crm_shared import due, versions
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
 LOOK = "tier"
@@ -98,18 +95,16 @@ async def put(
     Raises IfMatchMissing, StaleVersion.
     """
     current = await find(session)
-    version = versions.following(
-        current.version if current else None, if_match=if_match, if_none_match=if_none_match
+    written = await versions.write(
+        session,
+        TierLadder,
+        {"terms": body.model_dump(mode="json")},
+        over=current.version if current else None,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        at=at,
+        by=by,
     )
-    # Of two who replace the same version at once, the second finds the next one taken.
-    written: TierLadder | None = await session.scalar(
-        insert(TierLadder)
-        .values(version=version, terms=body.model_dump(mode="json"), created_at=at, created_by=by)
-        .on_conflict_do_nothing()
-        .returning(TierLadder)
-    )
-    if written is None:
-        raise StaleVersion(f"The current version is {version}.", current_version=version)
     accounts = Account.metadata.tables[Account.__tablename__].c
     own = accounts.customer_id == accounts.origin_customer_id
     await session.execute(due.scheduling(literal(LOOK), accounts.origin_customer_id, literal(at), own))

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.models.consents import ContactPolicyVersion
-from crm_shared import etags
+from crm_shared import versions
 from crm_shared.contracts.permissions import ContactPolicy
 from crm_shared.contracts.profiles import ContactPolicyChanged
-from crm_shared.etags import StaleVersion
 from crm_shared.outbox import publish
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_shared.permissions import INITIAL_POLICY, INITIAL_VERSION
@@ -39,19 +37,17 @@ async def put(
 ) -> InForce:
     """Write the next version over the one that the caller has seen; raises IfMatchMissing, StaleVersion."""
     known = await current(session)
-    etags.require(if_match, known.version)
-    version = known.version + 1
-    # Of two who replace the same version at once, the second finds the next one taken.
-    written = await session.scalar(
-        insert(ContactPolicyVersion)
-        .values(version=version, policy=policy.model_dump(mode="json"), created_at=at, created_by=by)
-        .on_conflict_do_nothing()
-        .returning(ContactPolicyVersion.version)
+    written = await versions.write(
+        session,
+        ContactPolicyVersion,
+        {"policy": policy.model_dump(mode="json")},
+        over=known.version,
+        if_match=if_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {version}.", current_version=version)
-    publish(session, ContactPolicyChanged(version=version, policy=policy), at=at)
-    return InForce(version, policy)
+    publish(session, ContactPolicyChanged(version=written.version, policy=policy), at=at)
+    return InForce(written.version, policy)
 
 
 async def list_versions(

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import func, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -17,8 +16,7 @@ from crm_profiles.models.attributes import AttributeType, CustomerAttribute
 from crm_profiles.models.forms import FormVersion
 from crm_profiles.schemas.attributes import MAX_TEXT
 from crm_profiles.schemas.forms import AttributeTarget, ConsentTarget, FieldType, FormField, FormIn
-from crm_shared import etags
-from crm_shared.etags import StaleVersion
+from crm_shared import versions
 from crm_shared.pages import Cursors, Key, Listing, paginate
 from crm_shared.problems import Fault
 
@@ -79,18 +77,18 @@ async def put(
     newest = select(FormVersion).where(FormVersion.key == key).order_by(FormVersion.version.desc()).limit(1)
     known = await session.scalar(newest)
     definition = body.model_dump(mode="json")
-    if known is not None:
-        if known.definition == definition:
-            return known, False
-        etags.require(if_match, known.version)
-    version = known.version + 1 if known else 1
-    row = {"key": key, "version": version, "definition": definition, "created_at": at, "created_by": by}
-    # Of two who replace the same version at once, the second finds the next one taken.
-    written = await session.scalar(
-        insert(FormVersion).values(row).on_conflict_do_nothing().returning(FormVersion)
+    if known is not None and known.definition == definition:
+        return known, False
+    written = await versions.write(
+        session,
+        FormVersion,
+        {"key": key, "definition": definition},
+        over=known.version if known else None,
+        if_match=if_match,
+        if_none_match=None if known else "*",
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion(f"The current version is {version}.", current_version=version)
     return written, known is None
 
 

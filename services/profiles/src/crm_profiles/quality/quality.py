@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ARRAY, DateTime, Uuid, bindparam, delete, select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.bulk import arrays
@@ -21,10 +20,9 @@ from crm_profiles.quality import verifying
 from crm_profiles.rules import accuracy
 from crm_profiles.rules.accuracy import Assessment, Held, Rules
 from crm_profiles.schemas.quality import QualityPolicyIn
-from crm_shared import etags, jobs
+from crm_shared import jobs, versions
 from crm_shared.customers import stop_merges
 from crm_shared.database import Json, Sessions
-from crm_shared.etags import StaleVersion
 from crm_shared.jobs import Job, RunningJob
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
@@ -78,13 +76,15 @@ async def put_policy(
 ) -> tuple[QualityPolicy, Job]:
     """Put a new policy in force and have everybody assessed by it; raises IfMatchMissing, StaleVersion."""
     known = await policy(session)
-    etags.require(if_match, known.version)
-    row = {"version": known.version + 1, "rules": body.model_dump(), "created_at": at, "created_by": by}
-    written = await session.scalar(
-        insert(QualityPolicy).values(row).on_conflict_do_nothing().returning(QualityPolicy)
+    written = await versions.write(
+        session,
+        QualityPolicy,
+        {"rules": body.model_dump()},
+        over=known.version,
+        if_match=if_match,
+        at=at,
+        by=by,
     )
-    if written is None:
-        raise StaleVersion("Somebody else has just changed it: read it again.")
     job = jobs.start(session, ASSESS, {}, at=at)
     await session.flush()
     return written, job

@@ -5,14 +5,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, literal, select
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.models.stages import CustomerStage, StagePolicy, StageSpell
 from crm_profiles.rules.lifecycle import Policy, Stage
 from crm_profiles.schemas.stages import StagePolicyIn
-from crm_shared import due, etags, jobs
-from crm_shared.etags import StaleVersion
+from crm_shared import due, jobs, versions
 from crm_shared.jobs import Job
 
 STAGE = "stage"
@@ -60,18 +59,15 @@ async def set_policy(
 ) -> tuple[StagePolicy, Job]:
     """Put a new policy in force and have everybody looked at again; raises IfMatchMissing, StaleVersion."""
     current = await get_policy(session)
-    etags.require(if_match, current.version)
-    row = {
-        "version": current.version + 1,
-        "silence_days": body.silence_days.model_dump(),
-        "created_at": at,
-        "created_by": by,
-    }
-    added = await session.scalar(
-        insert(StagePolicy).values(row).on_conflict_do_nothing().returning(StagePolicy.version)
+    written = await versions.write(
+        session,
+        StagePolicy,
+        {"silence_days": body.silence_days.model_dump()},
+        over=current.version,
+        if_match=if_match,
+        at=at,
+        by=by,
     )
-    if added is None:
-        raise StaleVersion("Somebody else has just changed it: read it again.")
     job = jobs.start(session, RESTAGE, {}, at=at)
     await session.flush()
-    return await get_policy(session), job
+    return written, job
