@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
+from asyncpg import InterfaceError as ConnectionLost
 from pydantic import ValidationError
 from sqlalchemy import (
     ARRAY,
@@ -200,33 +201,33 @@ def rows_of(values: Mapping[InstrumentedAttribute[Any], Sequence[Any]]) -> Table
 
 def unavailable(error: BaseException) -> bool:
     """Whether this is trouble of the database, worth waiting for, rather than of the statement."""
-    if isinstance(error, PoolTimeout | InterfaceError | OSError | TimeoutError):
+    if isinstance(error, PoolTimeout | InterfaceError | ConnectionLost | OSError | TimeoutError):
         return True
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or sqlstate(error).startswith(_TROUBLE)
-    return False
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return sqlstate(error).startswith(_TROUBLE)
 
 
 def too_slow(error: BaseException) -> bool:
     """Whether the database gave the statement up because it took longer than it may."""
-    return isinstance(error, DBAPIError) and sqlstate(error) == _TOO_SLOW
+    return sqlstate(error) == _TOO_SLOW
 
 
 def awaits_a_lock(error: BaseException) -> bool:
     """Whether the statement was given up because another transaction held what it wanted to lock."""
-    return isinstance(error, DBAPIError) and sqlstate(error) == _LOCKED
+    return sqlstate(error) == _LOCKED
 
 
-def sqlstate(error: DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlstate", None) or "")
+def sqlstate(error: BaseException) -> str:
+    """PostgreSQL's code of what went wrong, whoever raised it, session or driver; else nothing."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(cause, "sqlstate", None) or "")
 
 
 def in_words(error: BaseException) -> str:
     """What went wrong, without the values that a message quotes: they may be personal."""
-    if isinstance(error, DBAPIError):
+    if isinstance(error, DBAPIError) or sqlstate(error):
         return f"{type(error).__name__} {sqlstate(error)}".rstrip()
-    if isinstance(state := getattr(error, "sqlstate", None), str):  # the driver's own, and what wraps it
-        return f"{type(error).__name__} {state}"
     if isinstance(error, ValidationError):
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         found = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in faults)

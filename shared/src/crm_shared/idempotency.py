@@ -13,7 +13,6 @@ from sqlalchemy import (
     DateTime,
     Index,
     LargeBinary,
-    Row,
     Text,
     Uuid,
     and_,
@@ -27,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
 from crm_shared.database import Json, SharedBase
+from crm_shared.prepared import Prepared, Row
 from crm_shared.problems import BadRequest, Conflict, Gone, Problem, Unprocessable
 
 _KEPT_HEADERS = ("content-type", "etag", "location")
@@ -121,7 +121,7 @@ _SCOPE = ("principal", "method", "route", "key")
 _ASKED = select(
     *(func.unnest(bindparam(name, type_=ARRAY(Text))).label(name) for name in ("lock", *_SCOPE))
 ).subquery()
-_CLAIM = (
+_CLAIM = Prepared(
     # One round trip: the lock is tried whether or not a reply is stored.
     select(
         *(_ASKED.c[name] for name in _SCOPE),
@@ -140,7 +140,7 @@ _KEPT: Mapping[str, TypeEngine[Any]] = {
     "customer_ids": Text(),
     "created_at": DateTime(timezone=True),
 }
-_REMEMBER = (
+_REMEMBER = Prepared(
     insert(_STORED)
     .from_select(
         list(_KEPT),
@@ -172,12 +172,12 @@ async def claim(session: AsyncSession, claim: Claim) -> StoredReply | None:
 async def claim_many(session: AsyncSession, claims: Sequence[Claim]) -> list[StoredReply | Problem | None]:
     """As `claim`, for each of several requests that share a transaction; what it would raise is given."""
     valid = {_scope(claim): claim for claim in claims if _VALID.fullmatch(claim.key)}
-    rows: Sequence[Row[*tuple[Any, ...]]] = ()
+    rows: Sequence[Row] = ()
     if valid:
         asked = {"lock": ["\x1f".join(scope) for scope in valid]}
         asked |= {name: [scope[place] for scope in valid] for place, name in enumerate(_SCOPE)}
-        rows = (await session.execute(_CLAIM, asked)).all()
-    stored = {(row.principal, row.method, row.route, row.key): row for row in rows}
+        rows = await _CLAIM.fetch(session, asked)
+    stored = {tuple(row[name] for name in _SCOPE): row for row in rows}
     found: list[StoredReply | Problem | None] = []
     taken: set[tuple[str, ...]] = set()
     for claim in claims:
@@ -193,13 +193,15 @@ def _scope(claim: Claim) -> tuple[str, str, str, str]:
     return claim.principal, claim.method, claim.route, claim.key
 
 
-def _reply(claim: Claim, row: Row[*tuple[Any, ...]], taken: bool) -> StoredReply | Problem | None:
+def _reply(claim: Claim, row: Row, taken: bool) -> StoredReply | Problem | None:
     """`taken`: another request of the same transaction has the key."""
-    if row.fingerprint is None:
-        return IdempotencyKeyInUse() if taken or not row.ours else None
-    if row.fingerprint != claim.fingerprint:
+    if row["fingerprint"] is None:
+        return IdempotencyKeyInUse() if taken or not row["ours"] else None
+    if row["fingerprint"] != claim.fingerprint:
         return IdempotencyKeyReused()
-    return ReplyErased() if row.body is None else StoredReply(row.status, row.headers, row.body)
+    if row["body"] is None:
+        return ReplyErased()
+    return StoredReply(row["status"], row["headers"], row["body"])
 
 
 async def remember(
@@ -230,8 +232,8 @@ async def remember_many(session: AsyncSession, kept: Sequence[Kept], *, at: date
         for claim, reply, path in kept
     ]
     columns = zip(*rows, strict=True)
-    stored = await session.scalars(_REMEMBER, dict(zip(_KEPT, map(list, columns), strict=True)))
-    if len(stored.all()) < len(rows):
+    stored = await _REMEMBER.fetch(session, dict(zip(_KEPT, columns, strict=True)))
+    if len(stored) < len(rows):
         raise IdempotencyKeyInUse
 
 

@@ -46,5 +46,5 @@ def claim_new(model: type[DeclarativeBase], *names: str) -> CompoundSelect[Any]:
     table = model.metadata.tables[model.__tablename__]
     keys = [column.name for column in table.primary_key]
     claimed = insert_new(model, *names).returning(*(table.c[name] for name in keys)).cte("claimed")
-    wanted: Select[Any] = select(*(func.unnest(bindparam(n, type_=_array(table.c[n].type))) for n in keys))
+    wanted = select(*(func.unnest(bindparam(n, type_=_array(table.c[n].type))).label(n) for n in keys))
     return wanted.except_all(select(*(claimed.c[name] for name in keys)))

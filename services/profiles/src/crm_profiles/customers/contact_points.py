@@ -18,6 +18,7 @@ from crm_profiles.errors import InvalidContactPoint
 from crm_profiles.models.customers import ContactKind, ContactPoint
 from crm_profiles.schemas.customers import MAX_CONTACT_POINT, ContactPointIn
 from crm_shared.fields import without_invisible
+from crm_shared.prepared import Prepared
 from crm_shared.problems import Fault
 
 
@@ -154,7 +155,7 @@ def mask(kind: str, value: str) -> str:
     return f"{value[:1]}***"
 
 
-_CLAIM = claim_new(ContactPoint, "kind", "value", "customer_id", "origin_customer_id")
+_CLAIM = Prepared(claim_new(ContactPoint, "kind", "value", "customer_id", "origin_customer_id"))
 _WANTED = select(*unnested(ContactPoint.kind, ContactPoint.value)).subquery()
 _HOLDERS = select(
     ContactPoint.kind, ContactPoint.value, ContactPoint.customer_id, ContactPoint.origin_customer_id
@@ -175,11 +176,12 @@ async def claim(session: AsyncSession, wanted: Mapping[Point, Owner]) -> dict[Po
             "customer_id": [wanted[point].id for point in missing],
             "origin_customer_id": [wanted[point].origin for point in missing],
         }
-        lost = {Point(ContactKind(row[0]), row[1]) for row in await session.execute(_CLAIM, asked)}
+        rows = await _CLAIM.fetch(session, asked)
+        lost = {Point(ContactKind(row["kind"]), row["value"]) for row in rows}
         holders |= {point: wanted[point].id for point in missing if point not in lost}
         if lost:
-            rows = arrays([point._asdict() for point in lost], "kind", "value")
-            for row in await session.execute(_HOLDERS, rows):
+            known = arrays([point._asdict() for point in lost], "kind", "value")
+            for row in await session.execute(_HOLDERS, known):
                 holders[Point(row.kind, row.value)] = row.customer_id
     return holders
 

@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, TextClause, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.activity import last_contacts, timeline
 from crm_profiles.customers import contact_points
 from crm_profiles.schemas.customers import CustomerOut, ProfileOut
 from crm_shared.customers import CustomerNotFound
+from crm_shared.prepared import Prepared
 
 NEWEST_ENTRIES = 10
 
@@ -96,13 +97,14 @@ def members_of(model: type[ProfileOut]) -> str:
     return _object(members)
 
 
-def _statement(document: str) -> TextClause:
+def _statement(document: str) -> Prepared:
     statement = f"{_CURRENT} SELECT meant.asked, c.customer_id, c.version, {document}::text AS body {_FROM}"
-    return text(statement).bindparams(bindparam("asked", type_=ARRAY(Uuid)))
+    return Prepared(text(statement).bindparams(bindparam("asked", type_=ARRAY(Uuid))))
 
 
 _ID = _statement("c.customer_id")
-_CUSTOMER = _statement(members_of(CustomerOut))
+CUSTOMER = _statement(members_of(CustomerOut))
+"""Reads customers by their ids."""
 _SUMMARY = _statement(
     _object(
         {
@@ -163,7 +165,7 @@ async def get_customer(session: AsyncSession, customer_id: UUID) -> Document:
 
 async def find_customers(session: AsyncSession, ids: Collection[UUID]) -> Mapping[UUID, Document]:
     """CustomerOut of each customer who is known, or of who absorbed them, by the id asked for."""
-    return await _find(session, _CUSTOMER, ids)
+    return await _find(session, CUSTOMER, ids)
 
 
 async def get_summary(session: AsyncSession, customer_id: UUID) -> Document:
@@ -183,8 +185,6 @@ def known(found: Document | None, customer_id: UUID) -> Document:
     return found
 
 
-async def _find(
-    session: AsyncSession, statement: TextClause, ids: Collection[UUID]
-) -> Mapping[UUID, Document]:
-    rows = await session.execute(statement, {"asked": list(ids)})
-    return {row.asked: Document(row.customer_id, row.version, row.body.encode()) for row in rows}
+async def _find(session: AsyncSession, statement: Prepared, ids: Collection[UUID]) -> Mapping[UUID, Document]:
+    rows = await statement.fetch(session, {"asked": list(ids)})
+    return {row["asked"]: Document(row["customer_id"], row["version"], row["body"].encode()) for row in rows}

@@ -23,6 +23,7 @@ from crm_shared import outbox
 from crm_shared.clock import Clock
 from crm_shared.database import Json
 from crm_shared.ids import row_id
+from crm_shared.prepared import Prepared
 from crm_shared.problems import Problem
 
 RESOLUTION = timedelta(microseconds=1)
@@ -105,7 +106,7 @@ _EVENTS = select(
     *(_TOLD.c.version, _TOLD.c.data, _TOLD.c.recorded_at.label("time")),
     *(_TOLD.c.traceparent, _TOLD.c.causation_id, _TOLD.c.actor),
 )
-_STORE = (
+_STORE = Prepared(
     insert(CustomerVersion.metadata.tables[CustomerVersion.__tablename__])
     .from_select(_COLUMNS, select(*(_STATED.c[name] for name in _COLUMNS)), include_defaults=False)
     .add_cte(
@@ -149,7 +150,7 @@ async def _store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) 
             }
         )
     await session.flush()
-    await session.execute(_STORE, arrays(rows, *rows[0]) | {"now": now})
+    await _STORE.fetch(session, arrays(rows, *rows[0]) | {"now": now})
 
 
 def _taken(point: Point, holder: UUID | None) -> ContactPointTaken:
