@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import httpx2
+import pytest
 from sqlalchemy import text
 from tests.flows.conftest import Settle
 
@@ -17,11 +18,12 @@ Customer = Callable[..., Awaitable[UUID]]
 Purchase = Callable[..., Awaitable[None]]
 
 
-async def republish(sessions: Sessions) -> None:
+async def republish(sessions: Sessions, *, anew: bool = False) -> None:
     for walk in STATES.values():
-        await republish_state(sessions, walk)
+        await republish_state(sessions, walk, anew=anew)
 
 
+@pytest.mark.parametrize("anew", [False, True])
 async def test_who_has_had_the_events_sees_no_difference(
     customer: Customer,
     purchase: Purchase,
@@ -29,18 +31,20 @@ async def test_who_has_had_the_events_sees_no_difference(
     databases: dict[str, Sessions],
     loyalty: httpx2.AsyncClient,
     clock: FrozenClock,
+    anew: bool,
 ) -> None:
     who = await customer(contact_points=[{"kind": "email", "value": "Ming@example.com"}])
     await purchase(who, 30_000, clock.now())
     await settle()
     before = {name: len(await published(databases[name])) for name in ("segmentation", "tickets", "loyalty")}
 
-    await republish(databases["profiles"])
-    await republish(databases["profiles"])
+    await republish(databases["profiles"], anew=anew)
+    await republish(databases["profiles"], anew=anew)
     await settle()
 
     assert {name: len(await published(databases[name])) for name in before} == before
-    assert len(await published(databases["profiles"])) == 4, "each told once, and once more from its state"
+    told = len(await published(databases["profiles"]))
+    assert told == (6 if anew else 4), "each told once, and from its state once more or as often as asked"
     assert (await loyalty.get(f"/v1/accounts/{who}")).json()["balance"] == 300
 
 

@@ -1,7 +1,7 @@
 """The operator's commands: dead letters, refilling topics from state, erasing anew after a restore.
 
 `python -m crm_shared.operate crm_loyalty dead-letters list|show|redrive|discard [ID]`,
-`python -m crm_shared.operate crm_profiles republish [--since 2026-01-31] [--from-state customers]`,
+`python -m crm_shared.operate crm_profiles republish [--since 2026-01-31] [--from-state customers [--anew]]`,
 `python -m crm_shared.operate crm_tickets erasures`, which writes a line for each, and
 `python -m crm_shared.operate crm_profiles re-erase`, which reads them; with the service's own environment.
 """
@@ -95,21 +95,23 @@ async def republish_since(sessions: Sessions, since: datetime) -> None:
         _say({"republished": len(rows.all())})
 
 
-async def republish_state(sessions: Sessions, walk: Republisher) -> None:
+async def republish_state(sessions: Sessions, walk: Republisher, *, anew: bool = False) -> None:
     """Send the current state of every aggregate: for a new consumer, from before the outbox's memory.
 
-    The ids come of aggregate and version, so whoever sees them twice drops the second.
+    The ids come of aggregate and version, so whoever sees them twice drops the second. `anew` gives ids that
+    nobody has seen: for a copy that was emptied or has got new columns, whose inbox remembers the old ones.
     """
     count = 0
+    publish = _publish_anew if anew else _publish_again
     async with sessions.begin() as session:
         chunk: list[Event] = []
         async for event in walk(session):
             chunk.append(event)
             count += 1
             if len(chunk) == _CHUNK:
-                await _publish_again(session, chunk)
+                await publish(session, chunk)
                 chunk.clear()
-        await _publish_again(session, chunk)
+        await publish(session, chunk)
     _say({"republished": count})
 
 
@@ -120,6 +122,10 @@ async def _publish_again(session: AsyncSession, events: Sequence[Event]) -> None
     known = set(await session.scalars(again))
     news = [News(event, id=id) for id, event in by_id.items() if id not in known]
     await publish_many(session, news, at=SystemClock().now())
+
+
+async def _publish_anew(session: AsyncSession, events: Sequence[Event]) -> None:
+    await publish_many(session, [News(event) for event in events], at=SystemClock().now())
 
 
 async def list_erasures(sessions: Sessions) -> None:
@@ -195,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     source = again.add_mutually_exclusive_group(required=True)
     source.add_argument("--since", type=_instant, help="from the outbox, what happened since this instant")
     source.add_argument("--from-state", metavar="NOUN", help="from the tables, the current state of each")
+    again.add_argument("--anew", action="store_true", help="with --from-state: also to who has had it before")
     commands.add_parser("erasures", help="whom this service was told to forget, a line each")
     commands.add_parser("re-erase", help="forget whom these lines name, after a restore; from standard input")
     return parser
@@ -225,7 +232,7 @@ async def _run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -
             states = _republishers(arguments.package)
             if arguments.from_state not in states:
                 parser.error(f"{arguments.package} can republish: {', '.join(states) or 'nothing'}")
-            await republish_state(sessions, states[arguments.from_state])
+            await republish_state(sessions, states[arguments.from_state], anew=arguments.anew)
     finally:
         await engine.dispose()
 

@@ -107,7 +107,7 @@ _KEEP_STATES = text(
         AS n (origin, owner, version, state)
     ORDER BY origin
     ON CONFLICT (origin_customer_id) DO UPDATE SET version = excluded.version, state = excluded.state
-    WHERE p.version < excluded.version
+    WHERE p.version <= excluded.version
     """
 ).bindparams(bindparam("states", type_=ARRAY(JSONB)))
 _KEEP_ZONES = text(
@@ -121,7 +121,7 @@ _KEEP_ZONES = text(
     ORDER BY n.origin
     ON CONFLICT (origin_customer_id) DO UPDATE
     SET time_zone = excluded.time_zone, profile_version = excluded.profile_version
-    WHERE p.profile_version < excluded.profile_version
+    WHERE p.profile_version <= excluded.profile_version
     """
 )
 _KEEP_MESSAGES = text(

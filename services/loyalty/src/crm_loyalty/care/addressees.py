@@ -36,7 +36,7 @@ _COLUMNS = [
 
 
 async def keep(session: AsyncSession, events: Sequence[CustomerState]) -> None:
-    """Keep each customer's newest state, each id for itself."""
+    """Keep each customer's newest state, each id for itself; told again, it fills columns added since."""
     newest = {event.customer_id: event for event in sorted(events, key=lambda event: event.version)}
     owners = await resolve(session, newest.keys(), lock=True)
     policy = await permission_copies.current_policy(session)
@@ -48,7 +48,7 @@ async def keep(session: AsyncSession, events: Sequence[CustomerState]) -> None:
         statement.on_conflict_do_update(
             index_elements=[Addressee.origin_customer_id],
             set_={name: statement.excluded[name] for name in names if name != "customer_id"},
-            where=Addressee.version < statement.excluded.version,
+            where=Addressee.version <= statement.excluded.version,
         )
     )
 

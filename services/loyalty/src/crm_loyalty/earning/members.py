@@ -49,7 +49,7 @@ _KEEP_BIRTHDAYS = text(
     ORDER BY id, version DESC
     ON CONFLICT (customer_id) DO UPDATE SET birth_date = excluded.birth_date,
         lunar_birth_date = excluded.lunar_birth_date, profile_version = excluded.profile_version
-    WHERE m.profile_version < excluded.profile_version
+    WHERE m.profile_version <= excluded.profile_version
     """
 ).bindparams(bindparam("lunar_days", type_=ARRAY(JSONB(none_as_null=True))))
 
