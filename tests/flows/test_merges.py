@@ -1,6 +1,5 @@
 """A merge and its undoing, in all services: every row goes where it belongs, and no sum changes."""
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import MetaData, Table, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from tests.chance import examples
 from tests.flows.conftest import LISTENERS, Settle
 
 from crm_loyalty import reconcile
@@ -127,9 +127,6 @@ async def test_a_merge_undone_leaves_every_table_of_every_service_as_it_was(
         assert after[table] == expected, table
 
 
-STORIES = int(os.environ.get("CRM_TEST_STORIES", "6"))
-"""How many are tried; `CRM_TEST_STORIES=500` searches for long."""
-
 # What is done, by which of the people, to which other, and how much of what waits is delivered.
 STEPS = st.lists(
     st.tuples(
@@ -229,7 +226,7 @@ class World:
         return True
 
 
-@settings(max_examples=STORIES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(6), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 async def test_whatever_happens_between_merges_each_row_ends_under_its_own_id_and_sums_stay(
     steps: list[tuple[str, int, int, int]],

@@ -32,6 +32,22 @@ PATH = "/v1/customers/{customer_id}/360"
 
 _IDENTITY = "profile"
 """Whose word it is whether there is such a customer."""
+_PROBLEMS: Sequence[type[Problem]] = (
+    AmbiguousRequest,
+    CredentialsAmbiguous,
+    CredentialsMissing,
+    InvalidCredentials,
+    RoleMissing,
+    CustomerNotFound,
+    InvalidRequest,
+    QuotaExceeded,
+    ConcurrencyExceeded,
+    InternalError,
+    EverythingUnavailable,
+    DeadlineExceeded,
+)
+_ID = {"type": "string", "format": "uuid"}
+_OBJECT = {"type": "object"}
 
 
 def customer_id(scope: Scope) -> UUID:
@@ -106,58 +122,42 @@ def described(schemas: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any
 
     The roles are those that profiles names for its part.
     """
-    sections = {
-        section: {
-            "type": "object",
-            "required": ["status"],
-            "properties": {
-                "status": {"type": "string", "enum": ["ok", "unavailable"]},
-                "data": schemas.get(service, {"type": "object"}),
-                "problem": {"$ref": "#/components/schemas/Problem"},
-            },
-        }
-        for section, service in SECTIONS.items()
-    }
-    answer = {
-        "type": "object",
-        "required": ["customer_id", "sections"],
-        "properties": {
-            "customer_id": {"type": "string", "format": "uuid"},
-            "sections": {"type": "object", "required": list(SECTIONS), "properties": sections},
-        },
-    }
-    problems = documented(
-        AmbiguousRequest,
-        CredentialsAmbiguous,
-        CredentialsMissing,
-        InvalidCredentials,
-        RoleMissing,
-        CustomerNotFound,
-        InvalidRequest,
-        QuotaExceeded,
-        ConcurrencyExceeded,
-        InternalError,
-        EverythingUnavailable,
-        DeadlineExceeded,
-    )
+    content = {"application/json": {"schema": _answer(schemas)}}
     return {
         "operationId": "get_customer_360",
         "tags": ["customers"],
         "summary": "A customer at a glance",
         "description": "Each section is `ok` with its data, or `unavailable` with its problem.",
-        "parameters": [
-            {
-                "name": "customer_id",
-                "in": "path",
-                "required": True,
-                "schema": {"type": "string", "format": "uuid"},
-            }
-        ],
+        "parameters": [{"name": "customer_id", "in": "path", "required": True, "schema": _ID}],
         "responses": {
-            "200": {"description": "The customer", "content": {"application/json": {"schema": answer}}},
-            **{str(status): response for status, response in problems.items()},
+            "200": {"description": "The customer", "content": content},
+            **{str(status): response for status, response in documented(*_PROBLEMS).items()},
         },
         "security": [{"bearer": []}, {"apiKey": []}],
         "x-roles": list(roles),
         "x-service": "gateway",
+    }
+
+
+def _answer(schemas: Mapping[str, Any]) -> dict[str, Any]:
+    sections = {section: _section_of(schemas.get(service, _OBJECT)) for section, service in SECTIONS.items()}
+    return {
+        "type": "object",
+        "required": ["customer_id", "sections"],
+        "properties": {
+            "customer_id": _ID,
+            "sections": {"type": "object", "required": list(SECTIONS), "properties": sections},
+        },
+    }
+
+
+def _section_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["status"],
+        "properties": {
+            "status": {"type": "string", "enum": ["ok", "unavailable"]},
+            "data": data,
+            "problem": {"$ref": "#/components/schemas/Problem"},
+        },
     }
