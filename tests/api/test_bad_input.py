@@ -9,12 +9,14 @@ import httpx2
 import jsonschema
 import pytest
 import pytest_asyncio
+from tests.api.api import Api
+from tests.api.population.teller import Person
 
 from crm_gateway import openapi
 from crm_shared.callers import Role
 from crm_shared.ids import uuid7
 
-from .conftest import Api, Person, Populate
+from .conftest import Populate
 
 COMPONENTS = openapi.load()["components"]
 PROBLEM = {"$ref": "#/components/schemas/Problem", "components": COMPONENTS}

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, SearchStrategy
 from pydantic import BaseModel
+from tests.api.api import APIS
 from tests.chance import examples
 
 from crm_shared.settings import ServiceSettings
@@ -21,8 +22,6 @@ from crm_shared.web.app import service_app
 from crm_shared.web.router import Router
 from crm_shared.web.routing import Route
 from crm_shared.web.session import get_clock, public
-
-from .conftest import APIS
 
 EDGES = [0, 1.0, -1, 2**31, 2**53, 1e300, True, "", " ", "\0", "1", "2026-02-30", None, [], {}]
 JUNK = st.sampled_from(EDGES) | st.recursive(

@@ -6,12 +6,14 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
+from tests.api.api import Api
+from tests.api.population.teller import Person
 
 from crm_gateway import openapi
 from crm_shared.callers import Role
 from crm_shared.ids import uuid7
 
-from .conftest import Api, Person, Populate
+from .conftest import Populate
 
 METHODS = ("get", "put", "post", "patch", "delete")
 ABSENT = str(uuid7())

@@ -10,9 +10,10 @@ from shutil import copy
 
 import pytest
 import pytest_asyncio
+from tests.api.api import Api
 from tests.chance import examples
 
-from .conftest import Api, Populate
+from .conftest import Populate
 
 HERE = Path(__file__).parent
 EXAMPLES = str(examples(3))
