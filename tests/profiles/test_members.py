@@ -28,9 +28,11 @@ WANG: Json = {
 
 
 async def create(profiles: httpx2.AsyncClient, **members: object) -> Json:
+    """What is answered at once is what is read later."""
     answer = await profiles.post("/v1/customers", json={"name": "Ada"} | members)
     assert answer.status_code == 201, answer.text
     customer: Json = answer.json()
+    assert (await profiles.get(answer.headers["Location"])).json() == customer
     return customer
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from uuid import UUID
 
 import httpx2
 from sqlalchemy import select
 
 from crm_profiles.customers import customers
 from crm_profiles.customers.customers import Newcomer
+from crm_profiles.customers.documents import Document
 from crm_profiles.errors import ContactPointTaken, InvalidAttributes, InvalidContactPoint
 from crm_profiles.models.customers import ContactPoint
 from crm_profiles.models.history import CustomerVersion
@@ -32,14 +32,16 @@ async def test_who_wants_what_an_earlier_one_did_not_get_gets_it(
         refused, taker, late, other = await customers.create_many(
             session, [newcomer("x", "y"), newcomer("y", "z"), newcomer("z"), newcomer("w")], clock=clock
         )
-        assert isinstance(taker, UUID)
-        assert isinstance(other, UUID)
+        assert isinstance(holder, Document)
+        assert isinstance(taker, Document)
+        assert isinstance(other, Document)
         for problem, by in ((refused, holder), (late, taker)):
             assert isinstance(problem, ContactPointTaken)
-            assert problem.extensions["customer_id"] == str(by)
+            assert problem.extensions["customer_id"] == str(by.customer_id)
         held = (await session.execute(select(ContactPoint.value, ContactPoint.customer_id))).all()
+        owners = {"x": holder, "y": taker, "z": taker, "w": other}
         assert {value.partition("@")[0]: id for value, id in held} == {
-            **{"x": holder, "y": taker, "z": taker, "w": other}
+            name: owner.customer_id for name, owner in owners.items()
         }
 
 
@@ -50,7 +52,7 @@ async def test_who_cannot_be_read_is_refused_alone(
     unreadable = newcomer("not an address")
     async with stored["profiles"].begin() as session:
         told = await customers.create_many(session, [unknown, newcomer("a"), unreadable], clock=clock)
-    assert [type(each) for each in told] == [InvalidAttributes, UUID, InvalidContactPoint]
+    assert [type(each) for each in told] == [InvalidAttributes, Document, InvalidContactPoint]
 
 
 async def test_each_newcomer_has_the_own_author_in_history_and_events(
@@ -60,7 +62,8 @@ async def test_each_newcomer_has_the_own_author_in_history_and_events(
         made = await customers.create_many(
             session, [newcomer(name, author=name) for name in ("alice", "bob")], clock=clock
         )
-        expected = dict(zip(map(str, made), ("alice", "bob"), strict=True))
+        ids = [str(each.customer_id) for each in made if isinstance(each, Document)]
+        expected = dict(zip(ids, ("alice", "bob"), strict=True))
         history = await session.execute(select(CustomerVersion.customer_id, CustomerVersion.actor))
         events = await session.execute(select(Outbox.key, Outbox.actor))
         assert {str(id): actor for id, actor in history} == expected

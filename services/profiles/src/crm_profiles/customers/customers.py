@@ -9,8 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from crm_profiles.bulk import one_of
-from crm_profiles.customers import attributes, contact_points, describing, drafts, external_ids, writing
+from crm_profiles.customers import (
+    attributes,
+    contact_points,
+    describing,
+    documents,
+    drafts,
+    external_ids,
+    writing,
+)
 from crm_profiles.customers.contact_points import Owner
+from crm_profiles.customers.documents import Document
 from crm_profiles.customers.drafts import Draft, Status
 from crm_profiles.customers.external_ids import ExternalKey
 from crm_profiles.customers.writing import Written
@@ -57,7 +66,7 @@ async def create(
     [outcome] = await create_many(session, [Newcomer(body, cause)], clock=clock)
     if isinstance(outcome, Problem):
         raise outcome
-    return outcome
+    return outcome.customer_id
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ class Newcomer:
 
 async def create_many(
     session: AsyncSession, newcomers: Sequence[Newcomer], *, clock: Clock
-) -> list[UUID | Problem]:
+) -> list[Document | Problem]:
     """As `create`, for each by the same number of statements; who is refused leaves no trace.
 
     Who wants what an earlier one wanted is refused if that one got it, and gets it if that one was refused.
@@ -79,7 +88,7 @@ async def create_many(
     keys = (key for newcomer in newcomers for key in newcomer.body.attributes or ())
     declared = await attributes.declared(session, keys)
     now = clock.now()
-    outcomes: dict[int, UUID | Problem] = {}
+    outcomes: dict[int, Document | Problem] = {}
     ready: dict[int, Draft] = {}
     for index, newcomer in enumerate(newcomers):
         draft = Draft.new(uuid7())
@@ -96,7 +105,7 @@ async def create_many(
         for index, outcome in zip(list(ready), written, strict=True):
             if not _worth_trying_again(outcome):
                 draft = ready.pop(index)
-                outcomes[index] = draft.owner.id if isinstance(outcome, Written) else outcome
+                outcomes[index] = documents.of_new(draft) if isinstance(outcome, Written) else outcome
     return [outcomes[index] for index in range(len(newcomers))]
 
 

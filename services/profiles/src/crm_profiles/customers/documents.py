@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.activity import last_contacts, timeline
 from crm_profiles.customers import contact_points
+from crm_profiles.customers.drafts import Draft
 from crm_profiles.schemas.customers import CustomerOut, ProfileOut
 from crm_shared.customers import CustomerNotFound
 from crm_shared.prepared import Prepared
@@ -166,6 +167,16 @@ async def get_customer(session: AsyncSession, customer_id: UUID) -> Document:
 async def find_customers(session: AsyncSession, ids: Collection[UUID]) -> Mapping[UUID, Document]:
     """CustomerOut of each customer who is known, or of who absorbed them, by the id asked for."""
     return await _find(session, CUSTOMER, ids)
+
+
+def of_new(draft: Draft) -> Document:
+    """CustomerOut of somebody who has just been stored for the first time, as it will be read."""
+    assert draft.recorded_at is not None
+    at = f"{draft.recorded_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    told = draft.state(draft.recorded_at) | {"id": str(draft.owner.id), "merged_from": None, "as_of": None}
+    told |= {"created_at": at, "updated_at": at}
+    body = orjson.dumps({name: told[name] for name in CustomerOut.model_fields})
+    return Document(draft.owner.id, told["version"], body)
 
 
 async def get_summary(session: AsyncSession, customer_id: UUID) -> Document:

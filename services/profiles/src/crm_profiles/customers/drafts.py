@@ -56,7 +56,7 @@ class Draft:
     """A customer as they are to be; `version` is 0 for a new one.
 
     `source`, `channel`, `cause` and `author` are of this change: they go into the history, and by themselves
-    change nothing. An author is given where it is not the session's.
+    change nothing. An author is given where it is not the session's. `recorded_at` is when it was stored.
     """
 
     owner: Owner
@@ -73,6 +73,7 @@ class Draft:
     channel: Channel = Channel.API
     cause: Event | None = None
     author: Author | None = None
+    recorded_at: datetime | None = None
 
     @classmethod
     def new(cls, customer_id: UUID, *keys: ExternalKey) -> "Draft":

@@ -131,6 +131,7 @@ async def _store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) 
     rows: list[Json] = []
     for draft in drafts:
         at = now if draft.changed_at is None else max(now, draft.changed_at + RESOLUTION)
+        draft.recorded_at = at
         cause, author = draft.cause, draft.author or ours
         data = orjson.dumps(draft.state(at), option=orjson.OPT_UTC_Z).decode()
         rows.append(

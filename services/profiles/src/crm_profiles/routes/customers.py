@@ -94,9 +94,8 @@ async def _make_known(
 ) -> Sequence[Response | Problem]:
     newcomers = [customers.Newcomer(each.item[0], author=each.author) for each in handed]
     outcomes = await customers.create_many(session, newcomers, clock=clock)
-    made = await documents.find_customers(session, [each for each in outcomes if isinstance(each, UUID)])
     return [
-        document(made[outcome], each.item[1], status=201) if isinstance(outcome, UUID) else outcome
+        outcome if isinstance(outcome, Problem) else document(outcome, each.item[1], status=201)
         for outcome, each in zip(outcomes, handed, strict=True)
     ]
 
