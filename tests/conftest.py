@@ -117,6 +117,7 @@ def settings_of(name: str, address: Databases, signer: Signer) -> ServiceSetting
         suppression_secret="suppression of the tests, thirty-two bytes and more",
         unsubscribe_secret="unsubscribing in the tests, thirty-two bytes and more",
         pool_size=20,
+        statement_timeout=60.0,  # how fast the machine is decides no test
     )
     return settings
 

@@ -132,6 +132,8 @@ async def test_it_says_whether_others_match(profiles: httpx2.AsyncClient) -> Non
     [
         ("5678", "phone", "suffix"),
         ("138 1234 5678", "phone", "suffix"),
+        ("0138 1234 5678", "phone", "suffix"),
+        ("0086 138 1234 5678", "phone", "exact"),
         ("+86 138-1234-5678", "phone", "exact"),
         ("xiaoming", "email", "prefix"),
         ("XiaoMing@example.com", "email", "exact"),
@@ -155,6 +157,13 @@ async def test_a_customer_is_found_by_number_address_account_and_external_id(
     [item] = (await find(profiles, q))["items"]
     assert item["customer"]["id"] == answer.json()["id"]
     assert item["matched"] == {"member": member, "how": how}
+
+
+async def test_the_last_digits_of_a_number_may_begin_with_zeros(profiles: httpx2.AsyncClient) -> None:
+    await create(profiles, "Ada", contact_points=[{"kind": "phone", "value": "+8613812340078"}])
+    await create(profiles, "Bob", contact_points=[{"kind": "phone", "value": "+8613812341078"}])
+    assert await names_found(profiles, "0078") == ["Ada"]
+    assert await names_found(profiles, "00780") == []
 
 
 async def test_who_may_not_see_contact_points_cannot_find_by_them(

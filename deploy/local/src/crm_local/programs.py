@@ -16,7 +16,7 @@ from crm_local.tokens import AUDIENCE, ISSUER, public_part
 
 _UVICORN = (
     *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-proxy-headers"),
-    *("--timeout-graceful-shutdown", "5"),
+    *("--timeout-graceful-shutdown", "5", "--timeout-keep-alive", "75"),
 )
 
 

@@ -33,6 +33,7 @@ _CANDIDATES = 2 * _ENOUGH
 
 _PHONE = re.compile(r"[+\d\s().\-/]+")
 _MIN_DIGITS = 4
+_WHOLE_NUMBER = 8
 _MIN_ADDRESS = 3
 
 
@@ -305,7 +306,9 @@ def parameters(
     given: Json = {**filters, "question": question, "reference": question.strip(), "limit": limit}
     if contact_points:
         written = normalize("NFKC", question).strip()
-        digits = re.sub(r"\D", "", written).lstrip("0") if _PHONE.fullmatch(written) else ""
+        digits = re.sub(r"\D", "", written) if _PHONE.fullmatch(written) else ""
+        if len(digits) >= _WHOLE_NUMBER:  # 0 or 00 before it is how it is dialled
+            digits = digits.lstrip("0")
         given["digits"] = digits if len(digits) >= _MIN_DIGITS else None
         given["address"] = written.casefold() if len(written) >= _MIN_ADDRESS else None
     return given
