@@ -1,14 +1,18 @@
 """What the tests of loyalty share: customers with points, and events as they arrive."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
+import pytest_asyncio
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from crm_local.provisioning import Databases
 from crm_loyalty.handlers import subscriptions
 from crm_loyalty.ledger import ledger
 from crm_loyalty.postings import Earn
@@ -21,7 +25,7 @@ from crm_shared.contracts.profiles import (
     PurchaseLineState,
     PurchaseRecorded,
 )
-from crm_shared.database import Sessions, unavailable
+from crm_shared.database import Sessions, async_url, unavailable
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived, handle
 
@@ -190,3 +194,13 @@ def put(loyalty: httpx2.AsyncClient) -> Put:
         assert answer.status_code == 200, answer.text
 
     return write
+
+
+@pytest_asyncio.fixture
+async def forget_rules(addresses: Mapping[str, Databases]) -> AsyncIterator[None]:
+    """Removes rules that were really committed: the table is not emptied as others are."""
+    yield
+    owner = create_async_engine(async_url(addresses["loyalty"].owner_url))
+    async with owner.begin() as connection:
+        await connection.execute(text("DELETE FROM earning_rules WHERE created_by <> 'migration'"))
+    await owner.dispose()

@@ -22,7 +22,7 @@ from crm_loyalty.rules.conditions import (
     PurchaseLine,
 )
 from crm_loyalty.rules.earning import (
-    MAX_POINTS_PER_PURCHASE,
+    MAX_POINTS_AT_ONCE,
     Cap,
     Choice,
     Fixed,
@@ -300,7 +300,7 @@ def test_the_order_of_rules_is_irrelevant_and_sums_and_limits_hold(
     earned = evaluate(basket, rules, usage=usage)
 
     assert earned == evaluate(basket, shuffled, usage=usage)
-    assert earned.points == sum(line.points for line in earned.lines) <= MAX_POINTS_PER_PURCHASE
+    assert earned.points == sum(line.points for line in earned.lines) <= MAX_POINTS_AT_ONCE
     for decision in earned.decisions:
         given_ = sum(line.points for line in earned.lines if line.rule == decision.rule.key)
         assert given_ == decision.points == sum(share for _, share in decision.shares)

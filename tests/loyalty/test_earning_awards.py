@@ -1,23 +1,20 @@
 """Points for purchases as they arrive: caps, budgets, levels, first purchases, each once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
-import pytest_asyncio
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from crm_local.provisioning import Databases
 from crm_loyalty import reconcile
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import CustomerCreated, LunarDateState
 from crm_shared.contracts.segmentation import Level, LevelChanged
-from crm_shared.database import Sessions, async_url
+from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import arrived
 
@@ -26,16 +23,6 @@ MakeEvent = Callable[..., Event]
 Put = Callable[..., Awaitable[None]]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
-
-
-@pytest_asyncio.fixture
-async def forget_rules(addresses: Mapping[str, Databases]) -> AsyncIterator[None]:
-    """Removes rules that were really committed: the table is not emptied as others are."""
-    yield
-    owner = create_async_engine(async_url(addresses["loyalty"].owner_url))
-    async with owner.begin() as connection:
-        await connection.execute(text("DELETE FROM earning_rules WHERE created_by <> 'migration'"))
-    await owner.dispose()
 
 
 async def balance(loyalty: httpx2.AsyncClient, customer_id: UUID) -> int:

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from crm_loyalty.rules.conditions import Purchase
-from crm_loyalty.rules.earning import MAX_POINTS_PER_PURCHASE, PerAmount, Rule, evaluate
+from crm_loyalty.rules.earning import MAX_POINTS_AT_ONCE, PerAmount, Rule, evaluate
 from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.ids import uuid7
@@ -74,9 +74,9 @@ def test_a_purchase_earns_so_much_at_most_and_the_explanation_says_so() -> None:
     generous = Rule(key="generous", version=1, currency="USD", rate=PerAmount(1_000_000, 1))
 
     earned = evaluate(Purchase(NOON, 2**53, "USD"), [BASE, generous])
-    assert earned.points == MAX_POINTS_PER_PURCHASE
+    assert earned.points == MAX_POINTS_AT_ONCE
     assert sum(line.points for line in earned.lines) == earned.points
-    assert f"at most {MAX_POINTS_PER_PURCHASE}" in earned.lines[-1].text
+    assert f"at most {MAX_POINTS_AT_ONCE}" in earned.lines[-1].text
 
 
 async def test_the_largest_purchase_under_the_most_generous_rule_is_posted(
@@ -88,7 +88,7 @@ async def test_the_largest_purchase_under_the_most_generous_rule_is_posted(
 
     await receive(purchased(ann, 2**53))
     account = (await loyalty.get(f"/v1/accounts/{ann}")).json()
-    assert account["balance"] == MAX_POINTS_PER_PURCHASE
+    assert account["balance"] == MAX_POINTS_AT_ONCE
 
 
 async def test_the_default_rule_is_there(loyalty: httpx2.AsyncClient) -> None:

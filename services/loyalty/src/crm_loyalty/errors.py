@@ -65,6 +65,21 @@ class HolidayUnknown(Unprocessable):
     """A rule names a holiday that its calendar has not."""
 
 
+class EventTypeUnknown(Unprocessable):
+    """A rule names a published event that earns no points; `published` says which do."""
+
+
+class EventNotFound(NotFound): ...
+
+
+class EventDiffers(Conflict):
+    """This external id already stands for an event with another content."""
+
+
+class EventNotYet(Unprocessable):
+    """It has not happened yet."""
+
+
 class HoldRanOut(Conflict):
     """Its time is over: the points are free again."""
 
@@ -104,7 +119,7 @@ class NoLongerValid(Conflict):
 
 
 class NotForThisTier(Conflict):
-    """It is for other tiers or levels than the customer's."""
+    """It is for other tiers, levels or segments than the customer's."""
 
 
 class OrderStateConflict(Conflict):

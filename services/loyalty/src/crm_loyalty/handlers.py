@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.care import acting, addressees, complaints, planning, plans
 from crm_loyalty.care.letters import Links
 from crm_loyalty.coupons import batches, ending, using
-from crm_loyalty.earning import awarding, backtests, members, pending, purchases
+from crm_loyalty.earning import awarding, backtests, members, memberships, pending, purchases
+from crm_loyalty.earning import events as earning_events
 from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
 from crm_loyalty.models.base import Base
 from crm_loyalty.quotes import quotes
@@ -18,6 +19,7 @@ from crm_loyalty.referrals import qualifying
 from crm_loyalty.settings import Settings
 from crm_loyalty.tiers import ladders, merging, standings
 from crm_shared import calendar_copies, customers, erasure, exports, permission_copies
+from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
 from crm_shared.contracts.exports import LoyaltyExportPrepared
 from crm_shared.contracts.profiles import (
@@ -29,11 +31,18 @@ from crm_shared.contracts.profiles import (
     CustomerMerged,
     CustomerUnmerged,
     ExportRequested,
+    InteractionRecorded,
     MessageLogged,
     PurchaseRecorded,
     PurchaseRefunded,
+    StageChanged,
 )
-from crm_shared.contracts.segmentation import LevelChanged
+from crm_shared.contracts.segmentation import (
+    LevelChanged,
+    MembershipEntered,
+    MembershipLeft,
+    MembershipState,
+)
 from crm_shared.contracts.tickets import (
     CalendarChanged,
     ComplaintUpheld,
@@ -67,6 +76,24 @@ async def keep_levels(session: AsyncSession, events: Sequence[LevelChanged], *, 
     await members.keep_levels(session, events)
 
 
+async def keep_memberships(session: AsyncSession, events: Sequence[MembershipState], *, at: datetime) -> None:
+    """Rules and offers may be for some segments only."""
+    await memberships.keep(session, events)
+
+
+subscriptions.on(MembershipEntered)(keep_memberships)
+subscriptions.on(MembershipLeft)(keep_memberships)
+
+
+async def reward_events(session: AsyncSession, events: Sequence[Event], *, at: datetime) -> None:
+    """Rules may give points for what is no purchase."""
+    await earning_events.award(session, events, at=at)
+
+
+subscriptions.on(InteractionRecorded)(reward_events)
+subscriptions.on(StageChanged)(reward_events)
+
+
 @subscriptions.on(PurchaseRefunded)
 async def take_points_back(
     session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime
@@ -83,21 +110,25 @@ async def take_points_back(
 @subscriptions.on(CustomerCreated)
 async def open_accounts(session: AsyncSession, events: Sequence[CustomerCreated], *, at: datetime) -> None:
     await accounts.open_(session, {event.customer_id for event in events}, at=at)
-    await permission_copies.keep_time_zones(session, events)
     await members.keep_birthdays(session, events)
+    await earning_events.award(session, events, at=at)
+    await permission_copies.keep_time_zones(session, events)
     await addressees.keep(session, events)
 
 
 @subscriptions.on(CustomerChanged)
 async def keep_profiles(session: AsyncSession, events: Sequence[CustomerChanged], *, at: datetime) -> None:
     """Quiet hours lie in the customer's own time zone, and birthdays may earn more."""
-    await permission_copies.keep_time_zones(session, events)
     await members.keep_birthdays(session, events)
+    await earning_events.award(session, events, at=at)
+    await permission_copies.keep_time_zones(session, events)
     await addressees.keep(session, events)
 
 
 @subscriptions.on(ConsentChanged)
 async def keep_permissions(session: AsyncSession, events: Sequence[ConsentChanged], *, at: datetime) -> None:
+    # Accounts before permissions, as all who need both.
+    await earning_events.award(session, events, at=at)
     await permission_copies.keep_permissions(session, events)
 
 
@@ -134,10 +165,20 @@ async def keep_complaints(session: AsyncSession, events: Sequence[TicketState], 
     await complaints.keep(session, events, at=at)
 
 
-subscriptions.on(TicketOpened)(keep_complaints)
 subscriptions.on(TicketResponded)(keep_complaints)
-subscriptions.on(TicketResolved)(keep_complaints)
 subscriptions.on(TicketClosed)(keep_complaints)
+
+
+async def keep_and_reward_tickets(
+    session: AsyncSession, events: Sequence[TicketState], *, at: datetime
+) -> None:
+    """A suggestion may be worth points, and so may a ticket that found its end."""
+    await complaints.keep(session, events, at=at)
+    await earning_events.award(session, events, at=at)
+
+
+subscriptions.on(TicketOpened)(keep_and_reward_tickets)
+subscriptions.on(TicketResolved)(keep_and_reward_tickets)
 
 
 @subscriptions.on(CustomerMerged)

@@ -35,6 +35,8 @@ EVENTS: tuple[type[Event], ...] = (
     profiles.ContactPolicyChanged,
     profiles.MessageLogged,
     segmentation.LevelChanged,
+    segmentation.MembershipEntered,
+    segmentation.MembershipLeft,
     tickets.TicketOpened,
     tickets.TicketResponded,
     tickets.TicketResolved,

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.activities import activities
+from crm_loyalty.earning import events
 from crm_loyalty.errors import (
     ActivityHasBegun,
     AlreadyAttended,
@@ -137,8 +138,10 @@ async def check_in(session: AsyncSession, activity_id: UUID, code: str, *, at: d
         )
         [verdict] = await ledger.post(session, [posting], at=at)
         invitation.transaction_id = verdict.accepted().id
-    publish(session, _told(activity, invitation, at), at=at)
+    told = _told(activity, invitation, at)
+    publish(session, told, at=at)
     await session.flush()
+    await events.award(session, [told], at=at)
     return invitation
 
 

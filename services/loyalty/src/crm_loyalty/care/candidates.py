@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
+from crm_loyalty.earning import memberships
 from crm_loyalty.models.care import Addressee, CareOccasion
 from crm_loyalty.models.purchases import Member, Purchase
 from crm_loyalty.models.tiers import TierChange, TierStanding
@@ -217,7 +218,7 @@ def _for(question: Question, audience: AudienceIn) -> Question:
             TierStanding.counts.in_(audience.tiers),
         )
         question = question.where(of_tier)
-    return question
+    return question.where(*memberships.hold(Addressee.customer_id, audience.segments.condition()))
 
 
 def _candidate(plan: PlanOut, day: date, found: _Match, zone: ZoneInfo) -> Candidate | None:

@@ -1,18 +1,20 @@
-"""What rules may ask at a purchase: of its customer and of its day, from copies of what others tell."""
+"""What rules may ask of a customer and of a day, from copies of what others tell."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.earning import members, purchases
+from crm_loyalty.earning import members, memberships, purchases
 from crm_loyalty.models.purchases import Member
 from crm_loyalty.rules import birthdays
 from crm_loyalty.rules.conditions import CustomerFacts, Purchase, holiday_name
 from crm_loyalty.rules.earning import Policy, Rule
+from crm_loyalty.rules.happenings import Happening
 from crm_loyalty.tiers import standings
 from crm_shared import calendar_copies
 from crm_shared.calendars import day_of
@@ -20,19 +22,27 @@ from crm_shared.calendars.birthdays import Birthday, LunarBirthday, SolarBirthda
 from crm_shared.calendars.days import Days
 from crm_shared.contracts.calendars import BirthdayPolicy
 
+SomeCause = TypeVar("SomeCause", Purchase, Happening)
+
 
 async def of(
     session: AsyncSession, told: Sequence[tuple[UUID, datetime]], policy: Policy
 ) -> list[CustomerFacts]:
-    """The facts for each purchase, (who owns it today, when it was made), in the order in which they came."""
+    """The facts for each purchase, (who owns it today, when it was made), in the order in which they came.
+
+    Of an event likewise; its number is that of the purchase that it is not.
+    """
     owners = {owner for owner, _ in told}
     known = await members.find(session, owners)
     tiers = await standings.current(session, owners)
+    segments = await memberships.of(session, owners)
     numbers = defaultdict(int, await purchases.counts(session, owners))
     found = []
     for owner, occurred_at in told:
         numbers[owner] += 1
-        facts = CustomerFacts(number=numbers[owner], tier=tiers.get(owner))
+        facts = CustomerFacts(
+            number=numbers[owner], tier=tiers.get(owner), segments=segments.get(owner, frozenset())
+        )
         if member := known.get(owner):
             offset = _birthday_offset(member, day_of(occurred_at, policy.time_zone))
             facts = replace(facts, level=member.level, birthday_offset=offset)
@@ -62,11 +72,11 @@ async def calendars_of(session: AsyncSession, rules: Iterable[Rule]) -> dict[str
     return await calendars(session, {name.partition(":")[0] for rule in rules for name in rule.when.holidays})
 
 
-def celebrated(purchase: Purchase, known: Mapping[str, Days], policy: Policy) -> Purchase:
-    """The purchase with what is celebrated on its day of the programme."""
+def celebrated(cause: SomeCause, known: Mapping[str, Days], policy: Policy) -> SomeCause:
+    """The purchase or event with what is celebrated on its day of the programme."""
     if not known:
-        return purchase
-    return replace(purchase, holidays=_holidays(day_of(purchase.occurred_at, policy.time_zone), known))
+        return cause
+    return replace(cause, holidays=_holidays(day_of(cause.occurred_at, policy.time_zone), known))
 
 
 def _holidays(day: date, known: Mapping[str, Days]) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """Points that cannot be spent before a return window ends: kept apart, and posted when their time is over."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,11 +10,13 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_loyalty.earning.cases import Given
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.purchases import PendingAward
 from crm_loyalty.postings import Earn
 from crm_loyalty.rules.apportioning import apportion
 from crm_loyalty.rules.earning import Earned, Line
+from crm_loyalty.rules.happenings import Happening
 from crm_loyalty.rules.refunds import EarnedLine, kept
 from crm_shared import customers, due
 from crm_shared.contracts.profiles import PurchaseRefunded
@@ -34,16 +36,15 @@ def available_at(earned: Earned, occurred_at: datetime, zone: str) -> datetime |
     return occurred_at.astimezone(ZoneInfo(zone)) + timedelta(days=days) if days else None
 
 
-async def keep(
-    session: AsyncSession, waiting: Sequence[tuple[Earn, UUID, datetime]], owners: Mapping[UUID, UUID]
-) -> None:
-    """Keep these postings until their instants: (posting, purchase, when)."""
+async def keep(session: AsyncSession, waiting: Sequence[tuple[Given, Earn]]) -> None:
+    """Keep these postings until what they give can be spent."""
     if not waiting:
         return
     rows = [
         {
-            "purchase_id": purchase_id,
-            "customer_id": owners[posting.customer_id],
+            "cause_id": given.case.id,
+            "event_type": given.case.cause.type if isinstance(given.case.cause, Happening) else None,
+            "customer_id": given.case.owner,
             "origin_customer_id": posting.customer_id,
             "source": posting.source,
             "points": posting.points,
@@ -51,12 +52,13 @@ async def keep(
             "explanation": [asdict(line) for line in posting.explanation],
             "returned": [],
             "occurred_at": posting.effective_at,
-            "available_at": when,
+            "available_at": given.available_at,
         }
-        for posting, purchase_id, when in waiting
+        for given, posting in waiting
     ]
     await session.execute(insert(PendingAward), rows)
-    await due.schedule(session, PENDING, {purchase_id: when for _, purchase_id, when in waiting})
+    instants = {given.case.id: given.available_at for given, _ in waiting if given.available_at}
+    await due.schedule(session, PENDING, instants)
 
 
 async def take_back(session: AsyncSession, events: Sequence[PurchaseRefunded]) -> None:
@@ -69,7 +71,7 @@ async def take_back(session: AsyncSession, events: Sequence[PurchaseRefunded]) -
         whole = row.lines[0]["line"] == 0
         row.returned = row.returned + [
             returned
-            for event in by_purchase[row.purchase_id]
+            for event in by_purchase[row.cause_id]
             if str(event.refund_id) not in known
             for returned in _returned(event, whole=whole)
         ]
@@ -77,13 +79,13 @@ async def take_back(session: AsyncSession, events: Sequence[PurchaseRefunded]) -
     await session.flush()
 
 
-async def release(session: AsyncSession, purchase_ids: Collection[UUID], *, at: datetime) -> None:
+async def release(session: AsyncSession, cause_ids: Collection[UUID], *, at: datetime) -> None:
     """Give what is left of points whose time is over; it expires as if it had been earned only then."""
-    rows = await _locked(session, purchase_ids)
+    rows = await _locked(session, cause_ids)
     postings = [_posting(row) for row in rows if row.points]
     if rows:
-        ids = [row.purchase_id for row in rows]
-        await session.execute(delete(PendingAward).where(PendingAward.purchase_id.in_(ids)))
+        ids = [row.cause_id for row in rows]
+        await session.execute(delete(PendingAward).where(PendingAward.cause_id.in_(ids)))
     if postings:
         for verdict in await ledger.post(session, postings, at=at):
             verdict.accepted()
@@ -92,24 +94,24 @@ async def release(session: AsyncSession, purchase_ids: Collection[UUID], *, at: 
 async def list_(
     session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
 ) -> Listing[PendingAward]:
-    """What is still to come, by purchase, the newest first; raises AccountNotFound."""
+    """What is still to come, by purchase or event, the newest first; raises AccountNotFound."""
     owner = (await accounts.owned(session, customer_id))[0].customer_id
     statement = select(PendingAward).where(PendingAward.customer_id == owner)
-    keys = [Key(PendingAward.purchase_id, descending=True)]
+    keys = [Key(PendingAward.cause_id, descending=True)]
     return await paginate(
         session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=str(customer_id)
     )
 
 
-async def _locked(session: AsyncSession, purchase_ids: Collection[UUID]) -> Sequence[PendingAward]:
+async def _locked(session: AsyncSession, cause_ids: Collection[UUID]) -> Sequence[PendingAward]:
     """Those of them that are pending, locked: always after the accounts, as everywhere."""
-    query = select(PendingAward).where(PendingAward.purchase_id.in_(purchase_ids))
+    query = select(PendingAward).where(PendingAward.cause_id.in_(cause_ids))
     buyers = {row.origin_customer_id for row in await session.scalars(query)}
     if not buyers:
         return []
     await customers.stop_merges(session)
     await accounts.lock(session, buyers)
-    locked = query.order_by(PendingAward.purchase_id).with_for_update()
+    locked = query.order_by(PendingAward.cause_id).with_for_update()
     return (await session.scalars(locked.execution_options(populate_existing=True))).all()
 
 
@@ -145,7 +147,7 @@ def _posting(row: PendingAward) -> Earn:
     return Earn(
         customer_id=row.origin_customer_id,
         source=row.source,
-        reference=str(row.purchase_id),
+        reference=str(row.cause_id),
         effective_at=row.available_at,
         points=row.points,
         explanation=tuple(explanation),

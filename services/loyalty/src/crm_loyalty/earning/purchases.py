@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.models.purchases import Purchase
 from crm_loyalty.rules import conditions
 from crm_loyalty.rules.conditions import CustomerFacts, PurchaseLine
+from crm_loyalty.rules.refunds import BoughtLine
 from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
 
 _KNOWN = text(
@@ -47,6 +48,12 @@ def facts(event: PurchaseRecorded) -> conditions.Purchase:
         channel=event.channel,
         shop=event.shop,
     )
+
+
+def bought_lines(event: PurchaseRecorded) -> list[BoughtLine]:
+    """What refunds may give back of it; a purchase without lines is one line, numbered 0."""
+    lines = [BoughtLine(line.line, line.total.amount, line.quantity) for line in event.lines]
+    return lines or [BoughtLine(0, event.total.amount, 1)]
 
 
 def facts_of(row: Purchase) -> conditions.Purchase:
@@ -121,6 +128,7 @@ async def record(
             "level": customer.level,
             "tier": customer.tier,
             "birthday_offset": customer.birthday_offset,
+            "segments": sorted(customer.segments),
         }
         for event, customer in reckoned
     ]

@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from datetime import datetime, time
 
+from pydantic import JsonValue
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.earning import facts
-from crm_loyalty.errors import ChoiceDiffers, EarningRuleNotFound, HolidayUnknown
+from crm_loyalty.earning import facts, published
+from crm_loyalty.errors import ChoiceDiffers, EarningRuleNotFound, EventTypeUnknown, HolidayUnknown
 from crm_loyalty.models.earning_rules import EarningRule
 from crm_loyalty.rules.conditions import Around, Conditions, Days, Hours, holiday_name
 from crm_loyalty.rules.earning import Cap, Fixed, Multiplier, PerAmount, PerItem, Rate, Rule
 from crm_loyalty.rules.explaining import explain
+from crm_loyalty.rules.happenings import Happenings, Property
 from crm_loyalty.schemas.earning_rules import (
     EarningRuleIn,
     EarningRuleOut,
+    EventIn,
     FixedIn,
     MultiplierIn,
     PerAmountIn,
@@ -62,6 +65,7 @@ def conditions_of(when: WhenIn) -> Conditions:
         every_nth_purchase=when.every_nth_purchase,
         birthday=Around(when.birthday.days_before, when.birthday.days_after) if when.birthday else None,
         holidays=frozenset(holiday_name(each.calendar, each.key) for each in when.holidays),
+        segments=when.segments.condition(),
     )
 
 
@@ -73,6 +77,7 @@ def rule_of(key: str, version: int, terms: EarningRuleIn) -> Rule:
         rate=_rate(terms.rate),
         currency=terms.currency,
         when=conditions_of(terms.when),
+        event=_happenings(terms.event) if terms.event else None,
         caps=tuple(Cap(cap.period, cap.points) for cap in terms.caps),
         budget=terms.budget,
         priority=terms.priority,
@@ -83,6 +88,13 @@ def rule_of(key: str, version: int, terms: EarningRuleIn) -> Rule:
         valid_from=terms.valid_from,
         valid_until=terms.valid_until,
     )
+
+
+def _happenings(event: EventIn) -> Happenings:
+    properties = tuple(
+        Property(each.name, tuple(each.one_of), each.at_least, each.at_most) for each in event.properties
+    )
+    return Happenings(frozenset(event.types), properties)
 
 
 def _rate(rate: RateIn) -> Rate:
@@ -149,11 +161,12 @@ async def put(
 ) -> EarningRule:
     """Write the next version over the one that the caller has seen, or the first with `If-None-Match: *`.
 
-    Raises IfMatchMissing, StaleVersion, ChoiceDiffers, HolidayUnknown.
+    Raises IfMatchMissing, StaleVersion, ChoiceDiffers, HolidayUnknown, EventTypeUnknown.
     """
     current = await find(session, key)
     await _agree_with_group(session, key, body)
     await _know_holidays(session, body)
+    _know_events(body)
     return await versions.write(
         session,
         EarningRule,
@@ -205,4 +218,21 @@ async def _know_holidays(session: AsyncSession, body: EarningRuleIn) -> None:
                         "message": "There is no such holiday in the calendar",
                     }
                 ],
+            )
+
+
+def _know_events(body: EarningRuleIn) -> None:
+    """Every event of the rule can come: as somebody reports it, or by itself; raises EventTypeUnknown."""
+    for index, type_ in enumerate(body.event.types if body.event else ()):
+        if "." in type_ and type_ not in published.TYPES:
+            raise EventTypeUnknown(
+                f"No {type_} is published that earns points.",
+                errors=[
+                    {
+                        "pointer": f"/event/types/{index}",
+                        "code": "event_type_unknown",
+                        "message": "What has dots is published, and this is not among it",
+                    }
+                ],
+                published=list[JsonValue](sorted(published.TYPES)),
             )

@@ -1,16 +1,15 @@
 """What rules have given already: caps counted from awards, budgets kept in one row each."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from uuid import UUID
 
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_loyalty.earning.cases import Given
 from crm_loyalty.models.earning_rules import Award, EarningBudget
-from crm_loyalty.rules.earning import Earned, Rule
+from crm_loyalty.rules.earning import Rule
 from crm_loyalty.rules.tally import Asked, Tally
-from crm_shared.contracts.profiles import PurchaseRecorded
 
 _USED = text(
     """
@@ -76,25 +75,20 @@ async def _budgets(session: AsyncSession, rules: Sequence[Rule], *, lock: bool) 
     return used | {rule: count for rule, count in await session.execute(locked)}
 
 
-async def record(
-    session: AsyncSession,
-    awarded: Iterable[tuple[PurchaseRecorded, Earned]],
-    owners: Mapping[UUID, UUID],
-    budgets: Mapping[str, int],
-) -> None:
-    """Keep what each rule gave for each purchase, and take it from the budgets."""
+async def record(session: AsyncSession, given: Iterable[Given], budgets: Mapping[str, int]) -> None:
+    """Keep what each rule gave for each purchase or event, and take it from the budgets."""
     rows = [
         {
-            "purchase_id": purchase.purchase_id,
-            "customer_id": owners[purchase.customer_id],
-            "origin_customer_id": purchase.customer_id,
+            "cause_id": each.case.id,
+            "customer_id": each.case.owner,
+            "origin_customer_id": each.case.customer_id,
             "rule": decision.rule.key,
             "version": decision.rule.version,
             "points": decision.points,
-            "occurred_at": purchase.occurred_at,
+            "occurred_at": each.case.cause.occurred_at,
         }
-        for purchase, earned in awarded
-        for decision in earned.decisions
+        for each in given
+        for decision in each.earned.decisions
         if decision.points
     ]
     if rows:

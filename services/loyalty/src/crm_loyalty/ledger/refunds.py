@@ -1,6 +1,6 @@
 """Refunds: what the returned lines earned is taken back, and what was paid on them with points comes back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -10,9 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.errors import NothingToReverse
 from crm_loyalty.ledger import ledger
 from crm_loyalty.postings import Posting, Reverse
-from crm_loyalty.rules.earning import Line
-from crm_loyalty.rules.refunds import BoughtLine, EarnedLine, earned_by_line, kept, restored
-from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
+from crm_loyalty.rules.refunds import EarnedLine, kept, restored
+from crm_shared.contracts.profiles import PurchaseRefunded
 from crm_shared.customers import CustomerWasErased
 
 _EARNED = text(
@@ -65,12 +64,6 @@ _PAID = text(
     ORDER BY t.id
     """
 ).bindparams(bindparam("sources", type_=ARRAY(Text)), bindparam("references", type_=ARRAY(Text)))
-
-
-def earned_lines(event: PurchaseRecorded, explanation: Iterable[Line]) -> tuple[EarnedLine, ...]:
-    """What each line of the purchase earned; a purchase without lines is one line, numbered 0."""
-    bought = [BoughtLine(line.line, line.total.amount, line.quantity) for line in event.lines]
-    return earned_by_line(bought or [BoughtLine(0, event.total.amount, 1)], tuple(explanation))
 
 
 async def reverse(session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime) -> None:

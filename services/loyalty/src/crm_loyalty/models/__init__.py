@@ -7,6 +7,7 @@ from crm_loyalty.models import (
     care,
     contact,
     coupons,
+    earning_events,
     earning_rules,
     ledger,
     messages,
@@ -16,6 +17,7 @@ from crm_loyalty.models import (
     recovery,
     referrals,
     rewards,
+    segments,
     tiers,
 )
 from crm_loyalty.models.base import Base
@@ -28,6 +30,7 @@ __all__ = [
     "care",
     "contact",
     "coupons",
+    "earning_events",
     "earning_rules",
     "ledger",
     "messages",
@@ -37,5 +40,6 @@ __all__ = [
     "recovery",
     "referrals",
     "rewards",
+    "segments",
     "tiers",
 ]

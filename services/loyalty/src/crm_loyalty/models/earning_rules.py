@@ -14,7 +14,7 @@ from crm_shared.schema import APPEND_ONLY
 
 
 class EarningRule(Base):
-    """One version of a rule that gives points for purchases; a change is a new version, the old ones stay."""
+    """One version of a rule that gives points; a change is a new version, the old ones stay."""
 
     __tablename__ = "earning_rules"
     # Rows that migrations put in stay when tests empty the database.
@@ -29,7 +29,7 @@ class EarningRule(Base):
 
 
 class Award(OwnedByCustomer, Base):
-    """What one rule gave for one purchase: what caps are counted from."""
+    """What one rule gave for one purchase or event: what caps are counted from."""
 
     __tablename__ = "awards"
     __table_args__ = (
@@ -38,13 +38,14 @@ class Award(OwnedByCustomer, Base):
         {"info": {POLICY: Keep(BOOKKEEPING)}},
     )
 
-    purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
+    cause_id: Mapped[UUID] = mapped_column(primary_key=True)
+    """The purchase or the event."""
     rule: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
     customer_id: Mapped[UUID] = mapped_column()
     points: Mapped[int]
     occurred_at: Mapped[datetime]
-    """When it was bought: caps are per period of that."""
+    """When it was bought, or happened: caps are per period of that."""
 
 
 class EarningBudget(Base):

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import ARRAY, CheckConstraint, Index, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -47,6 +47,8 @@ class Purchase(OwnedByCustomer, Base):
     tier: Mapped[str | None]
     birthday_offset: Mapped[int | None]
     """Days since the customer's nearest birthday, negative before it."""
+    segments: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    """In which the customer was."""
 
 
 class Member(Base):
@@ -73,15 +75,26 @@ class PendingAward(OwnedByCustomer, Base):
         {"info": {POLICY: Delete()}},
     )
 
-    purchase_id: Mapped[UUID] = mapped_column(primary_key=True)
+    cause_id: Mapped[UUID] = mapped_column(primary_key=True)
+    """The purchase or the event that they were given for."""
+    event_type: Mapped[str | None]
+    """None: it was a purchase."""
     source: Mapped[str]
-    """Of the event that told of the purchase."""
+    """Of their posting, whose reference is `cause_id`."""
     points: Mapped[int]
     """What refunds so far have left of them."""
     lines: Mapped[list[Json]] = mapped_column(JSONB)
-    """What each line of the purchase earned."""
+    """What each line of the purchase earned; an event is one line, numbered 0."""
     explanation: Mapped[list[Json]] = mapped_column(JSONB)
     returned: Mapped[list[Json]] = mapped_column(JSONB)
     """What refunds gave back of which line."""
     occurred_at: Mapped[datetime]
     available_at: Mapped[datetime]
+
+    @property
+    def purchase_id(self) -> UUID | None:
+        return self.cause_id if self.event_type is None else None
+
+    @property
+    def event_id(self) -> UUID | None:
+        return None if self.event_type is None else self.cause_id

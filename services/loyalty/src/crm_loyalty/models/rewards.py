@@ -59,6 +59,8 @@ class Reward(Base):
     tiers: Mapped[list[str]] = mapped_column(ARRAY(Text))
     """Only for customers in one of these; none: for all. `levels` likewise."""
     levels: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    segments: Mapped[Json]
+    """See SegmentsIn."""
     needs_approval: Mapped[bool]
     coupon_series: Mapped[str | None]
     """Of which series each piece is a coupon; gifts have none."""

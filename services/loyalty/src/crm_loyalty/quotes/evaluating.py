@@ -168,4 +168,4 @@ async def _earned(session: AsyncSession, asked: Asked, priced: Priced, *, at: da
         channel=asked.body.channel,
         shop=asked.body.shop,
     )
-    return (await trials.evaluate_basket(session, body, at=at)).points
+    return (await trials.run(session, body, at=at)).points

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.earning import members
+from crm_loyalty.earning import members, memberships
+from crm_loyalty.rules.segments import Segments
 from crm_loyalty.tiers import standings
 
 
@@ -15,14 +16,26 @@ class Member:
 
     tier: str | None = None
     level: str | None = None
+    segments: frozenset[str] = frozenset()
 
-    def belongs_to(self, tiers: list[str], levels: list[str]) -> bool:
-        """Whether the offer is for this customer: in one of the tiers, and on one of the levels, it names."""
-        return (not tiers or self.tier in tiers) and (not levels or self.level in levels)
+    def belongs_to(self, tiers: list[str], levels: list[str], segments: Segments) -> bool:
+        """Whether the offer is for this customer: in one of the tiers, on one of the levels, it names, and in
+        and out of its segments.
+        """
+        return (
+            (not tiers or self.tier in tiers)
+            and (not levels or self.level in levels)
+            and segments.hold(self.segments)
+        )
 
 
 async def member(session: AsyncSession, owner: UUID) -> Member:
     """As the newest events tell it."""
     tiers = await standings.current(session, [owner])
     known = await members.find(session, [owner])
-    return Member(tier=tiers.get(owner), level=known[owner].level if owner in known else None)
+    segments = await memberships.of(session, [owner])
+    return Member(
+        tier=tiers.get(owner),
+        level=known[owner].level if owner in known else None,
+        segments=segments.get(owner, frozenset()),
+    )

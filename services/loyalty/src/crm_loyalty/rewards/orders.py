@@ -21,6 +21,7 @@ from crm_loyalty.models.rewards import OrderState, OrderStep, Reward, RewardOrde
 from crm_loyalty.postings import Reverse, Spend
 from crm_loyalty.rewards import audience, catalogue
 from crm_loyalty.schemas.rewards import RewardOrderIn
+from crm_loyalty.schemas.segments import SegmentsIn
 from crm_shared import customers
 from crm_shared.contracts.loyalty import (
     RewardCancelled,
@@ -189,7 +190,9 @@ def _check_offer(reward: Reward, at: datetime) -> None:
 
 
 def _check_audience(reward: Reward, member: audience.Member) -> None:
-    if not member.belongs_to(reward.tiers, reward.levels):
+    segments = SegmentsIn.model_validate(reward.segments).condition()
+    if not member.belongs_to(reward.tiers, reward.levels, segments):
+        # Not the segments: what they are called is nothing for customers.
         raise NotForThisTier(tiers=list(reward.tiers), levels=list(reward.levels))
 
 

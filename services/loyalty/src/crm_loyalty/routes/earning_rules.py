@@ -5,7 +5,13 @@ from typing import Annotated
 from fastapi import Header, Path, Response
 
 from crm_loyalty.earning import rules, trials
-from crm_loyalty.errors import AccountNotFound, ChoiceDiffers, EarningRuleNotFound, HolidayUnknown
+from crm_loyalty.errors import (
+    AccountNotFound,
+    ChoiceDiffers,
+    EarningRuleNotFound,
+    EventTypeUnknown,
+    HolidayUnknown,
+)
 from crm_loyalty.schemas.earning_rules import EarningRuleIn, EarningRuleOut, RuleKey
 from crm_loyalty.schemas.evaluations import EvaluationIn, EvaluationOut
 from crm_shared.callers import MANAGERS, READERS
@@ -39,7 +45,7 @@ IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="`*`: on
 async def list_earning_rules(
     session: Session, cursors: CurrentCursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Listing[EarningRuleOut]:
-    """List the rules in force, by key; what several of them give for one purchase is added up.
+    """List the rules in force, by key; what several give for one purchase or event is added up.
 
     Unless they are of one group, and its `choice` says that only the best or the first of them counts.
     """
@@ -63,7 +69,7 @@ async def get_earning_rule(session: Session, response: Response, key: Key) -> Ea
     "/v1/earning-rules/{key}",
     response_model=EarningRuleOut,
     dependencies=[allow(*MANAGERS)],
-    responses=documented(IfMatchMissing, StaleVersion, ChoiceDiffers, HolidayUnknown),
+    responses=documented(IfMatchMissing, StaleVersion, ChoiceDiffers, HolidayUnknown, EventTypeUnknown),
 )
 async def put_earning_rule(
     session: Session,
@@ -75,7 +81,7 @@ async def put_earning_rule(
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
 ) -> EarningRuleOut:
-    """Write a rule's next version; it counts for purchases that arrive from now on.
+    """Write a rule's next version; it counts for purchases or events that arrive from now on.
 
     Send If-Match with the version you replace, or `If-None-Match: *` for a new rule. Old versions are kept.
     """
@@ -99,8 +105,8 @@ async def put_earning_rule(
     responses=documented(AccountNotFound),
 )
 async def evaluate_earning_rules(session: Session, clock: CurrentClock, body: EvaluationIn) -> EvaluationOut:
-    """Try what a basket would earn, and why each rule does or does not apply; nothing is written.
+    """Try what a basket or an event would earn, and why each rule does or does not apply; nothing is written.
 
     With `rules` and `without` rules are tried that are not in force. Caps and budgets are as they stand now.
     """
-    return await trials.evaluate_basket(session, body, at=clock.now())
+    return await trials.run(session, body, at=clock.now())

@@ -6,6 +6,9 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, time
 from typing import NamedTuple
 
+from crm_loyalty.rules.happenings import Happening
+from crm_loyalty.rules.segments import EVERYBODY, Segments
+
 LAST_DAY = -1
 """As a day of the month: its last one, however long it is."""
 
@@ -76,6 +79,10 @@ class Purchase:
     """What is celebrated on its day: `US:christmas` is the holiday of that key in the calendar US."""
 
 
+Cause = Purchase | Happening
+"""What points are given for."""
+
+
 @dataclass(frozen=True, slots=True)
 class CustomerFacts:
     """What is known of the customer at the purchase; `number` counts it: the first is 1."""
@@ -85,13 +92,15 @@ class CustomerFacts:
     number: int = 1
     birthday_offset: int | None = None
     """Days since the nearest birthday, negative before it; None: nobody knows when it is."""
+    segments: Names = _NONE
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """All that are given must hold; of what is listed, one.
 
-    Products, categories and brands say which lines count; the minimum amount is of these.
+    Products, categories and brands say which lines count; the minimum amount is of these. What is about
+    purchases asks nothing of anything else.
     """
 
     min_amount: int | None = None
@@ -111,6 +120,7 @@ class Conditions:
     every_nth_purchase: int | None = None
     birthday: Around | None = None
     holidays: Names = _NONE
+    segments: Segments = EVERYBODY
 
     @property
     def choose_lines(self) -> bool:
@@ -123,35 +133,42 @@ class Conditions:
             and (not self.brands or line.brand in self.brands)
         )
 
-    def lines_of(self, purchase: Purchase) -> tuple[PurchaseLine, ...]:
-        """The lines that count; of a purchase told without lines, one that stands for it as a whole."""
+    def lines_of(self, cause: Cause) -> tuple[PurchaseLine, ...]:
+        """The lines that count; of what has none, one that stands for it as a whole."""
+        if isinstance(cause, Happening):
+            return (PurchaseLine(None, 0),)
         if not self.choose_lines:
-            return purchase.lines or (PurchaseLine(None, purchase.amount),)
-        return tuple(line for line in purchase.lines if self.counts(line))
+            return cause.lines or (PurchaseLine(None, cause.amount),)
+        return tuple(line for line in cause.lines if self.counts(line))
 
-    def amount_of(self, purchase: Purchase) -> int:
-        """What counts of it, never negative."""
-        if not self.choose_lines:
-            return max(purchase.amount, 0)
-        return max(sum(line.amount for line in self.lines_of(purchase)), 0)
+    def amount_of(self, cause: Cause) -> int:
+        """What counts of it, never negative; what is no purchase has no amount."""
+        if isinstance(cause, Purchase) and not self.choose_lines:
+            return max(cause.amount, 0)
+        return max(sum(line.amount for line in self.lines_of(cause)), 0)
 
-    def against(self, purchase: Purchase, customer: CustomerFacts, local: datetime) -> Iterator[str]:
+    def against(self, cause: Cause, customer: CustomerFacts, local: datetime) -> Iterator[str]:
         """Why the rule does not apply, each reason in words; `local` is when it happened, in the programme's
         time zone.
         """
-        yield from self._against_purchase(purchase)
+        if isinstance(cause, Purchase):
+            yield from self._against_purchase(cause, customer.number)
+        if self.holidays and not self.holidays & cause.holidays:
+            yield f"it is not the holiday {_listed(self.holidays)}"
         yield from self._against_moment(local)
         yield from self._against_customer(customer)
 
-    def _against_purchase(self, purchase: Purchase) -> Iterator[str]:
+    def _against_purchase(self, purchase: Purchase, number: int) -> Iterator[str]:
         if self.choose_lines and not self.lines_of(purchase):
             yield "no line is of the products, categories and brands that count"
         elif self.min_amount is not None and self.amount_of(purchase) < self.min_amount:
             yield f"{self.amount_of(purchase)} is less than the minimum amount of {self.min_amount}"
         yield from _not_among("channel", purchase.channel, self.channels)
         yield from _not_among("shop", purchase.shop, self.shops)
-        if self.holidays and not self.holidays & purchase.holidays:
-            yield f"it is not the holiday {_listed(self.holidays)}"
+        if self.purchase_numbers and number not in self.purchase_numbers:
+            yield f"it is purchase {number} of the customer, not {_listed(self.purchase_numbers)}"
+        if self.every_nth_purchase and number % self.every_nth_purchase:
+            yield f"purchase {number} is not every {self.every_nth_purchase}th"
 
     def _against_moment(self, local: datetime) -> Iterator[str]:
         if self.weekdays and local.isoweekday() not in self.weekdays:
@@ -169,10 +186,7 @@ class Conditions:
     def _against_customer(self, customer: CustomerFacts) -> Iterator[str]:
         yield from _not_among("level", customer.level, self.levels)
         yield from _not_among("tier", customer.tier, self.tiers)
-        if self.purchase_numbers and customer.number not in self.purchase_numbers:
-            yield f"it is purchase {customer.number} of the customer, not {_listed(self.purchase_numbers)}"
-        if self.every_nth_purchase and customer.number % self.every_nth_purchase:
-            yield f"purchase {customer.number} is not every {self.every_nth_purchase}th"
+        yield from self.segments.against(customer.segments)
         if self.birthday is not None:
             yield from _not_around(customer.birthday_offset, self.birthday)
 
@@ -186,6 +200,7 @@ class Conditions:
         for field in fields(self):
             if field.name in _PLAIN and (chosen := getattr(self, field.name)):
                 yield f"{_PLAIN[field.name]} {_listed(chosen)}"
+        yield from self.segments.in_words()
         if self.weekdays:
             yield "on " + ", ".join(WEEKDAYS[day - 1] for day in sorted(self.weekdays))
         yield from (f"from {days.since} until before {days.until}" for days in self.dates)

@@ -1,20 +1,21 @@
-"""How many points a purchase earns, line by line and rule by rule, and why: values in, values out.
+"""How many points a purchase or an event earns, rule by rule, and why: values in, values out.
 
 The one evaluator of real earning, dry runs, quotes and backtests. It is told what caps and budgets have given
 already; whoever keeps these holds them locked meanwhile.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from crm_loyalty.rules.apportioning import apportion
-from crm_loyalty.rules.conditions import ALWAYS, Conditions, CustomerFacts, Purchase, PurchaseLine
+from crm_loyalty.rules.conditions import ALWAYS, Cause, Conditions, CustomerFacts, PurchaseLine
+from crm_loyalty.rules.happenings import Happening, Happenings
 from crm_loyalty.rules.periods import Period
 
-MAX_POINTS_PER_PURCHASE = 1_000_000_000
+MAX_POINTS_AT_ONCE = 1_000_000_000
 """So that neither a mistaken rule nor an absurd purchase brings a balance near to what a number can hold."""
 
 
@@ -61,7 +62,7 @@ class PerItem:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """So many points, whatever it cost."""
+    """So many points, whatever it cost, or whatever happened."""
 
     points: int
 
@@ -100,13 +101,17 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rate, and when it applies; without a currency it applies to all."""
+    """A rate, and when it applies; without a currency it applies to all.
+
+    With an `event` it is about these events, else about purchases.
+    """
 
     key: str
     version: int
     rate: Rate
     currency: str | None = None
     when: Conditions = ALWAYS
+    event: Happenings | None = None
     caps: tuple[Cap, ...] = ()
     budget: int | None = None
     """What it may give in all, to everybody together."""
@@ -123,17 +128,29 @@ class Rule:
         """The highest priority comes first, then the first key."""
         return (-self.priority, self.key)
 
-    def against(self, purchase: Purchase, customer: CustomerFacts, local: datetime) -> tuple[str, ...]:
+    def against(self, cause: Cause, customer: CustomerFacts, local: datetime) -> tuple[str, ...]:
         """Why it does not apply, in words; nothing when it does."""
         if not self.active:
             return ("it is not active",)
-        if self.valid_from is not None and purchase.occurred_at < self.valid_from:
+        if self.valid_from is not None and cause.occurred_at < self.valid_from:
             return (f"it is valid only from {self.valid_from.isoformat()} on",)
-        if self.valid_until is not None and purchase.occurred_at >= self.valid_until:
+        if self.valid_until is not None and cause.occurred_at >= self.valid_until:
             return (f"it was valid until {self.valid_until.isoformat()}",)
-        if self.currency is not None and purchase.currency != self.currency:
-            return (f"the purchase is in {purchase.currency}, not {self.currency}",)
-        return tuple(self.when.against(purchase, customer, local))
+        if elsewhere := tuple(self._elsewhere(cause)):
+            return elsewhere
+        return tuple(self.when.against(cause, customer, local))
+
+    def _elsewhere(self, cause: Cause) -> Iterator[str]:
+        """Why it is about something else."""
+        if isinstance(cause, Happening):
+            if self.event is None:
+                yield "it is about purchases"
+            else:
+                yield from self.event.against(cause)
+        elif self.event is not None:
+            yield "it is about events"
+        elif self.currency is not None and cause.currency != self.currency:
+            yield f"the purchase is in {cause.currency}, not {self.currency}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +181,7 @@ class Usage:
         ]
         if rule.budget is not None:
             limits.append((rule.budget - self.in_all.get(rule.key, 0), f"a budget of {rule.budget} in all"))
-        limits.append((MAX_POINTS_PER_PURCHASE, f"a purchase earns at most {MAX_POINTS_PER_PURCHASE}"))
+        limits.append((MAX_POINTS_AT_ONCE, f"at most {MAX_POINTS_AT_ONCE} at once"))
         room, words = min(limits, key=lambda limit: limit[0])
         return max(room, 0), words
 
@@ -201,7 +218,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Earned:
-    """The points of a purchase; the lines add up to them, and every rule says what became of it."""
+    """The points in all; the lines add up to them, and every rule says what became of it."""
 
     points: int
     lines: tuple[Line, ...]
@@ -209,7 +226,7 @@ class Earned:
 
 
 def evaluate(
-    purchase: Purchase,
+    cause: Cause,
     rules: Iterable[Rule],
     *,
     customer: CustomerFacts | None = None,
@@ -218,20 +235,20 @@ def evaluate(
 ) -> Earned:
     """What each rule gives, by priority, up to the maximum; the order of the rules makes no difference."""
     policy, usage = policy or Policy(), usage or Usage()
-    local = purchase.occurred_at.astimezone(ZoneInfo(policy.time_zone))
+    local = cause.occurred_at.astimezone(ZoneInfo(policy.time_zone))
     decisions = [Decision(rule) for rule in sorted(rules, key=lambda rule: rule.rank)]
     for decision in decisions:
-        decision.why_not = decision.rule.against(purchase, customer or CustomerFacts(), local)
+        decision.why_not = decision.rule.against(cause, customer or CustomerFacts(), local)
         decision.applies = not decision.why_not
     applying = [decision for decision in decisions if decision.applies]
     multiplied = {decision.rule.group for decision in applying if _multiplies(decision.rule)} - {None}
     plain = [d for d in applying if not _multiplies(d.rule) and d.rule.group not in multiplied]
     for decision in plain:
-        _reckon(decision, purchase, usage, policy, base={})
+        _reckon(decision, cause, usage, policy, base={})
     _choose(plain)
     rest = [decision for decision in applying if decision not in plain]
     for decision in rest:
-        _reckon(decision, purchase, usage, policy, base=_base(decision.rule, plain))
+        _reckon(decision, cause, usage, policy, base=_base(decision.rule, plain))
     _choose(rest)
     _keep_below_maximum(applying)
     lines = tuple(line for decision in applying for line in _lines(decision))
@@ -253,26 +270,27 @@ def _base(rule: Rule, plain: Iterable[Decision]) -> dict[int | None, int]:
 
 
 def _reckon(
-    decision: Decision, purchase: Purchase, usage: Usage, policy: Policy, *, base: Mapping[int | None, int]
+    decision: Decision, cause: Cause, usage: Usage, policy: Policy, *, base: Mapping[int | None, int]
 ) -> None:
     """The points of a rule that applies, within its caps and its budget, spread over the lines."""
     rule = decision.rule
-    lines = rule.when.lines_of(purchase)
+    lines = rule.when.lines_of(cause)
     weights = [max(line.amount, 0) for line in lines]
     match rule.rate:
         case PerAmount(points, per_amount):
-            amount = rule.when.amount_of(purchase)
+            amount = rule.when.amount_of(cause)
             units = policy.rounding.divide(amount, per_amount)
             wanted = units * points
             whole = "whole " if policy.rounding is Rounding.DOWN else f"(rounded {policy.rounding}) "
-            text = f"{points} per {whole}{per_amount} of {amount} {purchase.currency}"
+            text = f"{points} per {whole}{per_amount} of {amount} {rule.currency}"
             text += f" (minor units): {units} × {points}"
         case PerItem(points):
             weights = [max(line.quantity, 0) for line in lines]
             wanted = sum(weights) * points
             text = f"{points} for each of {sum(weights)} pieces"
         case Fixed(points):
-            wanted, text = points, f"{points} for the purchase"
+            what = f"the event {cause.type}" if isinstance(cause, Happening) else "the purchase"
+            wanted, text = points, f"{points} for {what}"
         case Multiplier(percent, of):
             weights = [base.get(line.line, 0) for line in lines]
             wanted = sum(weights) * percent // 100
@@ -313,10 +331,10 @@ def _choose(decisions: Sequence[Decision]) -> None:
 
 
 def _keep_below_maximum(decisions: Iterable[Decision]) -> None:
-    room = MAX_POINTS_PER_PURCHASE
+    room = MAX_POINTS_AT_ONCE
     for decision in decisions:
         if decision.points > room:
-            limit = f"a purchase earns at most {MAX_POINTS_PER_PURCHASE}"
+            limit = f"at most {MAX_POINTS_AT_ONCE} at once"
             decision.why_not = (f"{decision.points - room} points are missing: {limit}",)
             decision.text += f", but only {room}: {limit}"
             parts = apportion(room, [points for _, points in decision.shares])

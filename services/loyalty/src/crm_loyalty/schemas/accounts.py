@@ -188,11 +188,13 @@ class ExpirationOut(BaseModel):
 
 
 class PendingOut(BaseModel):
-    """Points of a purchase that can be spent once its return window is over."""
+    """Points of a purchase or an event that can be spent once their time has come."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    purchase_id: UUID
+    purchase_id: UUID | None = Field(description="null: they are of an event")
+    event_id: UUID | None = Field(description="null: they are of a purchase")
+    event_type: str | None
     points: int = Field(description="what refunds so far have left of them; not in the balance yet")
     explanation: list[LineOut] = Field(description="the earning rules that gave points, before refunds")
     occurred_at: datetime

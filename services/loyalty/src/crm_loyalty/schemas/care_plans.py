@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from crm_loyalty.models.care import AfterComplaint, OccasionState
 from crm_loyalty.schemas.base import Key, Points, Translations
 from crm_loyalty.schemas.programme import FigureOut
+from crm_loyalty.schemas.segments import SegmentsIn
 from crm_shared.contracts.calendars import BirthdayPolicy, CalendarCode, EndTime, HolidayKey, Language
 from crm_shared.contracts.permissions import ClockTime, Purpose
 from crm_shared.contracts.segmentation import Level
@@ -86,6 +87,7 @@ class AudienceIn(_Part):
     tags: list[Word] = Field(default=[], max_length=50, description="one of them")
     regions: list[Word] = Field(default=[], max_length=50)
     languages: list[Language] = Field(default=[], max_length=50)
+    segments: SegmentsIn = SegmentsIn()
 
 
 class MessageAction(_Part):

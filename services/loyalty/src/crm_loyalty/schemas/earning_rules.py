@@ -3,12 +3,21 @@
 from datetime import date, datetime, time
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from crm_loyalty.rules.earning import Choice
 from crm_loyalty.rules.periods import Period
 from crm_loyalty.schemas.base import Points, Text
+from crm_loyalty.schemas.segments import SegmentsIn
 from crm_shared.contracts.calendars import CalendarCode, HolidayKey
 from crm_shared.contracts.segmentation import Level
 from crm_shared.fields import Day, Instant, Whole, whole
@@ -24,6 +33,15 @@ RatePoints = Annotated[int, Field(strict=True, ge=1, le=1_000_000), whole]
 TimeOfDay = Annotated[
     str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$", max_length=8)
 ]
+EventType = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}(\.[a-z][a-z0-9_]{0,31}){0,2}$", max_length=130),
+]
+PropertyName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}(\.[a-z0-9_-]{1,63})?$", max_length=128)
+]
+Number = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53), whole]
+PropertyValue = StrictBool | Number | Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 
 
 class _Strict(BaseModel):
@@ -46,7 +64,7 @@ class PerItemIn(_Strict):
 
 
 class FixedIn(_Strict):
-    """So many points for the purchase, whatever it cost."""
+    """So many points for the purchase, whatever it cost, or for the event."""
 
     kind: Literal["fixed"]
     points: Points
@@ -61,6 +79,26 @@ class MultiplierIn(_Strict):
 
 
 RateIn = Annotated[PerAmountIn | PerItemIn | FixedIn | MultiplierIn, Field(discriminator="kind")]
+
+
+class PropertyIn(_Strict):
+    """What a property of an event must be: all that is given; with its name alone, it must be there."""
+
+    name: PropertyName
+    one_of: list[PropertyValue] = Field(default=[], max_length=100)
+    at_least: Number | None = None
+    at_most: Number | None = None
+
+
+class EventIn(_Strict):
+    """Events of one of these types of which all of this holds."""
+
+    types: list[EventType] = Field(
+        min_length=1,
+        max_length=20,
+        description="as they are reported at `/v1/earning-events`; those with dots come by themselves",
+    )
+    properties: list[PropertyIn] = Field(default=[], max_length=20)
 
 
 class DaysIn(_Strict):
@@ -110,7 +148,7 @@ class WhenIn(_Strict):
     """All conditions that are given must hold; of a list, one of its members.
 
     `products`, `categories` and `brands` say which lines of a purchase count: rate and minimum amount are of
-    these. Days and hours are those of the programme's time zone at the time of the purchase.
+    these. Days and hours are those of the programme's time zone at the time of the purchase, or of the event.
     """
 
     min_amount: Amount | None = Field(default=None, description="minor units of the currency")
@@ -121,6 +159,7 @@ class WhenIn(_Strict):
     shops: Names = []
     levels: list[Level] = Field(default=[], max_length=10, description="the customer's level")
     tiers: Names = Field(default=[], description="the customer's tier")
+    segments: SegmentsIn = Field(default=SegmentsIn(), description="those of the customer")
     weekdays: list[Annotated[Whole, Field(ge=1, le=7)]] = Field(
         default=[], max_length=7, description="1 is Monday"
     )
@@ -148,6 +187,19 @@ class WhenIn(_Strict):
         return days
 
 
+_OF_PURCHASES = (
+    "min_amount",
+    "products",
+    "categories",
+    "brands",
+    "channels",
+    "shops",
+    "purchase_numbers",
+    "every_nth_purchase",
+)
+"""Conditions that ask nothing of an event."""
+
+
 class CapIn(_Strict):
     """At most so many points per customer in each period of the programme's calendar."""
 
@@ -156,7 +208,7 @@ class CapIn(_Strict):
 
 
 class EarningRuleIn(_Strict):
-    """What a purchase earns by this rule, and when."""
+    """What a purchase, or an event, earns by this rule, and when."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -181,11 +233,22 @@ class EarningRuleIn(_Strict):
                     "group": "promotions",
                     "choice": "best",
                 },
+                {
+                    "description": "50 points for a good review, once a month",
+                    "event": {
+                        "types": ["review_written"],
+                        "properties": [{"name": "stars", "at_least": 4}],
+                    },
+                    "rate": {"kind": "fixed", "points": 50},
+                    "when": {"segments": {"none_of": ["employees"]}},
+                    "caps": [{"period": "month", "points": 50}],
+                },
             ]
         },
     )
 
     description: Text
+    event: EventIn | None = Field(default=None, description="null: the rule is about purchases")
     currency: Currency | None = Field(default=None, description="null: purchases in any")
     rate: RateIn
     when: WhenIn = Field(default_factory=WhenIn)
@@ -208,6 +271,36 @@ class EarningRuleIn(_Strict):
     active: bool = True
     valid_from: Instant | None = Field(default=None, description="purchases from this instant on")
     valid_until: Instant | None = Field(default=None, description="purchases before this instant")
+
+    @field_validator("currency")
+    @classmethod
+    def _an_event_has_no_currency(cls, currency: str | None, info: ValidationInfo) -> str | None:
+        if currency is not None and info.data.get("event"):
+            raise PydanticCustomError("not_of_events", "An event has no currency")
+        return currency
+
+    @field_validator("rate")
+    @classmethod
+    def _an_event_has_no_amount(cls, rate: RateIn, info: ValidationInfo) -> RateIn:
+        if isinstance(rate, PerAmountIn | PerItemIn) and info.data.get("event"):
+            raise PydanticCustomError("not_of_events", "An event has neither amount nor pieces")
+        return rate
+
+    @field_validator("when")
+    @classmethod
+    def _an_event_is_no_purchase(cls, when: WhenIn, info: ValidationInfo) -> WhenIn:
+        if info.data.get("event") and (given := [name for name in _OF_PURCHASES if getattr(when, name)]):
+            raise PydanticCustomError(
+                "not_of_events", "Only purchases have {names}", {"names": ", ".join(given)}
+            )
+        return when
+
+    @field_validator("caps")
+    @classmethod
+    def _an_event_has_no_cap_of_purchases(cls, caps: list[CapIn], info: ValidationInfo) -> list[CapIn]:
+        if info.data.get("event") and any(cap.period is Period.PURCHASE for cap in caps):
+            raise PydanticCustomError("not_of_events", "Only purchases have a cap per purchase")
+        return caps
 
     @field_validator("rate")
     @classmethod

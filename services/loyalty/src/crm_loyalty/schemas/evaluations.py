@@ -1,14 +1,15 @@
-"""What a basket would earn, as it is asked and answered."""
+"""What a basket or an event would earn, as it is asked and answered."""
 
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from crm_loyalty.schemas.accounts import LineOut
-from crm_loyalty.schemas.earning_rules import Currency, EarningRuleIn, Name, RuleKey
+from crm_loyalty.schemas.earning_events import Properties
+from crm_loyalty.schemas.earning_rules import Currency, EarningRuleIn, EventType, Name, RuleKey
 from crm_shared.fields import Instant, Whole
 
 MAX_AMOUNT = 2**53
@@ -52,8 +53,17 @@ class Trial(BaseModel):
         return rules
 
 
+class HappeningIn(BaseModel):
+    """An event that may happen."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: EventType
+    properties: Properties = {}
+
+
 class EvaluationIn(Trial):
-    """A basket, for a customer or for nobody in particular, now or at another instant."""
+    """A basket or an event, for a customer or for nobody in particular, now or at another instant."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -66,7 +76,8 @@ class EvaluationIn(Trial):
                         {"amount": 1433, "category": "pop"},
                     ],
                     "channel": "web",
-                }
+                },
+                {"event": {"type": "review_written", "properties": {"stars": 5}}},
             ]
         },
     )
@@ -75,10 +86,20 @@ class EvaluationIn(Trial):
         default=None, description="null: somebody of whom nothing is known, at their first purchase"
     )
     occurred_at: Instant | None = Field(default=None, description="null: now")
-    currency: Currency
-    lines: list[BasketLineIn] = Field(min_length=1, max_length=500)
+    event: HappeningIn | None = Field(default=None, description="instead of a basket")
+    currency: Currency | None = Field(default=None, description="of the basket")
+    lines: list[BasketLineIn] = Field(default=[], max_length=500, description="the basket")
     channel: Name | None = None
     shop: Name | None = None
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> "EvaluationIn":
+        basket = (self.currency, self.lines)
+        if self.event is None and not all(basket):
+            raise PydanticCustomError("nothing_to_evaluate", "Send a basket, currency and lines, or an event")
+        if self.event is not None and any((*basket, self.channel, self.shop)):
+            raise PydanticCustomError("basket_and_event", "An event has no basket, channel or shop")
+        return self
 
 
 class CustomerFactsOut(BaseModel):
@@ -92,6 +113,7 @@ class CustomerFactsOut(BaseModel):
     birthday_offset: int | None = Field(
         description="days since their nearest birthday, negative before it; null: it is not known"
     )
+    segments: Annotated[list[str], BeforeValidator(sorted)]
 
 
 class DecisionOut(BaseModel):
@@ -106,7 +128,7 @@ class DecisionOut(BaseModel):
 
 
 class EvaluationOut(BaseModel):
-    """What the basket would earn; the lines add up to the points."""
+    """What the basket or the event would earn; the lines add up to the points."""
 
     occurred_at: datetime
     points: int

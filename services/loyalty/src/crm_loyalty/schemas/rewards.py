@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from crm_loyalty.models.rewards import OrderState, OrderStep, Reward, RewardKind, RewardOrder, RewardStock
 from crm_loyalty.schemas.base import Key, Points, Text, Translations
+from crm_loyalty.schemas.segments import SegmentsIn
 from crm_shared.fields import Instant, Whole
 
 MAX_QUANTITY = 100
@@ -44,6 +45,7 @@ class RewardIn(BaseModel):
     )
     tiers: list[Key] = Field(default=[], max_length=50, description="only for these tiers; none: for all")
     levels: list[Key] = Field(default=[], max_length=50, description="only for these levels; none: for all")
+    segments: SegmentsIn = Field(default=SegmentsIn(), description="only for customers in and out of these")
     needs_approval: bool = Field(default=False, description="somebody approves each order before it is sent")
     coupon_series: Key | None = Field(
         default=None, description="for a coupon or a discount: the series of which each piece is one"
@@ -82,6 +84,7 @@ class RewardOut(BaseModel):
     max_total: int | None
     tiers: list[str]
     levels: list[str]
+    segments: SegmentsIn
     needs_approval: bool
     coupon_series: str | None
     active: bool

@@ -18,7 +18,7 @@ _COUNTED: Mapping[TierBasis, str] = {
         sum((SELECT sum(CASE WHEN p.amount > 0 THEN
                 floor(CAST(a.points AS numeric) * greatest(p.amount - p.refunded, 0) / p.amount)
                 ELSE a.points END)
-             FROM awards AS a WHERE a.purchase_id = p.purchase_id))
+             FROM awards AS a WHERE a.cause_id = p.purchase_id))
     """,
 }
 

@@ -1,0 +1,22 @@
+"""Who belongs to segments, as rules and audiences are written."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crm_loyalty.rules.segments import Segments
+from crm_loyalty.schemas.base import Key
+
+Keys = Annotated[list[Key], Field(max_length=50)]
+
+
+class SegmentsIn(BaseModel):
+    """In one of `any_of`, unless it is empty, and in none of `none_of`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    any_of: Keys = []
+    none_of: Keys = []
+
+    def condition(self) -> Segments:
+        return Segments(frozenset(self.any_of), frozenset(self.none_of))
