@@ -13,9 +13,10 @@ from crm_loyalty.earning import backtests
 from crm_loyalty.handlers import jobs as work
 from crm_shared import jobs
 from crm_shared.contracts.base import Event
+from crm_shared.contracts.segmentation import MembershipEntered, MembershipLeft
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock
+from crm_shared.testing import FrozenClock, arrived
 
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
@@ -24,6 +25,20 @@ Backtest = Callable[..., Awaitable[Any]]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
 YEAR = {"since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z"}
+
+
+def membership(customer_id: UUID, version: int, *, entered: bool = True) -> Event:
+    made = MembershipEntered if entered else MembershipLeft
+    return arrived(
+        made(
+            customer_id=customer_id,
+            version=version,
+            segment="readers",
+            segment_version=1,
+            reason="books",
+            occurred_at=NOON + timedelta(days=version),
+        )
+    )
 
 
 def rule(key: str, rate: dict[str, Any], **terms: Any) -> dict[str, Any]:
@@ -60,6 +75,7 @@ async def test_it_says_who_gains_and_who_loses_and_by_which_rule(
     figures = {name: figure["value"] for name, figure in report.items() if "definition" in figure}
     assert figures == {
         "purchases": 4,
+        "events": 0,
         "customers": 3,
         "before": 209,
         "after": 402 + 12,
@@ -156,3 +172,41 @@ async def test_a_time_that_ends_before_it_begins_is_refused(loyalty: httpx2.Asyn
     )
 
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/until")
+
+
+@pytest.mark.parametrize("limit", [{"budget": 320}, {"caps": [{"period": "month", "points": 70}]}, {}])
+async def test_events_are_reckoned_anew_among_the_purchases_with_what_was_known_then(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    bought: MakeEvent,
+    put: Put,
+    backtest: Backtest,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(backtests, "CHUNK", 7)
+    readers = {"segments": {"any_of": ["readers"]}}
+    await put("base", rate={"kind": "fixed", "points": 9}, when=readers, **limit)
+    review = {"types": ["review_written"], "properties": [{"name": "stars", "at_least": 3}]}
+    await put("review", event=review, rate={"kind": "fixed", "points": 20}, when=readers, **limit)
+    people = [uuid7() for _ in range(4)]
+    for day in range(6):
+        at = NOON + timedelta(days=day)
+        await receive(*(bought(person, ("a", 1), at=at) for person in people))
+        for stars, person in enumerate(people, start=2):
+            body = {
+                "type": "review_written",
+                "customer_id": str(person),
+                "source": "shop",
+                "external_id": f"{day} {person}",
+                "occurred_at": at.isoformat(),
+                "properties": {"stars": stars},
+            }
+            assert (await loyalty.post("/v1/earning-events", json=body)).status_code == 201
+        await receive(membership(people[day % 4], day + 1, entered=day < 4))
+
+    report = await backtest()
+
+    assert report["recorded"]["value"] == report["before"]["value"] == report["after"]["value"] > 0
+    assert (report["purchases"]["value"], report["events"]["value"]) == (24, 24)
+    assert report["rules"]["review"]["before"] > 0

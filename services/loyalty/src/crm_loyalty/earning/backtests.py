@@ -1,19 +1,18 @@
-"""Backtests: what other rules would have given for the purchases of a time, as a job in small reads."""
+"""Backtests: what other rules would have given for all that happened in a time, as a job in small reads."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import pairwise
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, tuple_, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.earning import facts, purchases, rules
+from crm_loyalty.earning import facts, rules
+from crm_loyalty.earning.history import History, Past
 from crm_loyalty.ledger import points_policy
 from crm_loyalty.models.earning_rules import Award
-from crm_loyalty.models.purchases import Purchase
 from crm_loyalty.rules.comparing import BANDS, Comparison, Replay
-from crm_loyalty.rules.conditions import CustomerFacts
 from crm_loyalty.rules.earning import Rule
 from crm_loyalty.schemas.backtests import BacktestIn, BacktestReport, BandOut, ComparedOut, ExampleOut
 from crm_loyalty.schemas.earning_rules import EarningRuleIn
@@ -24,7 +23,7 @@ from crm_shared.jobs import Job, RunningJob
 
 BACKTEST = "earning-backtest"
 CHUNK = 200
-"""Purchases that are read and reckoned at once: tens of milliseconds in which the worker does no more."""
+"""Purchases and events read and reckoned at once: tens of milliseconds in which the worker does no more."""
 
 
 async def start(session: AsyncSession, body: BacktestIn, *, at: datetime) -> Job:
@@ -46,32 +45,31 @@ async def start(session: AsyncSession, body: BacktestIn, *, at: datetime) -> Job
 
 
 async def run(sessions: Sessions, job: RunningJob) -> Json:
-    """Reckon every purchase of the time by both sets of rules, and say what would be different.
+    """Reckon every purchase and event of the time by both sets of rules, and say what would be different.
 
-    By customer, so that few are remembered at a time; where a budget is to be shared out, by the time of
-    purchase, with all of them remembered. Whoever takes it over begins anew.
+    By customer, so that few are remembered at a time; where a budget is to be shared out, as time went by,
+    with all of them remembered. Whoever takes it over begins anew.
     """
     since, until = (datetime.fromisoformat(job.params[name]) for name in ("since", "until"))
     before, after = _rules(job.params["before"]), _rules(job.params["after"])
-    in_time = any(rule.budget is not None for rule in (*before, *after))
+    history = History(since, until, in_time=any(rule.budget is not None for rule in (*before, *after)))
     async with sessions() as session:
         replay = Replay(before, after, await points_policy.of_earning(session))
-        total = (await session.scalars(_count(since, until))).one()
+        total = await history.count(session)
         calendars = await facts.calendars_of(session, (*before, *after))
-    last: Purchase | None = None
+    last: Past | None = None
     while True:
         async with sessions.begin() as session:
-            page = (await session.scalars(_page(since, until, last, in_time=in_time))).all()
-            await job.progress(session, done=replay.found.purchases + len(page), total=total)
-        if not page:
+            part = await history.read(session, last, CHUNK)
+            await job.progress(session, done=replay.found.reckoned + len(part), total=total)
+        if not part:
             break
         # No transaction is open meanwhile: what is read here keeps nothing from being vacuumed.
-        for row in page:
-            purchase = facts.celebrated(purchases.facts_of(row), calendars, replay.policy)
-            customer = CustomerFacts(row.level, row.tier, row.number, row.birthday_offset)
-            replay.reckon(row.customer_id, purchase, customer)
-        last = page[-1]
-        if not in_time:
+        for past in part:
+            cause = facts.celebrated(past.cause, calendars, replay.policy)
+            replay.reckon(past.customer_id, cause, past.customer)
+        last = part[-1]
+        if not history.in_time:
             replay.settle(but=last.customer_id)
     replay.settle()
     async with sessions.begin() as session:
@@ -89,19 +87,6 @@ def _rules(stored: Sequence[Json]) -> list[Rule]:
     ]
 
 
-def _count(since: datetime, until: datetime) -> Select[int]:
-    return select(func.count()).where(Purchase.occurred_at >= since, Purchase.occurred_at < until)
-
-
-def _page(since: datetime, until: datetime, last: Purchase | None, *, in_time: bool) -> Select[Purchase]:
-    keys = (Purchase.occurred_at, Purchase.purchase_id)
-    order = keys if in_time else (Purchase.customer_id, *keys)
-    query = select(Purchase).where(Purchase.occurred_at >= since, Purchase.occurred_at < until)
-    if last is not None:
-        query = query.where(tuple_(*order) > tuple_(*(getattr(last, key.key) for key in order)))
-    return query.order_by(*order).limit(CHUNK)
-
-
 async def _report(
     session: AsyncSession, found: Comparison, since: datetime, until: datetime
 ) -> BacktestReport:
@@ -117,7 +102,8 @@ async def _report(
             "after less before: points more that customers would own, had none been spent and none expired",
         ),
         recorded=_figure(
-            recorded, "points that rules really gave for purchases of the time, by their versions of then"
+            recorded,
+            "points that rules really gave for what happened in the time, by their versions of then",
         ),
         rules={
             key: ComparedOut(before=one, after=other) for key, (one, other) in sorted(found.rules.items())
@@ -133,10 +119,12 @@ async def _report(
 
 _DEFINITIONS = {
     "purchases": "purchases of the time that we heard of, refunded ones included",
-    "customers": "customers who made them; who was merged counts once",
-    "before": "points that the rules in force at the start of the backtest give for all these purchases, with"
-    " caps and budgets that begin empty, and levels and numbers of purchases as they were when each came",
-    "after": "points that the other rules give for the same purchases, in the same way",
+    "events": "events of the time: all that were reported, and published ones from when on a rule named their"
+    " type; those of customers who were erased are gone",
+    "customers": "customers of whom these are; who was merged counts once",
+    "before": "points that the rules in force at the start of the backtest give for all these, with caps and"
+    " budgets that begin empty, and levels, segments and numbers of purchases as they were when each came",
+    "after": "points that the other rules give for the same, in the same way",
     "gaining": "customers whose points after are more than before",
     "losing": "customers whose points after are fewer than before",
     "unchanged": "customers whose points are the same",

@@ -12,9 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.earning import members, memberships, purchases
 from crm_loyalty.models.purchases import Member
 from crm_loyalty.rules import birthdays
-from crm_loyalty.rules.conditions import CustomerFacts, Purchase, holiday_name
+from crm_loyalty.rules.conditions import Cause, CustomerFacts, holiday_name
 from crm_loyalty.rules.earning import Policy, Rule
-from crm_loyalty.rules.happenings import Happening
 from crm_loyalty.tiers import standings
 from crm_shared import calendar_copies
 from crm_shared.calendars import day_of
@@ -22,7 +21,7 @@ from crm_shared.calendars.birthdays import Birthday, LunarBirthday, SolarBirthda
 from crm_shared.calendars.days import Days
 from crm_shared.contracts.calendars import BirthdayPolicy
 
-SomeCause = TypeVar("SomeCause", Purchase, Happening)
+SomeCause = TypeVar("SomeCause", bound=Cause)
 
 
 async def of(

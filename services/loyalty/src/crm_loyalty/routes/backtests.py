@@ -25,10 +25,10 @@ router = Router(tags=["earning rules"])
 async def start_earning_backtest(
     session: Session, clock: CurrentClock, response: Response, body: BacktestIn
 ) -> BacktestOut:
-    """Find out who would gain and who would lose by other rules, from the purchases of a time, in a job.
+    """Find out who would gain and who would lose by other rules, from what happened in a time, in a job.
 
-    Nothing is given or taken. Every purchase is reckoned by the rules in force and by the others, as a real
-    one is, with what was known of its customer when it came.
+    Nothing is given or taken. Every purchase and event is reckoned by the rules in force and by the others,
+    as a real one is, with what was known of its customer when it came.
     """
     job = await backtests.start(session, body, at=clock.now())
     response.headers["Location"] = f"/v1/earning-rules/backtests/{job.id}"

@@ -1,4 +1,4 @@
-"""Two sets of rules over the same purchases: who gains, who loses, and how much in all."""
+"""Two sets of rules over the same purchases and events: who gains, who loses, and how much in all."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from crm_loyalty.rules.conditions import CustomerFacts, Purchase
+from crm_loyalty.rules.conditions import Cause, CustomerFacts
 from crm_loyalty.rules.earning import Earned, Policy, Rule, evaluate
+from crm_loyalty.rules.happenings import Happening
 from crm_loyalty.rules.tally import Tally
 
 BANDS = (-9999, -999, -99, -9, 0, 1, 10, 100, 1000, 10000)
@@ -24,6 +25,7 @@ class Comparison:
     """Sums so far; customers are counted when they are settled."""
 
     purchases: int = 0
+    events: int = 0
     before: int = 0
     after: int = 0
     gaining: int = 0
@@ -37,6 +39,10 @@ class Comparison:
     @property
     def customers(self) -> int:
         return self.gaining + self.losing + self.unchanged
+
+    @property
+    def reckoned(self) -> int:
+        return self.purchases + self.events
 
     def settle(self, totals: Iterable[tuple[UUID, Pair]]) -> None:
         """Count customers with all that they were given."""
@@ -61,7 +67,7 @@ def _change(example: tuple[UUID, int, int]) -> int:
 
 @dataclass(slots=True)
 class Replay:
-    """Purchases reckoned by both sets of rules, each with caps and budgets of its own, which begin empty."""
+    """What happened, by both sets of rules, each with caps and budgets of its own, which begin empty."""
 
     before: Sequence[Rule]
     after: Sequence[Rule]
@@ -71,12 +77,14 @@ class Replay:
     """Customers who are not settled yet."""
     tallies: tuple[Tally, Tally] = field(default_factory=lambda: (Tally(), Tally()))
 
-    def reckon(self, customer_id: UUID, purchase: Purchase, customer: CustomerFacts) -> None:
-        before = self._evaluate(self.before, self.tallies[0], customer_id, purchase, customer)
-        after = self._evaluate(self.after, self.tallies[1], customer_id, purchase, customer)
+    def reckon(self, customer_id: UUID, cause: Cause, customer: CustomerFacts) -> None:
+        before = self._evaluate(self.before, self.tallies[0], customer_id, cause, customer)
+        after = self._evaluate(self.after, self.tallies[1], customer_id, cause, customer)
         had = self.open.get(customer_id, (0, 0))
         self.open[customer_id] = (had[0] + before.points, had[1] + after.points)
-        self.found.purchases += 1
+        happened = isinstance(cause, Happening)
+        self.found.events += happened
+        self.found.purchases += not happened
         self.found.before += before.points
         self.found.after += after.points
         sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -92,17 +100,17 @@ class Replay:
         rules: Sequence[Rule],
         tally: Tally,
         customer_id: UUID,
-        purchase: Purchase,
+        cause: Cause,
         customer: CustomerFacts,
     ) -> Earned:
         zone = self.policy.time_zone
-        usage = tally.usage(customer_id, purchase.occurred_at, rules, zone)
-        earned = evaluate(purchase, rules, customer=customer, usage=usage, policy=self.policy)
-        tally.add(customer_id, purchase.occurred_at, earned, zone)
+        usage = tally.usage(customer_id, cause.occurred_at, rules, zone)
+        earned = evaluate(cause, rules, customer=customer, usage=usage, policy=self.policy)
+        tally.add(customer_id, cause.occurred_at, earned, zone)
         return earned
 
     def settle(self, *, but: UUID | None = None) -> None:
-        """Count the customers of whom no purchase is to come: all, or all but one."""
+        """Count the customers of whom nothing is to come: all, or all but one."""
         settled = [(id, pair) for id, pair in self.open.items() if id != but]
         self.found.settle(settled)
         for id, _ in settled:

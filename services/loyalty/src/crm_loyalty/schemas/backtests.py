@@ -13,7 +13,7 @@ from crm_shared.jobs import Job, JobOut
 
 
 class BacktestIn(Trial):
-    """Other rules, and the purchases by which they are compared with those in force.
+    """Other rules, and the time of which purchases and events compare them with those in force.
 
     Give a rule that is to hold for the whole time no dates of validity: they count as they stand.
     """
@@ -39,8 +39,8 @@ class BacktestIn(Trial):
         },
     )
 
-    since: Instant = Field(description="purchases from this instant on")
-    until: Instant = Field(description="purchases before this instant")
+    since: Instant = Field(description="what happened from this instant on")
+    until: Instant = Field(description="what happened before this instant")
 
     @field_validator("until")
     @classmethod
@@ -75,6 +75,7 @@ class BacktestReport(BaseModel):
     """What the other rules would have given, beside what those in force would have."""
 
     purchases: FigureOut
+    events: FigureOut
     customers: FigureOut
     before: FigureOut
     after: FigureOut
@@ -95,7 +96,7 @@ class BacktestOut(BaseModel):
     id: UUID
     since: datetime
     until: datetime
-    job: JobOut = Field(description="its progress counts purchases")
+    job: JobOut = Field(description="its progress counts purchases and events")
     report: BacktestReport | None
 
     @classmethod
