@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from crm_loyalty.rules.segments import Segments
+from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import CustomerCreated
 from crm_shared.contracts.segmentation import MembershipEntered, MembershipLeft
@@ -22,6 +23,7 @@ from crm_shared.testing import arrived
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
+MakeClient = Callable[..., httpx2.AsyncClient]
 Put = Callable[..., Awaitable[None]]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
@@ -137,7 +139,7 @@ async def test_erasure_takes_memberships_along(
 
 
 async def test_a_reward_may_be_for_some_segments_only(
-    loyalty: httpx2.AsyncClient, give: Give, receive: Receive
+    loyalty: httpx2.AsyncClient, client: MakeClient, give: Give, receive: Receive
 ) -> None:
     ann = uuid7()
     await give(ann, 100)
@@ -155,6 +157,12 @@ async def test_a_reward_may_be_for_some_segments_only(
     assert (await order()).json()["code"] == "not_for_this_tier"
     await receive(entered(ann))
     assert (await order()).status_code == 201
+    her = client("loyalty", Role.CUSTOMER, customer_id=ann)
+    for seen in (
+        (await her.get("/v1/rewards/bag")).json(),
+        (await her.get("/v1/rewards")).json()["items"][0],
+    ):
+        assert seen["segments"] is None, "what they are called is nothing for customers"
 
 
 async def test_a_promotion_may_be_for_some_segments_only(

@@ -75,6 +75,18 @@ async def ask_the_price(teller: Teller, person: Person) -> None:
     person.ids |= {"promotion_key": promotion, "quote_id": quote["id"]}
 
 
+async def do_something(teller: Teller, person: Person) -> None:
+    review = {
+        "type": "review_written",
+        "customer_id": str(person.id),
+        "source": "shop",
+        "external_id": str(person.id),
+        "occurred_at": "2026-02-27T12:00:00Z",
+    }
+    event = await teller.post("/v1/earning-events", review)
+    person.ids |= {"event_id": event["id"]}
+
+
 async def bring_a_friend(teller: Teller, person: Person, friend: str) -> None:
     code = await teller.put(f"/v1/accounts/{person.id}/referral-code")
     referral = await teller.post("/v1/referrals", {"code": code["code"], "customer_id": friend})

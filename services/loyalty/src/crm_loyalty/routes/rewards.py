@@ -41,6 +41,7 @@ RewardKey = Annotated[Key, Path(description="lower-case words with hyphens", exa
 async def list_rewards(
     session: Session,
     clock: CurrentClock,
+    caller: CurrentCaller,
     cursors: CurrentCursors,
     offered: Annotated[bool, Query(description="only what can be ordered now")] = False,
     limit: Limit = DEFAULT_LIMIT,
@@ -50,7 +51,8 @@ async def list_rewards(
     offered_at = clock.now() if offered else None
     found = await catalogue.list_(session, offered_at=offered_at, cursors=cursors, cursor=cursor, limit=limit)
     stocks = await catalogue.stocks(session, [reward.key for reward in found.items])
-    return found.map(lambda reward: RewardOut.of(reward, stocks.get(reward.key)))
+    segments = caller.has(READERS)
+    return found.map(lambda reward: RewardOut.of(reward, stocks.get(reward.key), segments=segments))
 
 
 @router.get(
@@ -59,9 +61,12 @@ async def list_rewards(
     dependencies=[allow(*READERS, Role.CUSTOMER)],
     responses=documented(RewardNotFound),
 )
-async def get_reward(session: Session, response: Response, reward_key: RewardKey) -> RewardOut:
+async def get_reward(
+    session: Session, caller: CurrentCaller, response: Response, reward_key: RewardKey
+) -> RewardOut:
     """Read the newest version of a reward, and how many are left."""
-    return await _shown(session, response, await catalogue.get(session, reward_key))
+    reward = await catalogue.get(session, reward_key)
+    return await _shown(session, response, reward, segments=caller.has(READERS))
 
 
 @router.put(
@@ -112,7 +117,7 @@ async def restock_reward(
     return await _shown(session, response, reward)
 
 
-async def _shown(session: Session, response: Response, reward: Reward) -> RewardOut:
+async def _shown(session: Session, response: Response, reward: Reward, *, segments: bool = True) -> RewardOut:
     response.headers["ETag"] = etag(reward.version)
     stocks = await catalogue.stocks(session, [reward.key])
-    return RewardOut.of(reward, stocks.get(reward.key))
+    return RewardOut.of(reward, stocks.get(reward.key), segments=segments)

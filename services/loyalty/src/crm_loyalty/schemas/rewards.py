@@ -84,7 +84,7 @@ class RewardOut(BaseModel):
     max_total: int | None
     tiers: list[str]
     levels: list[str]
-    segments: SegmentsIn
+    segments: SegmentsIn | None = Field(description="null for customers: they need not know these names")
     needs_approval: bool
     coupon_series: str | None
     active: bool
@@ -96,10 +96,15 @@ class RewardOut(BaseModel):
     ordered: int = Field(description="how many were ordered, without cancelled orders")
 
     @classmethod
-    def of(cls, reward: Reward, stock: RewardStock | None) -> "RewardOut":
+    def of(cls, reward: Reward, stock: RewardStock | None, *, segments: bool = True) -> "RewardOut":
+        """With or without the `segments` that it is for."""
         remaining = (stock.remaining if stock else 0) if reward.limited else None
-        kept = {"remaining": remaining, "ordered": stock.ordered if stock else 0}
-        return cls(**{name: getattr(reward, name) for name in cls.model_fields if name not in kept}, **kept)
+        shown = {
+            "remaining": remaining,
+            "ordered": stock.ordered if stock else 0,
+            "segments": reward.segments if segments else None,
+        }
+        return cls(**{name: getattr(reward, name) for name in cls.model_fields if name not in shown}, **shown)
 
 
 class RestockIn(BaseModel):
