@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from unicodedata import normalize
 
 _DROPPED = re.compile(
-    "[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670'`\u02b9-\u02bf\u2018\u2019]"
+    "[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670'`\u02b9-\u02bf\u200c\u200d\u2018\u2019]"
 )
 _SPACELESS = re.compile(
     "[\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"

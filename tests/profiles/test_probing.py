@@ -47,6 +47,21 @@ async def test_who_sees_contact_points_masked_does_not_learn_whose_one_is(
             assert (ada in answer.text) is names, (path, answer.text)
 
 
+async def test_who_sees_contact_points_masked_cannot_try_which_one_is_somebodys(
+    client: ClientFactory, profiles: httpx2.AsyncClient
+) -> None:
+    ada = await create(profiles, "Ada", contact_points=[{"kind": "phone", "value": "+8613812345678"}])
+    points = f"/v1/customers/{ada}/contact-points/phone"
+    blind = client("profiles", pii=False)
+
+    tried = [await blind.delete(f"{points}/{value}") for value in ("+8613812345678", "+8613800005678")]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in tried] == [
+        (403, "personal_data_hidden")
+    ] * 2
+    assert (await profiles.get(f"/v1/customers/{ada}")).json()["version"] == 1
+
+
 async def test_a_row_that_failed_names_the_holder_to_who_sees_contact_points(
     client: ClientFactory, profiles: httpx2.AsyncClient, work: Work
 ) -> None:

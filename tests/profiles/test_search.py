@@ -26,7 +26,7 @@ LETTERS = {
     "Latin": "abenoszéÑüßøŁı",
     "Cyrillic": "абенойёІ",
     "Greek": "αβενοςΣή",
-    "Arabic": "ابتمأىة",
+    "Arabic": "ابتمأىة\u200c",
     "Chinese": "王李小明伟",
     "Japanese": "がカー山ﾀ",
     "Korean": "김민준",
@@ -80,6 +80,9 @@ async def names_found(profiles: httpx2.AsyncClient, q: str, **filters: str) -> l
         ("Seán O’Brien", "obrien", "word_prefix"),
         ("Anne-Marie", "marie", "word_prefix"),
         ("佐々木", "々木", "word_prefix"),
+        ("علی\u200cرضا", "علیرضا", "exact"),
+        ("علیرضا", "علی\u200cرضا", "exact"),
+        ("लक्\u200dष्मी", "लक्ष्मी", "exact"),
     ],
 )
 async def test_a_name_is_found_by_its_parts_whatever_their_form(

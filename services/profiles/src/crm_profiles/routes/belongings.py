@@ -11,10 +11,16 @@ from crm_profiles.customers.belongings import Occasion
 from crm_profiles.customers.drafts import Status
 from crm_profiles.customers.external_ids import ExternalKey
 from crm_profiles.customers.writing import Written
-from crm_profiles.errors import ContactPointTaken, ExternalIdTaken, InvalidContactPoint, LimitReached
+from crm_profiles.errors import (
+    ContactPointTaken,
+    ExternalIdTaken,
+    InvalidContactPoint,
+    LimitReached,
+    PersonalDataHidden,
+)
 from crm_profiles.fields import Reference, Source, Tag
 from crm_profiles.models.customers import Channel, ContactKind
-from crm_profiles.routes.answers import document
+from crm_profiles.routes.answers import check_sees_personal_data, document
 from crm_profiles.routes.parameters import ContactValue
 from crm_profiles.schemas.customers import ContactPointIn, CustomerOut
 from crm_shared.callers import STAFF, Caller
@@ -68,7 +74,7 @@ async def add_contact_point(
     "/v1/customers/{customer_id}/contact-points/{kind}/{value}",
     response_model=CustomerOut,
     dependencies=[allow(*STAFF)],
-    responses=documented(CustomerNotFound, StaleVersion, InvalidContactPoint),
+    responses=documented(CustomerNotFound, StaleVersion, InvalidContactPoint, PersonalDataHidden),
 )
 async def remove_contact_point(
     session: Session,
@@ -78,7 +84,11 @@ async def remove_contact_point(
     kind: ContactKind,
     value: ContactValue,
 ) -> Response:
-    """Take a way to be reached from a customer; one that is not theirs changes nothing."""
+    """Take a way to be reached from a customer; one that is not theirs changes nothing.
+
+    Only for callers with the scope pii:read: others would learn by trying which one is theirs.
+    """
+    check_sees_personal_data(caller)
     written = await belongings.remove_contact_point(session, customer_id, kind, value, now)
     return await _answer(session, caller, written)
 
