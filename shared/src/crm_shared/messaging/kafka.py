@@ -44,7 +44,7 @@ class ClusterGuard:
 
     aiokafka reconnects by itself, so that a broker that came back empty would receive, serve and remember
     positions before anybody noticed. Therefore each new connection is asked once which cluster it leads to,
-    before it is handed out.
+    before it is handed out. And no connection is left open by a client that is given up as it connects.
     """
 
     def __init__(self, client: AIOKafkaClient, cluster_id: str | None) -> None:
@@ -56,6 +56,8 @@ class ClusterGuard:
         self._verified: WeakSet[AIOKafkaConnection] = WeakSet()
         self._connect = client._get_conn
         client._get_conn = self._verified_connection
+        self._bootstrap = client.bootstrap
+        client.bootstrap = self._whole_bootstrap
 
     async def check(self) -> str:
         """Ask the broker now; raises ClusterChanged and BrokerUnavailable."""
@@ -84,6 +86,17 @@ class ClusterGuard:
                 self._compare(found)
                 return found
         return None
+
+    async def _whole_bootstrap(self) -> None:
+        """To its end even when we are cancelled meanwhile: its connection is known to nobody until then."""
+        bootstrap = asyncio.ensure_future(self._bootstrap())
+        try:
+            await asyncio.shield(bootstrap)
+        except asyncio.CancelledError:
+            await asyncio.wait((bootstrap,), timeout=_CLOSE_TIMEOUT)
+            bootstrap.cancel()
+            await asyncio.gather(bootstrap, return_exceptions=True)
+            raise
 
     async def _verified_connection(self, node_id: object, **options: object) -> AIOKafkaConnection | None:
         refused = self._shut or self.changed.is_set()
