@@ -200,6 +200,24 @@ async def test_a_refund_lowers_what_is_counted_and_the_tier_goes_with_the_period
     assert (await told(sessions))[2:] == [("silver", None)], "and nothing is left in the end"
 
 
+async def test_another_ladder_does_not_let_the_day_be_forgotten_on_which_a_tier_is_lost(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    purchased: MakeEvent,
+    sessions: Sessions,
+    clock: FrozenClock,
+    ladder: Json,
+) -> None:
+    who = uuid7()
+    await receive(purchased(who, 60_000))
+    assert (await loyalty.put("/v1/tiers", json=LADDER, headers={"If-Match": '"1"'})).status_code == 200
+    await pass_time(sessions, clock, clock.now())
+
+    await pass_time(sessions, clock, END + 400 * DAY)
+
+    assert await told(sessions) == [(None, "gold"), ("gold", None)], "it was held for the year after"
+
+
 async def test_whoever_buys_enough_again_keeps_the_tier_for_another_year(
     loyalty: httpx2.AsyncClient,
     receive: Receive,

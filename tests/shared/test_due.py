@@ -138,3 +138,24 @@ async def test_two_workers_never_do_the_same_thing_twice(
     assert sum(await asyncio.gather(*(worker() for _ in range(4)))) == 200
     async with sessions() as session:
         assert len(list(await session.scalars(select(Inbox)))) == 200
+
+
+async def test_who_plans_anew_does_not_wait_for_the_worker_that_is_at_it(
+    committed_sessions: Sessions, clock: FrozenClock
+) -> None:
+    sessions = committed_sessions
+    work = DueWork()
+    claimed, free, new = uuid7(), uuid7(), uuid7()
+
+    @work.on("test")
+    async def meet_somebody(session: AsyncSession, items: Sequence[Due], *, at: datetime) -> None:
+        async with asyncio.timeout(5), sessions.begin() as other:
+            await due.reschedule(other, "test", dict.fromkeys([claimed, free, new], at + MINUTE))
+
+    await plan(sessions, "test", {claimed: clock.at, free: clock.at + 2 * MINUTE})
+
+    assert await due.run(sessions, work, clock) == 1
+
+    async with sessions() as session:
+        left = {row.ref: row.at for row in await session.scalars(select(DueRow))}
+    assert left == dict.fromkeys([free, new], clock.at + MINUTE), "what was claimed is the worker's"

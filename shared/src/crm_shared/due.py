@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    text,
     tuple_,
     update,
 )
@@ -94,6 +95,18 @@ async def schedule(session: AsyncSession, kind: str, instants: Mapping[UUID, dat
     await session.execute(_SCHEDULE, {"kind": kind, "refs": refs, "ats": [instants[ref] for ref in refs]})
 
 
+async def reschedule(session: AsyncSession, kind: str, instants: Mapping[UUID, datetime]) -> None:
+    """As `schedule`, by who holds a lock that the kind's handler takes, too: never waits for a worker.
+
+    What a worker has claimed by now is left to it. It waits for us, so its handler will see what we change,
+    and must itself plan what comes next: were we to wait for it as well, we would wait in a circle.
+    """
+    if not instants:
+        return
+    refs = sorted(instants)
+    await session.execute(_RESCHEDULE, {"kind": kind, "refs": refs, "ats": [instants[ref] for ref in refs]})
+
+
 def scheduling(
     kind: ColumnElement[str],
     ref: ColumnElement[UUID],
@@ -117,6 +130,26 @@ _INSTANTS = select(
     func.unnest(bindparam("ats", type_=ARRAY(DateTime(timezone=True)))).label("at"),
 ).subquery()
 _SCHEDULE = scheduling(bindparam("kind", type_=Text), _INSTANTS.c.ref, _INSTANTS.c.at)
+_RESCHEDULE = text(
+    """
+    WITH asked AS (
+        SELECT ref, at FROM unnest(:refs, :ats) AS asked (ref, at)
+    ), unclaimed AS (
+        SELECT due.ref, asked.at FROM due JOIN asked USING (ref) WHERE due.kind = :kind
+        ORDER BY due.ref FOR UPDATE OF due SKIP LOCKED
+    ), moved AS (
+        UPDATE due SET at = unclaimed.at, try_at = unclaimed.at, attempts = 0, error = NULL
+        FROM unclaimed WHERE due.kind = :kind AND due.ref = unclaimed.ref
+    )
+    INSERT INTO due (kind, ref, at, try_at, attempts)
+    SELECT :kind, ref, at, at, 0 FROM asked ORDER BY ref
+    ON CONFLICT DO NOTHING
+    """
+).bindparams(
+    bindparam("kind", type_=Text),
+    bindparam("refs", type_=ARRAY(Uuid)),
+    bindparam("ats", type_=ARRAY(DateTime(timezone=True))),
+)
 
 
 async def cancel(session: AsyncSession, kind: str, refs: Collection[UUID]) -> None:

@@ -8,10 +8,15 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_shared import customers
 from crm_shared.contracts.base import Event
+from crm_shared.contracts.profiles import CustomerErased, CustomerMerged, CustomerUnmerged
 
 E = TypeVar("E", bound=Event)
 E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
+
+
+_ENDS_OWNERSHIP = (CustomerMerged, CustomerUnmerged, CustomerErased)
 
 
 class Handler(Protocol[E_contra]):
@@ -20,6 +25,12 @@ class Handler(Protocol[E_contra]):
     def __call__(
         self, session: AsyncSession, events: Sequence[E_contra], *, at: datetime
     ) -> Awaitable[None]: ...
+
+
+class Preparation(Protocol):
+    """Takes the locks for a poll, whatever it holds, in their order: its groups would take them in theirs."""
+
+    def __call__(self, session: AsyncSession, events: Sequence[Event], /) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._by_type: dict[str, Subscription] = {}
+        self._prepare: Preparation | None = None
 
     def on(self, event_class: type[E]) -> Callable[[Handler[E]], Handler[E]]:
         """Have the decorated function handle this event; a second one for the same type is a mistake."""
@@ -55,6 +67,13 @@ class Subscriptions:
 
         return register
 
+    def first(self, prepare: Preparation) -> Preparation:
+        """Have the decorated function see all events of a poll before any of them is handled."""
+        if self._prepare is not None:
+            raise ValueError("polls are prepared already")
+        self._prepare = prepare
+        return prepare
+
     def find(self, type: str) -> Subscription | None:
         return self._by_type.get(type)
 
@@ -66,8 +85,13 @@ class Subscriptions:
     def topics(self) -> list[str]:
         return sorted({subscription.event_class.topic() for subscription in self._by_type.values()})
 
-    async def dispatch(self, session: AsyncSession, events: Iterable[Event], *, at: datetime) -> None:
+    async def dispatch(self, session: AsyncSession, events: Sequence[Event], *, at: datetime) -> None:
         """Handle the events in groups, in order, in the caller's transaction."""
+        if any(isinstance(event, _ENDS_OWNERSHIP) for event in events):
+            # Before anything else is locked: those for whom a merge waits may wait for that.
+            await customers.stop_writers(session)
+        if self._prepare is not None:
+            await self._prepare(session, events)
         for group in group_events(events):
             subscription = self._by_type[group.event_class.type]
             await subscription.handle(session, group.events, at=at)

@@ -62,6 +62,15 @@ due_work = DueWork()
 jobs = Jobs()
 
 
+@subscriptions.first
+async def lock_accounts(session: AsyncSession, events: Sequence[Event]) -> None:
+    """Those of all who bought or gave back: before what other events of the same poll lock."""
+    buyers = {event.customer_id for event in events if isinstance(event, PurchaseRecorded | PurchaseRefunded)}
+    if buyers:
+        await customers.stop_merges(session)
+        await accounts.lock(session, buyers)
+
+
 @subscriptions.on(PurchaseRecorded)
 async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at: datetime) -> None:
     """Give what the earning rules say for each purchase, then see which tier it leads to."""
@@ -262,7 +271,7 @@ async def forget_quotes(session: AsyncSession, due: Sequence[Due], *, at: dateti
 @due_work.on(ladders.LOOK)
 async def let_tiers_change(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     """Nothing happened to these customers but the passing of time, or another ladder."""
-    await standings.reassess(session, [each.ref for each in due], at=at)
+    await standings.reassess(session, [each.ref for each in due], at=at, planned=True)
 
 
 @due_work.on(plans.PLANNING)

@@ -58,7 +58,7 @@ async def qualify(session: AsyncSession, events: Sequence[PurchaseRecorded], *, 
                 referral.state, referral.version = ReferralState.QUALIFIED, referral.version + 1
                 referral.purchase_id, referral.qualified_at = event.purchase_id, event.occurred_at
                 settled[referral.id] = at
-    await due.schedule(session, SETTLE, settled)
+    await due.reschedule(session, SETTLE, settled)
 
 
 async def undo(session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime) -> None:
@@ -81,7 +81,7 @@ async def undo(session: AsyncSession, events: Sequence[PurchaseRefunded], *, at:
         if event.occurred_at <= event.purchased_at + timedelta(days=terms.return_days):
             referral.state, referral.version = ReferralState.REVERSED, referral.version + 1
             undone[referral.id] = at
-    await due.schedule(session, SETTLE, undone)
+    await due.reschedule(session, SETTLE, undone)
 
 
 async def settle(session: AsyncSession, referral_ids: Collection[UUID], *, at: datetime) -> None:

@@ -57,10 +57,12 @@ async def reassess(
     *,
     at: datetime,
     causes: Mapping[UUID, Event] | None = None,
+    planned: bool = False,
 ) -> None:
     """Look at these customers, or at whom their ids mean today, and write and tell what has changed.
 
-    The number of statements that read does not depend on theirs.
+    The number of statements that read does not depend on theirs. A look that was `planned` plans the next
+    one in any case.
     """
     ladder = await ladders.in_force(session)
     if ladder is None or not customer_ids:
@@ -70,7 +72,14 @@ async def reassess(
     owners -= await customers.erased(session, owners)
     await lock(session, owners)
     told = {by_id[id]: event for id, event in (causes or {}).items() if id in by_id}
-    await _settle(session, ladder, await look(session, ladder, owners, at=at), told, at=at)
+    looks = await look(session, ladder, owners, at=at)
+    plans = {
+        each.customer_id: each.decision.look_at
+        for each in looks
+        if each.decision.look_at is not None and (planned or each.decision.look_at != each.standing.look_at)
+    }
+    await _settle(session, ladder, looks, told, at=at)
+    await due.reschedule(session, ladders.LOOK, plans)
 
 
 async def lock(session: AsyncSession, owners: Collection[UUID]) -> dict[UUID, TierStanding]:
@@ -143,10 +152,9 @@ async def _settle(
     *,
     at: datetime,
 ) -> None:
-    """Write each decision, tell those that changed something, and plan when to look again."""
+    """Write each decision, and tell those that changed something."""
     news: list[News] = []
     changes: list[dict[str, object]] = []
-    plans: dict[UUID, datetime] = {}
     for each in looks:
         row, decision = each.standing, each.decision
         if decision.tier != row.counts:
@@ -159,8 +167,6 @@ async def _settle(
             row.version += 1
             news.append(News(_announced(ladder, each, decision.lost_at), causes.get(each.customer_id)))
             announced = True
-        if decision.look_at is not None and decision.look_at != row.look_at:
-            plans[each.customer_id] = decision.look_at
         row.counts, row.tier, row.since, row.until = (
             decision.tier,
             decision.reached,
@@ -172,7 +178,6 @@ async def _settle(
     if changes:
         await session.execute(insert(TierChange), changes)
     await publish_many(session, news, at=at)
-    await due.schedule(session, ladders.LOOK, plans)
 
 
 def _change(ladder: Ladder, each: Look, at: datetime) -> dict[str, object]:

@@ -1,0 +1,293 @@
+"""Whatever happens to the same customers at once waits in turn: nobody waits in a circle."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.loyalty.test_care import BIRTHDAY, TEMPLATE, person
+from tests.loyalty.test_races import differences, insist
+from tests.loyalty.test_recovery import TERMS, upheld
+from tests.loyalty.test_rewards import GIFT
+from tests.loyalty.test_tiers import LADDER, NEW, refunded
+
+from crm_loyalty.coupons import series
+from crm_loyalty.handlers import due_work_of
+from crm_loyalty.ledger import accounts
+from crm_loyalty.schemas.tiers import TierGrantIn
+from crm_loyalty.tiers import standings, tiers
+from crm_shared import due, permission_copies
+from crm_shared.contracts.base import Event
+from crm_shared.contracts.permissions import Consent, ConsentState, PermissionState
+from crm_shared.contracts.profiles import ConsentChanged
+from crm_shared.database import Sessions, sqlstate, unavailable
+from crm_shared.ids import uuid7
+from crm_shared.testing import FrozenClock, arrived
+
+Json = dict[str, Any]
+Give = Callable[..., Awaitable[None]]
+Receive = Callable[..., Coroutine[None, None, None]]
+MakeEvent = Callable[..., Event]
+Turn = Callable[[], Coroutine[None, None, None]]
+
+_DEADLOCK = "40P01"
+
+
+@pytest.fixture
+def circles(engines: dict[str, AsyncEngine]) -> Iterator[list[str]]:
+    """The statements that the database ended because they waited in a circle."""
+    found: list[str] = []
+
+    def note(context: ExceptionContext) -> None:
+        error = context.sqlalchemy_exception
+        if isinstance(error, DBAPIError) and sqlstate(error) == _DEADLOCK:
+            found.append(context.statement or "commit")
+
+    event.listen(engines["loyalty"].sync_engine, "handle_error", note)
+    yield found
+    event.remove(engines["loyalty"].sync_engine, "handle_error", note)
+
+
+@pytest.fixture
+def turn(
+    sessions: Sessions, clock: FrozenClock, apps: Callable[[str], FastAPI]
+) -> Callable[[], Awaitable[None]]:
+    """All that is due, as one worker of several does it."""
+    work = due_work_of(apps("loyalty").state.settings)
+
+    async def run() -> None:
+        while True:
+            try:
+                if not await due.run(sessions, work, clock, limit=20):
+                    return
+            except Exception as error:
+                if not unavailable(error):
+                    raise
+
+    return run
+
+
+async def prepare(loyalty: httpx2.AsyncClient, another: Json | None = None) -> None:
+    """Tiers, plans that give points and coupons within a budget, compensations, a reward."""
+    coupon = {"names": {"en": "A tenth"}, "value": "percent", "basis_points": 1000}
+    plan = BIRTHDAY | {"budget": 100, "action": BIRTHDAY["action"] | {"coupon": "tenth"}}
+    for path, body in (
+        ("/v1/tiers", LADDER),
+        ("/v1/coupon-series/tenth", coupon),
+        ("/v1/care/templates/birthday", TEMPLATE),
+        ("/v1/care/plans/birthday", plan),
+        ("/v1/care/plans/another", plan | {"audience": another or {}}),
+        ("/v1/rewards/mug", GIFT),
+    ):
+        written = await loyalty.put(path, json=body, headers=NEW)
+        assert written.status_code == 200, written.text
+    terms = TERMS | {"monthly_budget": 100_000}
+    written = await loyalty.put("/v1/programme/recovery-policy", json=terms, headers={"If-Match": '"1"'})
+    assert written.status_code == 200, written.text
+    assert (await insist(loyalty, "/v1/rewards/mug/restock", "restock", {"change": 100})).is_success
+
+
+def consented(customer_id: UUID, version: int) -> Event:
+    yes = Consent(
+        purpose="greeting",
+        channel="email",
+        state=ConsentState.GRANTED,
+        basis="consent",
+        since=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    said = ConsentChanged(
+        customer_id=customer_id, version=version, permission=PermissionState(consents=[yes])
+    )
+    return arrived(said)
+
+
+async def begun(sessions: Sessions, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    """The work, once it waits for a lock, as it must for one of ours."""
+    task = asyncio.create_task(work)
+    async with sessions() as onlooker:
+        for _ in range(500):
+            if await onlooker.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                return task
+            await asyncio.sleep(0.01)
+    raise AssertionError("the work waits for nobody")
+
+
+async def test_who_changes_a_tier_does_not_wait_for_the_worker_that_waits_for_them(
+    committed: dict[str, Sessions],
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    purchased: MakeEvent,
+    clock: FrozenClock,
+    turn: Turn,
+    circles: list[str],
+) -> None:
+    assert (await loyalty.put("/v1/tiers", json=LADDER, headers=NEW)).status_code == 200
+    who = uuid7()
+    await receive(purchased(who, 10_000))
+    assert (await loyalty.put("/v1/tiers", json=LADDER, headers={"If-Match": '"1"'})).status_code == 200
+    until = clock.now() + timedelta(days=5)
+    body = TierGrantIn(tier="black", until=until, reason="An old friend")
+
+    async with committed["loyalty"].begin() as session:
+        await standings.lock(session, [who])
+        worker = await begun(committed["loyalty"], turn())
+        await tiers.grant(session, who, body, at=clock.now(), by="tester")
+    await worker
+
+    assert circles == []
+    assert (await loyalty.get(f"/v1/accounts/{who}/tier")).json()["tier"] == "black"
+    clock.at = until
+    await turn()
+    assert (await loyalty.get(f"/v1/accounts/{who}/tier")).json()["tier"] == "silver"
+
+
+async def test_a_poll_locks_accounts_before_what_its_other_events_lock(
+    committed: dict[str, Sessions],
+    receive: Receive,
+    purchased: MakeEvent,
+    give: Give,
+    clock: FrozenClock,
+    circles: list[str],
+) -> None:
+    who = uuid7()
+    await give(who, 1)
+    await receive(consented(who, 2))
+
+    async with committed["loyalty"].begin() as session:
+        await accounts.lock(session, [who])
+        poll = await begun(committed["loyalty"], receive(consented(who, 3), purchased(who, 100)))
+        ask = {"purpose": "greeting", "channel": "email", "at": clock.now()}
+        assert await permission_copies.may_write(session, [who], **ask)
+    await poll
+
+    assert circles == []
+
+
+async def test_care_locks_all_accounts_before_it_counts_what_it_gives(
+    committed: dict[str, Sessions],
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    give: Give,
+    clock: FrozenClock,
+    turn: Turn,
+    apps: Callable[[str], FastAPI],
+    circles: list[str],
+) -> None:
+    clock.at = datetime(2026, 3, 2, 17, tzinfo=UTC)
+    early, late = uuid7(), uuid7()
+    await receive(person(early), person(late, tags=["late"]))
+    await give(late, 1)
+    await prepare(loyalty, another={"tags": ["late"]})
+    await turn()
+    clock.at = datetime(2026, 3, 3, 1, tzinfo=UTC)
+
+    async with committed["loyalty"].begin() as session:
+        await accounts.lock(session, [late])
+        worker = await begun(committed["loyalty"], turn())
+        terms = await series.get(session, "tenth")
+        key = apps("loyalty").state.settings.coupon_key
+        await series.issue_to(session, terms, [late], key=key, at=clock.now())
+    await worker
+
+    assert circles == []
+
+
+@dataclass
+class Crowd:
+    """Some customers to whom everything happens."""
+
+    people: list[UUID]
+    loyalty: httpx2.AsyncClient
+    receive: Receive
+    purchased: MakeEvent
+    at: datetime
+
+    async def shop(self, number: int) -> None:
+        """Polls of purchases, refunds and consents, in any order."""
+        dice = Random(number)
+        for step in range(3):
+            bought = [self.purchased(who, 2_000, at=self.at) for who in dice.sample(self.people, 3)]
+            spoken = [consented(who, 2 + number * 100 + step) for who in dice.sample(self.people, 3)]
+            poll = [*bought, *spoken]
+            dice.shuffle(poll)
+            await self.receive(*poll)
+            await self.receive(spoken[0], refunded(bought[0], 1_000))
+
+    async def order(self, number: int) -> None:
+        """A reward, and every other time not after all."""
+        placed = await self.post(number, "reward-orders", {"reward": "mug"})
+        if number % 2:
+            cancel = f"/v1/reward-orders/{placed['id']}/cancel"
+            assert (await insist(self.loyalty, cancel, f"cancel {number}")).is_success
+
+    async def pass_on(self, number: int) -> None:
+        to = self.people[(number + 2) % len(self.people)]  # the next one may be the same by then
+        await self.post(number, "transfers", {"to": str(to), "points": 3})
+
+    async def spend(self, number: int) -> None:
+        await self.post(number, "spend", {"points": 1})
+
+    async def post(self, number: int, what: str, body: Json) -> Json:
+        who = self.people[number % len(self.people)]
+        answer = await insist(self.loyalty, f"/v1/accounts/{who}/{what}", f"{what} {number}", body)
+        assert answer.is_success, answer.text
+        made: Json = answer.json()
+        return made
+
+
+async def test_everything_may_happen_to_the_same_customers_at_once(
+    committed: dict[str, Sessions],
+    loyalty: httpx2.AsyncClient,
+    give: Give,
+    receive: Receive,
+    purchased: MakeEvent,
+    merged: MakeEvent,
+    unmerged: MakeEvent,
+    clock: FrozenClock,
+    turn: Turn,
+    circles: list[str],
+) -> None:
+    clock.at = datetime(2026, 3, 3, 1, tzinfo=UTC)
+    crowd = Crowd([uuid7() for _ in range(6)], loyalty, receive, purchased, clock.at)
+    first, second, *_ = crowd.people
+    await receive(*(person(who) for who in crowd.people))
+    for who in crowd.people:
+        await give(who, 10_000)
+    await prepare(loyalty)
+    await receive(*(upheld(who, clock) for who in crowd.people))
+    proposed = (await loyalty.get("/v1/recoveries?limit=50")).json()["items"]
+    approvals = [f"/v1/recoveries/{each['id']}/approve" for each in proposed]
+
+    async def join_and_part() -> None:
+        for number in range(2):
+            merge_id = uuid7()
+            await receive(merged(first, second, merge_id, version=2 + 2 * number))
+            await receive(unmerged(first, second, merge_id, version=3 + 2 * number))
+
+    granted, *_ = await asyncio.gather(
+        asyncio.gather(*(insist(loyalty, path, path, {"note": "sorry"}) for path in approvals)),
+        join_and_part(),
+        *(turn() for _ in range(2)),
+        *(crowd.shop(number) for number in range(2)),
+        *(crowd.order(number) for number in range(6)),
+        *(crowd.pass_on(number) for number in range(4)),
+        *(crowd.spend(number) for number in range(24)),
+    )
+    clock.advance(timedelta(minutes=1))
+    await turn()
+
+    assert circles == []
+    assert {answer.status_code for answer in granted} == {200}
+    assert await differences(committed["loyalty"]) == []
+    done = [each["state"] for each in (await loyalty.get("/v1/care/plans/another/occasions")).json()["items"]]
+    assert set(done) == {"done"}
