@@ -10,7 +10,6 @@ from uuid import UUID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, Uuid, insert, select, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.chance import examples
@@ -330,31 +329,3 @@ async def test_of_what_there_is_one_per_customer_the_newest_counts_until_the_mer
         assert await wishes(ann) == {"music": "jazz"}
         assert await wishes(bea) == {"music": "rock", "tea": "no"}
         await session.rollback()
-
-
-async def test_a_poll_with_a_merge_stops_writers_before_its_first_event_locks_anything(
-    committed_sessions: Sessions,
-) -> None:
-    subscriptions = Subscriptions()
-    stopped = list[bool]()
-
-    @subscriptions.on(CustomerChanged)
-    async def try_to_write(session: AsyncSession, events: Sequence[CustomerChanged], *, at: datetime) -> None:
-        async with committed_sessions() as other:
-            await other.execute(text("SET LOCAL lock_timeout = '100ms'"))
-            try:
-                await customers.stop_merges(other)
-            except DBAPIError:
-                stopped.append(True)
-
-    @subscriptions.on(CustomerMerged)
-    async def merge(session: AsyncSession, events: Sequence[CustomerMerged], *, at: datetime) -> None:
-        await link(session, MetaData(), events)
-
-    first, second = PEOPLE[:2]
-    changed = CustomerChanged(customer_id=first, version=2, name="Ann")
-    merged = CustomerMerged(customer_id=first, version=3, survivor_id=second, merge_id=uuid7(), sequence=1)
-    async with committed_sessions.begin() as session:
-        await handle(session, subscriptions, [arrived(changed), arrived(merged)])
-
-    assert stopped == [True]

@@ -8,15 +8,10 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_shared import customers
 from crm_shared.contracts.base import Event
-from crm_shared.contracts.profiles import CustomerErased, CustomerMerged, CustomerUnmerged
 
 E = TypeVar("E", bound=Event)
 E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
-
-
-_ENDS_OWNERSHIP = (CustomerMerged, CustomerUnmerged, CustomerErased)
 
 
 class Handler(Protocol[E_contra]):
@@ -87,9 +82,6 @@ class Subscriptions:
 
     async def dispatch(self, session: AsyncSession, events: Sequence[Event], *, at: datetime) -> None:
         """Handle the events in groups, in order, in the caller's transaction."""
-        if any(isinstance(event, _ENDS_OWNERSHIP) for event in events):
-            # Before anything else is locked: those for whom a merge waits may wait for that.
-            await customers.stop_writers(session)
         if self._prepare is not None:
             await self._prepare(session, events)
         for group in group_events(events):
