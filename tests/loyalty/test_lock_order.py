@@ -15,7 +15,7 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.loyalty.test_care import BIRTHDAY, TEMPLATE, person
+from tests.loyalty.care.conftest import BIRTHDAY, TEMPLATE, person
 from tests.loyalty.test_races import differences, insist
 from tests.loyalty.test_recovery import TERMS, upheld
 from tests.loyalty.test_rewards import GIFT
