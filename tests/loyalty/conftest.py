@@ -1,6 +1,6 @@
 """What the tests of loyalty share: customers with points, and events as they arrive."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -33,6 +33,7 @@ Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
 Put = Callable[..., Awaitable[None]]
+Household = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
@@ -204,3 +205,24 @@ async def forget_rules(addresses: Mapping[str, Databases]) -> AsyncIterator[None
     async with owner.begin() as connection:
         await connection.execute(text("DELETE FROM earning_rules WHERE created_by <> 'migration'"))
     await owner.dispose()
+
+
+@pytest.fixture
+def pool(loyalty: httpx2.AsyncClient) -> Household:
+    """Makes a pool of these customers, the first of whom is the head: `await pool([ann, bea])`; its id."""
+
+    async def make(people: Sequence[UUID], **terms: Any) -> str:
+        async def send(path: str, body: Any = None) -> dict[str, Any]:
+            answer = await loyalty.post(path, json=body, headers={"Idempotency-Key": str(uuid7())})
+            assert answer.is_success, answer.text
+            said: dict[str, Any] = answer.json()
+            return said
+
+        head, *others = people
+        made: str = (await send("/v1/pools", {"head": str(head), "name": "The Lims"} | terms))["id"]
+        for other in others:
+            member = await send(f"/v1/pools/{made}/members", {"customer_id": str(other)})
+            await send(f"/v1/pools/{made}/members/{member['id']}/accept")
+        return made
+
+    return make

@@ -93,6 +93,12 @@ async def bring_a_friend(teller: Teller, person: Person, friend: str) -> None:
     person.ids |= {"referral_id": referral["id"]}
 
 
+async def share_points(teller: Teller, person: Person, friend: str) -> None:
+    pool = await teller.post("/v1/pools", {"head": str(person.id), "name": "The two of us"})
+    member = await teller.post(f"/v1/pools/{pool['id']}/members", {"customer_id": friend})
+    person.ids |= {"pool_id": pool["id"], "member_id": member["id"]}
+
+
 async def be_compensated(teller: Teller, person: Person) -> None:
     """Once loyalty has heard of the complaint that was upheld."""
     [recovery] = (await teller.get(f"/v1/recoveries?customer_id={person.id}"))["items"]

@@ -21,6 +21,7 @@ async def populate(teller: Teller, name: str, number: int) -> Person:
     await loyalty.ask_the_price(teller, person)
     await loyalty.do_something(teller, person)
     await loyalty.bring_a_friend(teller, person, friend)
+    await loyalty.share_points(teller, person, friend)
     await loyalty.be_invited(teller, person)
     await loyalty.be_cared_for(teller, person)
 

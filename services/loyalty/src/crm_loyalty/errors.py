@@ -57,6 +57,36 @@ class TransferLimitReached(Conflict):
     """No more may be transferred today: `limit` is the policy's, `transferred` is what was already."""
 
 
+class PoolNotFound(NotFound): ...
+
+
+class PoolMemberNotFound(NotFound): ...
+
+
+class PoolDissolved(Conflict):
+    """Nobody shares points in it any more."""
+
+
+class AlreadyInPool(Conflict):
+    """Who is in a pool leaves it before joining another one; `pool_id` says which."""
+
+
+class PoolIsFull(Conflict):
+    """It has as many members and invitations as the points policy lets it: `limit`."""
+
+
+class MembershipEnded(Conflict):
+    """Who is asked again can accept again; `ending` says how it ended."""
+
+
+class NotAMember(Conflict):
+    """Only members can be the head; `state` says what they are."""
+
+
+class HeadOnly(Forbidden):
+    """The head of the pool does this, or staff."""
+
+
 class OrderNotYours(Forbidden):
     """Which order points pay is said by staff: they come back when it is refunded."""
 

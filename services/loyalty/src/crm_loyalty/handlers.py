@@ -13,6 +13,7 @@ from crm_loyalty.earning import awarding, backtests, members, memberships, pendi
 from crm_loyalty.earning import events as earning_events
 from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
 from crm_loyalty.models.base import Base
+from crm_loyalty.pools import belonging
 from crm_loyalty.quotes import quotes
 from crm_loyalty.recovery import recoveries
 from crm_loyalty.referrals import qualifying
@@ -198,6 +199,7 @@ async def join_accounts(session: AsyncSession, events: Sequence[CustomerMerged],
     both = {id for event in events for id in (event.customer_id, event.survivor_id)}
     await accounts.open_(session, both - await customers.erased(session, both), at=at)
     await merging.join(session, events, at=at)
+    await belonging.follow(session, both, at=at)
 
 
 @subscriptions.on(CustomerUnmerged)
@@ -205,13 +207,17 @@ async def part_accounts(session: AsyncSession, events: Sequence[CustomerUnmerged
     """Each account goes back to whom it was opened for, with what its lots have left."""
     await customers.unlink(session, Base.metadata, events)
     await merging.part(session, events, at=at)
+    both = {id for event in events for id in (event.customer_id, event.survivor_id)}
+    await belonging.follow(session, both, at=at)
 
 
 @subscriptions.on(CustomerErased)
 async def erase_customers(session: AsyncSession, events: Sequence[CustomerErased], *, at: datetime) -> None:
     """Clear all words about the customers; the books stay, under an id that leads to nobody."""
     for event in events:
+        shared = await belonging.of(session, {event.customer_id, *event.absorbed})
         await erasure.comply(session, Base.metadata, event, LoyaltyErasureConfirmed, at=at)
+        await belonging.forget(session, shared, at=at)
 
 
 @subscriptions.on(ExportRequested)

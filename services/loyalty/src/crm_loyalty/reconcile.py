@@ -124,6 +124,22 @@ CHECKS = {
         ) AS t ON t.hold_id = h.id
         WHERE COALESCE(t.ends, 0) <> CAST(h.state <> 'open' AS int)
     """,
+    "an account is in the pool of which its owner is a member": """
+        SELECT a.id AS subject, a.pool_id AS found, m.pool_id AS expected
+        FROM accounts AS a
+        LEFT JOIN pool_members AS m ON m.customer_id = a.customer_id AND m.state = 'active'
+        WHERE a.pool_id IS DISTINCT FROM m.pool_id
+    """,
+    "a pool has a head, and one that was dissolved nobody": """
+        SELECT p.id AS subject, COALESCE(m.heads, 0) AS found,
+            CAST(p.dissolved_at IS NULL AS int) AS expected
+        FROM pools AS p
+        LEFT JOIN (
+            SELECT pool_id, count(*) AS heads FROM pool_members
+            WHERE head AND state = 'active' GROUP BY pool_id
+        ) AS m ON m.pool_id = p.id
+        WHERE COALESCE(m.heads, 0) <> CAST(p.dissolved_at IS NULL AS int)
+    """,
     "no budget has given more than was awarded": """
         SELECT b.rule AS subject, b.used AS found, CAST(coalesce(sum(a.points), 0) AS bigint) AS expected
         FROM earning_budgets AS b LEFT JOIN awards AS a ON a.rule = b.rule

@@ -178,6 +178,16 @@ class PointsReceived(PointsMoved):
     transfer_id: UUID = Field(description="the giver's transaction")
 
 
+class PointsShared(PointsMoved):
+    """A movement of another customer's changed this one's points, mostly as both are in one pool."""
+
+    type: ClassVar[str] = "loyalty.points.shared.v1"
+
+    movement: str = Field(description="spend, hold, capture, release, run_out or reverse; may become more")
+    change: int = Field(description="of the balance; 0 where points were only reserved or are free again")
+    moved_by: UUID = Field(description="the customer to whom the movement was addressed")
+
+
 class PointsExpiring(Event):
     """Points will expire unless they are spent before."""
 
@@ -236,6 +246,33 @@ class ReferralQualified(Event):
     purchase_id: UUID | None = Field(default=None, description="the order that counts")
     points_referrer: int = Field(ge=0)
     points_friend: int = Field(ge=0)
+
+
+class PoolMembership(Event):
+    """A customer's time in a pool, where customers share their points; `version` is the membership's."""
+
+    subject_field: ClassVar[str] = "member_id"
+
+    member_id: UUID
+    pool_id: UUID
+    head: bool = Field(description="whether the pool is theirs to manage")
+
+
+class PoolJoined(PoolMembership):
+    """The customer's points are shared in a pool from now on."""
+
+    type: ClassVar[str] = "loyalty.pool.joined.v1"
+
+    joined_at: datetime
+
+
+class PoolLeft(PoolMembership):
+    """The customer goes with what their own lots have left."""
+
+    type: ClassVar[str] = "loyalty.pool.left.v1"
+
+    left_at: datetime
+    reason: str = Field(description="left, removed, dissolved or merged; may become more")
 
 
 class TierState(Event):

@@ -1,7 +1,7 @@
 """Accounts: opened for whoever becomes known, owned by whom the id means today, read at any instant."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from sqlalchemy.orm import joinedload
 from sqlalchemy.sql import Select
 
 from crm_loyalty.errors import AccountNotFound, TransactionNotFound
+from crm_loyalty.ledger import pooling
+from crm_loyalty.ledger.pooling import LOCKED_TOGETHER, PoolShare
 from crm_loyalty.models.ledger import Account, Allocation, Entry, Hold, HoldPart, Lot, Transaction
 from crm_loyalty.schemas.accounts import LotOut
 from crm_shared import customers
@@ -27,10 +29,18 @@ class Standing:
     balance: int
     held: int
     version: int | None = None
+    pool_id: UUID | None = None
+    pool: PoolShare | None = None
+    """What the customer can spend together with others, if that was asked for."""
 
     @property
     def available(self) -> int:
         return max(self.balance - self.held, 0)
+
+    @property
+    def spendable(self) -> int:
+        """The own available points and those of others."""
+        return self.available if self.pool is None else self.pool.available
 
     @property
     def owed(self) -> int:
@@ -97,21 +107,19 @@ async def open_(session: AsyncSession, customer_ids: Collection[UUID], *, at: da
 
 
 _LOCK = text(
-    """
+    f"""
     SELECT origin_customer_id, customer_id FROM accounts
-    WHERE customer_id IN (
-        SELECT customer_id FROM accounts WHERE origin_customer_id = ANY(CAST(:ids AS uuid[]))
-    )
+    WHERE customer_id IN ({LOCKED_TOGETHER})
     ORDER BY id FOR UPDATE
     """
-).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
+).bindparams(bindparam("customers", type_=ARRAY(Uuid)))
 
 
 async def lock(session: AsyncSession, customer_ids: Collection[UUID]) -> dict[UUID, UUID]:
-    """Lock the accounts of whom these ids mean today, and say who owns each: for what must be decided before
-    points are posted to them, in the order in which the ledger locks them itself.
+    """Lock the accounts of whom these ids mean today and of their pools, and say who owns each: for what must
+    be decided before points are posted to them, in the order in which the ledger locks them itself.
     """
-    rows = await session.execute(_LOCK, {"ids": sorted(set(customer_ids))})
+    rows = await session.execute(_LOCK, {"customers": sorted(set(customer_ids))})
     return {row.origin_customer_id: row.customer_id for row in rows}
 
 
@@ -143,7 +151,17 @@ async def get(session: AsyncSession, customer_id: UUID) -> Standing:
         balance=sum(account.balance for account in accounts),
         held=sum(account.held for account in accounts),
         version=sum(account.version for account in accounts),
+        pool_id=accounts[0].pool_id,
     )
+
+
+async def get_shared(session: AsyncSession, customer_id: UUID, *, at: datetime) -> Standing:
+    """What the customer has now, alone and in a pool; raises AccountNotFound."""
+    standing = await get(session, customer_id)
+    if standing.pool_id is None:
+        return standing
+    share = await pooling.share(session, standing.pool_id, standing.customer_id, at=at)
+    return replace(standing, pool=share)
 
 
 async def get_then(session: AsyncSession, customer_id: UUID, then: Then) -> Standing:
@@ -177,7 +195,11 @@ async def list_entries(
     statement = (
         select(Entry)
         .where(Entry.account_id == ids[0] if len(ids) == 1 else Entry.account_id.in_(ids))
-        .options(joinedload(Entry.transaction).joinedload(Transaction.reason))
+        .options(
+            joinedload(Entry.transaction).options(
+                joinedload(Transaction.reason), joinedload(Transaction.account, innerjoin=True)
+            )
+        )
     )
     if then.recorded is not None:
         statement = statement.where(Entry.recorded_at <= then.recorded)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from uuid import UUID
 
-from crm_loyalty.ledger.journal import Changes, LotState
+from crm_loyalty.ledger.journal import Changes, LotState, Touch
 from crm_loyalty.models.ledger import Kind
 from crm_loyalty.postings import Expire, Movement, Posting, Receive
 from crm_shared.contracts.loyalty import (
@@ -15,21 +15,50 @@ from crm_shared.contracts.loyalty import (
     PointsReceived,
     PointsReleased,
     PointsReversed,
+    PointsShared,
     PointsSpent,
     PointsTransferred,
 )
 
 
 def announce(changes: Changes, origins: Mapping[UUID, UUID]) -> Iterator[tuple[Posting, PointsMoved]]:
-    """One event per movement, in order; `origins` says for whom each account was opened.
+    """One event per movement and one per account of others that it changed too, in order; `origins` says for
+    whom each account was opened.
 
     That a debt was paid is told to nobody: the balance tells of it already.
     """
+    amounts: dict[tuple[UUID, UUID], int] = {}
+    if changes.touched:
+        amounts = {(id, of): amount for id, of, amount in changes.entries if isinstance(of, UUID)}
     lots = {lot.transaction_id: lot for lot in changes.lots.values() if lot.transaction_id is not None}
     for posting, movement in changes.movements:
         if movement.kind is not Kind.SETTLE:
             lot = lots.get(movement.id)
             yield posting, _event(posting, movement, origins[movement.account_id], lot, changes)
+            for touch in changes.touched.get(movement.id, ()):
+                change = amounts.get((movement.id, touch.account_id), 0)
+                hold = changes.holds.get(movement.hold_id) if movement.hold_id is not None else None
+                points = hold.parts[touch.account_id] if hold is not None else abs(change)
+                yield posting, _shared(movement, touch, origins, points=points, change=change)
+
+
+def _shared(
+    movement: Movement, touch: Touch, origins: Mapping[UUID, UUID], *, points: int, change: int
+) -> PointsShared:
+    return PointsShared(
+        customer_id=origins[touch.account_id],
+        version=touch.version,
+        account_id=touch.account_id,
+        points=points,
+        balance=touch.balance,
+        held=touch.held,
+        transaction_id=movement.id,
+        reference=movement.reference,
+        effective_at=movement.effective_at,
+        movement=movement.kind.value,
+        change=change,
+        moved_by=origins[movement.account_id],
+    )
 
 
 def _event(

@@ -14,8 +14,9 @@ from crm_loyalty.errors import (
     NothingToExpire,
     ReferenceReused,
 )
-from crm_loyalty.ledger import reversals, transferring, upkeep
+from crm_loyalty.ledger import pooling, reversals, transferring, upkeep
 from crm_loyalty.ledger.journal import AccountState, HoldRecord, Journal, LotState, Target
+from crm_loyalty.ledger.pooling import PoolTerms
 from crm_loyalty.models.ledger import HoldState, Kind, ProgrammeAccount
 from crm_loyalty.models.points_policy import DebtRule
 from crm_loyalty.postings import (
@@ -63,11 +64,13 @@ class Book:
         known: Iterable[Movement],
         targets: Mapping[UUID, Target],
         terms: Terms | None,
+        pools: Mapping[UUID, PoolTerms],
     ) -> None:
         self._journal = journal
         self._known = {(movement.source, movement.reference): movement for movement in known}
         self._targets = targets
         self._terms = terms
+        self._pools = pools
 
     def apply(self, posting: Posting) -> Verdict:
         """Do one posting, or refuse it and leave no trace; one that was done before gets its first answer."""
@@ -78,7 +81,9 @@ class Book:
         if known is not None:
             return _repeated(posting, known, lead)
         if not isinstance(posting, Expire):
-            upkeep.keep_up(self._journal, lead.customer_id)
+            drawing = isinstance(posting, Spend | PlaceHold)
+            for owner in self._journal.sharing(lead) if drawing else (lead.customer_id,):
+                upkeep.keep_up(self._journal, owner)
         try:
             movement = self._do(posting, lead)
         except Problem as refusal:
@@ -89,11 +94,14 @@ class Book:
         return Verdict(posting, movement)
 
     def _owners_of(self, posting: Posting) -> set[UUID]:
-        """Who else may have got points: a spend goes back to lots that changed hands since."""
-        if not isinstance(posting, Reverse) or posting.transaction_id not in self._targets:
-            return set()
-        lots = (self._journal.lots[id] for id in self._targets[posting.transaction_id].taken)
-        return {self._journal.accounts[lot.account_id].customer_id for lot in lots}
+        """Who else may have got points: members of a pool, or whose lots changed hands since."""
+        accounts: Iterable[UUID] = ()
+        if isinstance(posting, Resolution):
+            accounts = self._journal.holds[posting.hold_id].parts
+        elif isinstance(posting, Reverse) and posting.transaction_id in self._targets:
+            taken = self._targets[posting.transaction_id].taken
+            accounts = (self._journal.lots[id].account_id for id in taken)
+        return {self._journal.accounts[id].customer_id for id in accounts}
 
     def _do(self, posting: Posting, lead: AccountState) -> Movement:
         match posting:
@@ -150,23 +158,25 @@ class Book:
     def _spend(
         self, posting: Spend | Adjust, lead: AccountState, points: int, counterpart: ProgrammeAccount
     ) -> Movement:
-        owned = self._sufficient(lead, points)
         journal, transaction_id = self._journal, uuid7()
-        free = {account.id: account.free for account in owned}
-        taken = journal.take(transaction_id, free, points, since=journal.at)
+        pool = self._pools.get(lead.pool_id) if lead.pool_id and isinstance(posting, Spend) else None
+        if pool is not None:
+            limits = pooling.parts(journal, lead, points, pool)
+        else:
+            limits = {account.id: account.free for account in self._sufficient(lead, points)}
+        taken = journal.take(transaction_id, limits, points, since=journal.at)
         journal.enter(transaction_id, {id: -part for id, part in taken.items()}, {counterpart: points})
         touched = [journal.accounts[id] for id in taken]
         return journal.record(transaction_id, posting, lead, points=posting.points, touched=touched)
 
     def _hold(self, posting: PlaceHold, lead: AccountState) -> Movement:
-        owned = self._sufficient(lead, posting.points)
-        parts: dict[UUID, int] = {}
-        missing = posting.points
-        for account in sorted(owned, key=lambda account: account is not lead):
-            if part := min(missing, account.free):
-                parts[account.id] = part
-                account.held += part
-                missing -= part
+        pool = self._pools.get(lead.pool_id) if lead.pool_id else None
+        if pool is not None:
+            parts = pooling.parts(self._journal, lead, posting.points, pool)
+        else:
+            parts = self._own_parts(lead, posting.points)
+        for id, part in parts.items():
+            self._journal.accounts[id].held += part
         transaction_id = uuid7()
         hold = HoldRecord(
             id=uuid7(),
@@ -185,6 +195,16 @@ class Book:
         return self._journal.record(
             transaction_id, posting, lead, points=posting.points, touched=touched, hold_id=hold.id
         )
+
+    def _own_parts(self, lead: AccountState, points: int) -> dict[UUID, int]:
+        """What is reserved in which of the owner's accounts: first in the one that is addressed."""
+        parts: dict[UUID, int] = {}
+        missing = points
+        for account in sorted(self._sufficient(lead, points), key=lambda account: account is not lead):
+            if part := min(missing, account.free):
+                parts[account.id] = part
+                missing -= part
+        return parts
 
     def _resolve(self, posting: Resolution, lead: AccountState) -> Movement:
         journal, hold = self._journal, self._journal.holds.get(posting.hold_id)
@@ -266,25 +286,28 @@ def needed(
     accounts: Iterable[AccountState],
     holds: Mapping[UUID, HoldRecord],
     targets: Mapping[UUID, Target],
+    drawn: Mapping[UUID, int],
 ) -> dict[UUID, int]:
-    """At most how many points of its lots each account could lose to these postings.
+    """At most how many points of its lots each account could lose to these postings; `drawn` is what members
+    of its pool could take.
 
     Accounts that only gain points are left out: nobody looks at their lots.
     """
     by_origin = {account.origin_customer_id: account for account in accounts}
     by_owner: dict[UUID, int] = defaultdict(int)
-    by_account: dict[UUID, int] = defaultdict(int)
+    by_account: dict[UUID, int] = defaultdict(int, drawn)
     for posting in postings:
-        if isinstance(posting, Capture) and posting.hold_id in holds:
+        if isinstance(posting, Resolution) and posting.hold_id in holds:
             for account_id, part in holds[posting.hold_id].parts.items():
-                by_account[account_id] += part
+                by_account[account_id] += part if isinstance(posting, Capture) else 0
         if isinstance(posting, Reverse) and posting.transaction_id in targets:
             by_account.update((id, by_account[id]) for id in targets[posting.transaction_id].moved_in)
         if not isinstance(posting, Earn) and posting.customer_id in by_origin:
             by_owner[by_origin[posting.customer_id].customer_id] += _taken(posting)
     return {
         account.id: min(
-            account.balance + account.owed, by_owner.get(account.customer_id, 0) + by_account[account.id]
+            account.balance + account.owed,
+            by_owner.get(account.customer_id, 0) + by_account[account.id],
         )
         for account in by_origin.values()
         if account.customer_id in by_owner or account.id in by_account

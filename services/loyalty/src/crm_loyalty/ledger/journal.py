@@ -3,7 +3,7 @@
 import heapq
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -31,6 +31,8 @@ class AccountState:
     active_at: datetime
     erased: bool = False
     """The customer for whom it was opened is to stay forgotten."""
+    pool_id: UUID | None = None
+    """The pool of which the owner is a member."""
 
     @property
     def free(self) -> int:
@@ -105,11 +107,23 @@ class Target:
     """The accounts of all these lots but the first one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """An account of somebody else than the movement's, as the movement left it."""
+
+    account_id: UUID
+    version: int
+    balance: int
+    held: int
+
+
 @dataclass(slots=True)
 class Changes:
     """What has to be written: new rows in order, changed rows once with their last values."""
 
     movements: list[tuple[Posting, Movement]] = field(default_factory=list)
+    touched: dict[UUID, list[Touch]] = field(default_factory=dict)
+    """By movement, the accounts of others that it changed too."""
     entries: list[tuple[UUID, UUID | ProgrammeAccount, int]] = field(default_factory=list)
     allocations: dict[tuple[UUID, UUID], int] = field(default_factory=lambda: defaultdict(int))
     accounts: dict[UUID, AccountState] = field(default_factory=dict)
@@ -135,6 +149,10 @@ class Journal:
         self.owned: dict[UUID, list[AccountState]] = defaultdict(list)
         for account in sorted(self.accounts.values(), key=lambda account: account.id):
             self.owned[account.customer_id].append(account)
+        self._pools: dict[UUID, set[UUID]] = defaultdict(set)
+        for account in self.accounts.values():
+            if account.pool_id is not None:
+                self._pools[account.pool_id].add(account.customer_id)
         self.lots = {lot.id: lot for lot in lots}
         self.refilled: set[UUID] = set()
         """Lots that were empty and got points back."""
@@ -148,6 +166,10 @@ class Journal:
                 self._open[lot.account_id].append(lot)
             elif lot.remaining < 0:
                 self._debts[lot.account_id].append(lot)
+
+    def sharing(self, account: AccountState) -> Collection[UUID]:
+        """All members of the owner's pool; without one the owner alone."""
+        return {account.customer_id} if account.pool_id is None else self._pools[account.pool_id]
 
     def add_lot(self, lot: LotState) -> None:
         """A new one; below zero it is a debt."""
@@ -192,7 +214,7 @@ class Journal:
         """
         taken: dict[UUID, int] = defaultdict(int)
         missing = points
-        for lot in self._in_order(limits):
+        for lot in self.in_order(limits):
             part = min(missing, lot.remaining, limits[lot.account_id] - taken[lot.account_id])
             if part > 0 and not lot.over(since):
                 self.move(transaction_id, lot, part)
@@ -213,7 +235,8 @@ class Journal:
         taken = self.changes.allocations.items()
         return [(self.lots[lot_id], points) for (id, lot_id), points in taken if id == transaction_id]
 
-    def _in_order(self, accounts: Iterable[UUID]) -> Iterator[LotState]:
+    def in_order(self, accounts: Iterable[UUID]) -> Iterator[LotState]:
+        """The open lots of these accounts, those first that are spent first."""
         return heapq.merge(*(self._open[id] for id in accounts), key=lambda lot: lot.order)
 
     def enter(
@@ -268,4 +291,12 @@ class Journal:
             recorded_at=self.at,
         )
         self.changes.movements.append((posting, movement))
+        others = [account for account in touched if account.customer_id != lead.customer_id]
+        if others:
+            self.changes.touched[transaction_id] = [self._touch(account) for account in others]
         return movement
+
+    def _touch(self, account: AccountState) -> Touch:
+        owned = self.owned[account.customer_id]
+        balance, held = sum(each.balance for each in owned), sum(each.held for each in owned)
+        return Touch(account.id, account.version, balance, held)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.ledger import accounts, points_policy, reading, writing
+from crm_loyalty.ledger import accounts, points_policy, pooling, reading, writing
 from crm_loyalty.ledger.announcements import announce
 from crm_loyalty.ledger.book import Book, Terms, needed
 from crm_loyalty.ledger.journal import AccountState, HoldRecord, Journal, LotState
@@ -49,13 +49,16 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
     named = {posting.lot_id for posting in postings if isinstance(posting, Expire)}
     for target in targets.values():
         named |= {target.lot_id} if target.lot_id else {*target.taken, *target.received}
-    wanted = needed(postings, locked, holds, targets)
+    drawn = pooling.drawing(postings, locked)
+    wanted = needed(postings, locked, holds, targets, drawn)
     indebted = [account.id for account in locked if account.owed]
     lots = await reading.lots(session, wanted, named, indebted, at=at)
     holds |= await reading.holds(session, (), _holding_on(locked, lots, at))
     journal = Journal(locked, lots, holds.values(), at=at)
+    pool_ids = {account.pool_id for account in locked if account.pool_id and account.id in drawn}
+    pools = await pooling.terms(session, pool_ids, at=at)
     terms = Terms(policy.version, points_policy.expiry(policy), policy.debt) if policy else None
-    book = Book(journal, known, targets, terms)
+    book = Book(journal, known, targets, terms, pools)
     wished = {id for posting in postings if isinstance(posting, Wish) for id in posting.concerned}
     forgotten = {account.origin_customer_id for account in locked if account.erased}
     forgotten |= await customers.erased(session, wished - {account.origin_customer_id for account in locked})

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.models.points_policy import DebtRule, PointsPolicyVersion
 from crm_loyalty.rules.earning import Policy, Rounding
 from crm_loyalty.rules.expiry import Expiry, ExpiryRule
-from crm_loyalty.schemas.points_policy import PointsPolicyIn
+from crm_loyalty.schemas.points_policy import MEMBERS, PointsPolicyIn
 from crm_shared import versions
 from crm_shared.pages import Cursors, Key, Listing, paginate
 
@@ -32,6 +32,11 @@ async def of_earning(session: AsyncSession) -> Policy:
 
 def zone(policy: PointsPolicyVersion) -> ZoneInfo:
     return ZoneInfo(policy.time_zone)
+
+
+def day_begins(policy: PointsPolicyVersion, at: datetime) -> datetime:
+    """When the day of the programme began that it is now."""
+    return at.astimezone(zone(policy)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 async def put(
@@ -74,6 +79,7 @@ def _initial() -> PointsPolicyVersion:
         debt=DebtRule.OWE,
         approval_above=None,
         transfer_max=None,
+        pool_members_max=MEMBERS,
         rounding=Rounding.DOWN,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         created_by="initial",

@@ -8,6 +8,7 @@ from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.ledger.journal import AccountState, HoldRecord, LotState, Target
+from crm_loyalty.ledger.pooling import LOCKED_TOGETHER
 from crm_loyalty.models.ledger import HoldState, Kind
 from crm_loyalty.postings import SOURCE, Movement, Posting, Receive
 from crm_loyalty.rules.earning import Line
@@ -15,13 +16,10 @@ from crm_loyalty.rules.earning import Line
 _FIRST_LOTS = 64
 
 _LOCK = text(
-    """
+    f"""
     SELECT id, customer_id, origin_customer_id, version, balance, held, owed, active_at,
-        EXISTS (SELECT FROM erased_customers AS gone WHERE gone.customer_id = origin_customer_id)
-    FROM accounts
-    WHERE customer_id IN (
-        SELECT customer_id FROM accounts WHERE origin_customer_id = ANY(CAST(:customers AS uuid[]))
-    )
+        EXISTS (SELECT FROM erased_customers AS gone WHERE gone.customer_id = origin_customer_id), pool_id
+    FROM accounts WHERE customer_id IN ({LOCKED_TOGETHER})
     ORDER BY id FOR UPDATE
     """
 ).bindparams(bindparam("customers", type_=ARRAY(Uuid)))
@@ -142,7 +140,10 @@ async def lock(
     hold_ids: Collection[UUID],
     transaction_ids: Collection[UUID],
 ) -> list[AccountState]:
-    """Lock every account of the owners of these customers, and those that holds and transactions touch."""
+    """Lock every account of the owners of these customers, and those that holds and transactions touch.
+
+    With each come those of the owner's pool. Who leaves or joins one meanwhile is not taken for a member.
+    """
     origins = set(customer_ids)
     if hold_ids:
         origins |= set(await session.scalars(_HELD_IN, {"ids": sorted(hold_ids)}))

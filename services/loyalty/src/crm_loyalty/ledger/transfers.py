@@ -33,7 +33,7 @@ async def _check_limit(session: AsyncSession, owner: UUID, points: int, *, at: d
     policy = await points_policy.current(session)
     if policy.transfer_max is None:
         return
-    today = at.astimezone(points_policy.zone(policy)).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = points_policy.day_begins(policy, at)
     given = await session.scalar(
         select(-func.coalesce(func.sum(Entry.amount), 0))
         .join(Transaction, Transaction.id == Entry.transaction_id)

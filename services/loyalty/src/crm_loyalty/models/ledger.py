@@ -64,6 +64,7 @@ class Account(OwnedByCustomer, Base):
         CheckConstraint("owed >= 0", name="owed_not_negative"),
         # What is in lots is the balance and what is owed; holds are honoured whatever is owed.
         CheckConstraint("held BETWEEN 0 AND balance + owed", name="held_within_lots"),
+        Index("ix_accounts_pool_id", "pool_id", postgresql_where=text("pool_id IS NOT NULL")),
         {"info": {POLICY: Keep(BOOKKEEPING)}},
     )
 
@@ -78,6 +79,8 @@ class Account(OwnedByCustomer, Base):
     """What reversals took back that had been spent: it stands against what the owner has in lots."""
     active_at: Mapped[datetime]
     """When points were last earned or spent here, or else when the account was opened."""
+    pool_id: Mapped[UUID | None] = mapped_column(ForeignKey("pools.id"))
+    """The pool of which the owner is a member: here, as who locks the account is to know it for certain."""
     opened_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 
@@ -115,6 +118,7 @@ class Transaction(Base):
     """One line per earning rule that gave points."""
     effective_at: Mapped[datetime]
     recorded_at: Mapped[datetime]
+    account: Mapped[Account] = relationship(lazy="raise", viewonly=True)
     reason: Mapped["Reason | None"] = relationship(lazy="raise", viewonly=True)
 
 

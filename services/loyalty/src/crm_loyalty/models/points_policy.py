@@ -40,6 +40,8 @@ class PointsPolicyVersion(Base):
     """An adjustment of more points needs a second person; None: none does."""
     transfer_max: Mapped[int | None]
     """Points that a customer may transfer in one day of the programme's zone; None: as many as there are."""
+    pool_members_max: Mapped[int]
+    """How many customers a pool may have; 0: none can be made."""
     rounding: Mapped[Rounding] = mapped_column(enum_column(Rounding))
     """What becomes of what is left of an amount beyond the whole steps that earn points."""
     created_at: Mapped[datetime]

@@ -48,7 +48,7 @@ async def evaluate(session: AsyncSession, asked: Asked, *, at: datetime) -> Name
     basket = asked.body.basket.basket()
     policy = await payment.get(session)
     refused = await _refusals(session, asked, at=at)
-    paying = await _paying(session, asked, policy, refused)
+    paying = await _paying(session, asked, policy, refused, at=at)
     priced = pricing.price(
         basket,
         tier=await _tier(session, asked.owner),
@@ -88,20 +88,20 @@ async def _refusals(session: AsyncSession, asked: Asked, *, at: datetime) -> dic
 
 
 async def _paying(
-    session: AsyncSession, asked: Asked, policy: PaymentPolicy, refused: dict[str, Problem]
+    session: AsyncSession, asked: Asked, policy: PaymentPolicy, refused: dict[str, Problem], *, at: datetime
 ) -> Payment | None:
     """How the points pay; None, and a refusal, when they cannot."""
     wanted = asked.body.points
-    standing = await accounts.get(session, asked.customer_id)
+    standing = await accounts.get_shared(session, asked.customer_id, at=at)
     if not wanted:
         return None
     if policy.currency != asked.body.basket.currency:
         refused[POINTS] = PointsNotPayable(f"Points pay {policy.currency}.", currency=policy.currency)
         return None
-    if wanted > standing.available:
+    if wanted > standing.spendable:
         refused[POINTS] = InsufficientPoints(
-            f"{wanted} points were asked for, {standing.available} are available.",
-            available=standing.available,
+            f"{wanted} points were asked for, {standing.spendable} are available.",
+            available=standing.spendable,
             requested=wanted,
         )
         return None

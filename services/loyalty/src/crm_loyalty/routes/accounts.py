@@ -89,6 +89,7 @@ def order(caller: Caller, body: OrderIn | None) -> Order | None:
 )
 async def get_account(
     session: Session,
+    clock: CurrentClock,
     response: Response,
     customer_id: UUID,
     as_of: AsOf = None,
@@ -102,8 +103,9 @@ async def get_account(
     then = Then(as_of, effective_at)
     if not then.is_now:
         return await accounts.get_then(session, customer_id, then)
-    standing = await accounts.get(session, customer_id)
-    if standing.version is not None:
+    standing = await accounts.get_shared(session, customer_id, at=clock.now())
+    # What a pool has changes with the movements of others.
+    if standing.version is not None and standing.pool is None:
         response.headers["ETag"] = etag(standing.version)
     return standing
 
@@ -194,7 +196,7 @@ async def spend_points(
     customer_id: UUID,
     body: SpendIn,
 ) -> Response:
-    """Spend points that are not held: what expires first goes first."""
+    """Spend points that are not held, the own ones and those of the pool: what expires first goes first."""
     posting = Spend(
         customer_id=customer_id,
         source=reference[0],

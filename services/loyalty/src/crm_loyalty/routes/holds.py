@@ -82,7 +82,10 @@ async def place_hold(
     customer_id: UUID,
     body: HoldIn,
 ) -> Response:
-    """Reserve points for a while; what nobody captures in time is free again by itself."""
+    """Reserve points for a while, of all members of the customer's pool.
+
+    What nobody captures in time is free again by itself.
+    """
     at = clock.now()
     posting = PlaceHold(
         customer_id=customer_id,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from crm_loyalty.models.ledger import Entry, Kind
 from crm_loyalty.postings import Movement, Order
 from crm_loyalty.schemas.base import MAX_POINTS, Points, Text
+from crm_loyalty.schemas.pools import AccountPoolOut
 from crm_shared.fields import Whole
 
 ExternalName = Annotated[
@@ -79,8 +80,11 @@ class AccountOut(BaseModel):
     owed: int = Field(
         description="points to be earned before any can be spent: taken back by refunds too late"
     )
-    available: int = Field(description="what can be spent: balance without held, never below zero")
+    available: int = Field(description="own points that can be spent: balance without held, never below zero")
     version: int | None = Field(description="rises with every movement; null for a state of the past")
+    pool: AccountPoolOut | None = Field(
+        default=None, description="what can be spent together with others; null: in no pool, or of the past"
+    )
 
 
 class MovementOut(BaseModel):
@@ -134,6 +138,10 @@ class EntryOut(BaseModel):
     reason: str | None = Field(description="why, in words")
     explanation: list[LineOut] = Field(description="the earning rules that gave points")
     hold_id: UUID | None = Field(description="the hold that was captured")
+    moved_by: UUID = Field(
+        description="the id to which the movement was addressed: another customer's where a member of the"
+        " pool spent these points"
+    )
     reverses: UUID | None = Field(description="the transaction that this one undoes, or a part of it")
     effective_at: datetime = Field(description="when it happened in the business")
     recorded_at: datetime = Field(description="when it was written")
@@ -153,6 +161,7 @@ class EntryOut(BaseModel):
                 "reason": transaction.reason.text if transaction.reason else None,
                 "explanation": transaction.explanation,
                 "hold_id": transaction.hold_id,
+                "moved_by": transaction.account.origin_customer_id,
                 "reverses": transaction.reverses,
                 "effective_at": transaction.effective_at,
                 "recorded_at": entry.recorded_at,

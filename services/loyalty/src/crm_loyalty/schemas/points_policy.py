@@ -11,6 +11,10 @@ from crm_loyalty.rules.expiry import ExpiryRule
 from crm_loyalty.schemas.base import MAX_POINTS
 from crm_shared.fields import TimeZone, Whole
 
+MEMBERS = 6
+MAX_MEMBERS = 50
+"""Of a pool: whoever spends in one locks the accounts of all."""
+
 
 class PointsPolicyIn(BaseModel):
     """How long points live, and what happens to those that a refund takes back too late."""
@@ -61,7 +65,12 @@ class PointsPolicyIn(BaseModel):
         description="points that a customer may transfer to others in one day of the programme's zone; null:"
         " no limit, 0: none may be transferred",
     )
-
+    pool_members_max: Whole = Field(
+        default=MEMBERS,
+        ge=0,
+        le=MAX_MEMBERS,
+        description="how many customers may share their points in a pool; 0: no pool can be made",
+    )
     rounding: Rounding = Field(
         default=Rounding.DOWN,
         description="what becomes of what is left of an amount beyond the whole `per_amount` of an earning"
@@ -90,6 +99,7 @@ class PointsPolicyOut(BaseModel):
     debt: DebtRule
     approval_above: int | None
     transfer_max: int | None
+    pool_members_max: int
     rounding: Rounding
     created_at: datetime
     created_by: str = Field(max_length=255)

@@ -1,0 +1,1 @@
+"""Pools: households that share their points."""
