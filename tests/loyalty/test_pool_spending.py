@@ -378,10 +378,17 @@ async def test_who_joins_and_leaves_while_others_spend_loses_nothing_after_they_
     async def ask(number: int) -> None:
         # Each in a transaction of its own, as two processes would: not through one desk.
         who = (ann, cid)[number % 2]
-        common = {"customer_id": who, "source": "test", "effective_at": clock.now(), "points": 3}
+        at, later = clock.now(), clock.now() + timedelta(hours=1)
         postings: list[Posting] = [
-            Spend(**common, reference=f"spend {number}"),
-            PlaceHold(**common, reference=f"hold {number}", expires_at=clock.now() + timedelta(hours=1)),
+            Spend(customer_id=who, source="spend", reference=str(number), effective_at=at, points=3),
+            PlaceHold(
+                customer_id=who,
+                source="hold",
+                reference=str(number),
+                effective_at=at,
+                points=3,
+                expires_at=later,
+            ),
         ]
         async with committed["loyalty"].begin() as session:
             await ledger.post(session, postings, at=clock.now())
