@@ -1,4 +1,4 @@
-"""A shop's club: members in a file of many scripts, some rows of it bad, and orders of two of them."""
+"""A shop's club: members in a file of many scripts, some rows of it bad, and orders of three of them."""
 
 import csv
 import json
@@ -13,6 +13,9 @@ from crm_shared.database import Json
 
 SOURCE = "club"
 FILE = "club_members.csv"
+SHOP = "club"
+MEMBER_DAY = 8
+"""Of each month: what is bought in the club's shop then earns twice as much."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,26 @@ def _reads(phone: str, birthday: str) -> bool:
 def expected(club: Club, thresholds: Json, *, refunded: bool) -> Figures:
     """The figures that follow from the files, before or after the refunds.
 
-    Points and the sum are of all that was bought; levels go by what was kept.
+    Points and the sum are of all that was bought, on member days twice the points; levels go by what
+    was kept.
     """
     bought = [_line(order) for order in club.purchases]
     kept = [_less(line, club.refunds) for line in bought] if refunded else bought
     figures = cdnow.expected(bought, thresholds)
     levels = Counter(cdnow.levels(kept, thresholds).values())
     silent = len(members(club)) - figures.customers
+    doubled = [_line(order) for order in club.purchases if _is_on_member_day(order)]
     return replace(
         figures,
         customers=len(members(club)),
+        points=figures.points + sum(line.cents // 100 for line in doubled),
         returned=figures.cents - sum(line.cents for line in kept),
         levels=dict(levels + Counter(potential=silent)),
     )
+
+
+def _is_on_member_day(order: Json) -> bool:
+    return bool(order.get("shop") == SHOP and _line(order).on.day == MEMBER_DAY)
 
 
 def _line(order: Json) -> Line:

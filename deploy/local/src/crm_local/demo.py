@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from crm_local import cdnow, club, reconciliation
 from crm_local.client import Client, Refused
 from crm_local.club import Club
 from crm_local.reconciliation import Differs, Files
-from crm_local.story import joining, merging, telling
+from crm_local.story import joining, member_day, merging, telling
 from crm_local.story.steps import StoryFailed
 from crm_local.story.telling import Cast
 from crm_local.system import System, SystemFailed
@@ -28,6 +29,8 @@ T = TypeVar("T")
 
 _BATCH = 500
 _IN_FLIGHT = 4
+_LANGUAGES = ("zh-CN", "es", "en-US", "ja")
+"""Of those whose birthday it is: texts are in three of them."""
 
 
 class Rejected(Exception):
@@ -82,23 +85,24 @@ def _until_interrupted() -> Iterator[None]:
 
 async def _demo(system: System, console: Console, *, tell: bool) -> None:
     files = Files(cdnow.read(), club.read())
-    async with _client(system, console) as client:
+    signed_in = partial(_client, system, console)
+    async with signed_in(Role.ADMIN) as client, signed_in(Role.MANAGER) as second:
         ids = await load(client, console, files.lines)
         members = await join(client, console, files.club)
         await set_business_day(client, console)
         refunded = await reconciliation.settled(client, console, files)
         if tell:
             cast = await _cast(client, files.lines, ids, members)
-            await telling.tell(client, console, cast, files.club)
+            await telling.tell(client, second, console, cast, files.club)
         await reconciliation.reconcile(client, console, files, refunded=tell or refunded)
 
 
 @asynccontextmanager
-async def _client(system: System, console: Console) -> AsyncIterator[Client]:
+async def _client(system: System, console: Console, role: Role) -> AsyncIterator[Client]:
     def interrupted(what: str) -> None:
         console.print(f"[yellow]{what}[/yellow]")
 
-    async with Client(system.address, system.token(Role.ADMIN), interrupted) as client:
+    async with Client(system.address, system.token(role), interrupted) as client:
         yield client
 
 
@@ -117,6 +121,7 @@ async def join(client: Client, console: Console, members: Club) -> dict[str, str
     console.rule("Import: a club's file, some rows of it bad", align="left")
     await merging.undo_what_was_interrupted(client)
     ids = await joining.tell(client, console)
+    await member_day.announce(client)
     answer = await client.write("POST", "/v1/purchases/batch", {"items": members.purchases})
     if answer["counts"].get("failed"):
         raise Rejected(f"Orders of the club were refused: {answer['items']}")
@@ -126,10 +131,13 @@ async def join(client: Client, console: Console, members: Club) -> dict[str, str
 async def _cast(
     client: Client, lines: list[cdnow.Line], ids: dict[int, str], members: dict[str, str]
 ) -> Cast:
-    """The first VIP and the first ordinary customer of the file, and the club's members."""
+    """The first VIP and the first ordinary customer of the file, some of its last, the club's members."""
     levels = cdnow.levels(lines, await client.get("/v1/levels/thresholds"))
     first = {level: ids[customer] for customer, level in sorted(levels.items(), reverse=True)}
-    return Cast(vip=first["vip"], ordinary=first["ordinary"], members=members)
+    last = [(item["language"], ids[int(item["external_id"])]) for item in cdnow.customers(lines)[::-1]]
+    speaking = [next(id for spoken, id in last if spoken == language) for language in _LANGUAGES]
+    silent = next(id for _, id in last if id not in speaking)
+    return Cast(first["vip"], first["ordinary"], born_today=[*speaking, silent], members=members)
 
 
 def _progress(console: Console) -> Progress:

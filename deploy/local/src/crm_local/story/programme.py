@@ -15,6 +15,7 @@ _DOUBLE: Json = {
     "currency": "USD",
     "rate": {"kind": "per_amount", "points": 2, "per_amount": 100},
     "when": {"min_amount": 5000},
+    "group": "base",
 }
 
 
