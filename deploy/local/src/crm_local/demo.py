@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 _BATCH = 500
 _IN_FLIGHT = 4
-_LANGUAGES = ("zh-CN", "es", "en-US", "ja")
-"""Of those whose birthday it is: texts are in three of them."""
+_LANGUAGES = ("zh-CN", "es", "en-US", "ja", "pl")
+"""Of those whose birthday it is: there are texts in three of them."""
 
 
 class Rejected(Exception):
@@ -131,13 +131,12 @@ async def join(client: Client, console: Console, members: Club) -> dict[str, str
 async def _cast(
     client: Client, lines: list[cdnow.Line], ids: dict[int, str], members: dict[str, str]
 ) -> Cast:
-    """The first VIP and the first ordinary customer of the file, some of its last, the club's members."""
+    """The first VIP and ordinary customer of the file, the last who speak some languages, and the club."""
     levels = cdnow.levels(lines, await client.get("/v1/levels/thresholds"))
     first = {level: ids[customer] for customer, level in sorted(levels.items(), reverse=True)}
-    last = [(item["language"], ids[int(item["external_id"])]) for item in cdnow.customers(lines)[::-1]]
-    speaking = [next(id for spoken, id in last if spoken == language) for language in _LANGUAGES]
-    silent = next(id for _, id in last if id not in speaking)
-    return Cast(first["vip"], first["ordinary"], born_today=[*speaking, silent], members=members)
+    last = {item["language"]: ids[int(item["external_id"])] for item in cdnow.customers(lines)}
+    born_today = [last[language] for language in _LANGUAGES]
+    return Cast(first["vip"], first["ordinary"], born_today, members)
 
 
 def _progress(console: Console) -> Progress:

@@ -172,7 +172,7 @@ def _verdict(item: Json, person: _Person) -> str:
 
 def _fate(occasion: Json, letter: Json | None, person: _Person) -> str:
     if letter is not None:
-        return f"{letter['subject']} {letter['text']}"
+        return f"{letter['subject']} {letter['text'].splitlines()[0]}"
     if occasion["settled_at"]:
         return ": ".join(part for part in (occasion["state"], occasion["reason"]) if part)
     return f"is written to on {_clock(datetime.fromisoformat(occasion['act_at']), person)}"

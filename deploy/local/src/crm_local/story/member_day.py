@@ -37,7 +37,7 @@ async def tell(client: Client, console: Console, club: Club, member: str) -> Non
         (f"on the {MEMBER_DAY - 1}th", f"{_points(day_before)}; {_RULE}: {_why_not(day_before)}"),
         (f"on the {MEMBER_DAY}th", _points(day)),
         (f"order of {order['occurred_at'][:10]}", f"{entry['amount']} points were earned"),
-        *((f"line {line['line']}", f"{line['points']} by {line['rule']}") for line in entry["explanation"]),
+        *((f"for line {line}", _given(entry, line)) for line in range(1, len(order["lines"]) + 1)),
     )
 
 
@@ -70,6 +70,12 @@ async def _earned(client: Client, member: str, points: int) -> Json:
 def _points(evaluation: Json) -> str:
     given = (f"{rule['points']} by {rule['rule']}" for rule in evaluation["rules"] if rule["points"])
     return f"{evaluation['points']} points: {', '.join(given)}"
+
+
+def _given(entry: Json, line: int) -> str:
+    return ", ".join(
+        f"{given['points']} by {given['rule']}" for given in entry["explanation"] if given["line"] == line
+    )
 
 
 def _why_not(evaluation: Json) -> str:
