@@ -1,80 +1,25 @@
 """Coupons: issued, looked at, reserved, redeemed, given back; each step once, each refusal with its code."""
 
-import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
+from tests.conftest import ClientFactory
+from tests.loyalty.conftest import Give, MakeEvent, Receive
+from tests.loyalty.coupons import TENTH, ask, end, issue, issue_of, key, make_series
 
-from crm_loyalty import reconcile
-from crm_loyalty.coupons import ending
 from crm_loyalty.coupons.guard import Guard
 from crm_loyalty.handlers import due_work, jobs_of
-from crm_loyalty.postings import Order
 from crm_loyalty.rules import codes
 from crm_shared import due, jobs
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event, Money
-from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, arrived, published
-
-Receive = Callable[..., Awaitable[None]]
-Give = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-ClientFactory = Callable[..., httpx2.AsyncClient]
-Answer = httpx2.Response
-
-TENTH: dict[str, Any] = {"names": {"en": "A tenth off"}, "value": "percent", "basis_points": 1000}
-BASKET = {"currency": "USD", "lines": [{"price": 2000, "quantity": 2, "category": "records"}]}
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
-
-
-async def make_series(loyalty: httpx2.AsyncClient, **terms: Any) -> str:
-    name = f"s-{uuid7().hex}"
-    put = await loyalty.put(f"/v1/coupon-series/{name}", json=TENTH | terms, headers={"If-None-Match": "*"})
-    assert put.status_code == 200, put.text
-    return name
-
-
-async def issue(loyalty: httpx2.AsyncClient, customer: UUID, **terms: Any) -> str:
-    """The code of a coupon that is the customer's own."""
-    return await issue_of(loyalty, customer, await make_series(loyalty, **terms))
-
-
-async def issue_of(loyalty: httpx2.AsyncClient, customer: UUID, series: str) -> str:
-    body = {"customer_ids": [str(customer)]}
-    made = await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=key())
-    assert made.status_code == 201, made.text
-    assert made.json()["items"][0]["code"] is None
-    listed = await loyalty.get(f"/v1/accounts/{customer}/coupons")
-    return str(listed.json()["items"][0]["code"])
-
-
-async def ask(
-    loyalty: httpx2.AsyncClient, what: str, code: str, customer: UUID, order: str = "1017", **more: Any
-) -> Answer:
-    body = {
-        "code": code,
-        "customer_id": str(customer),
-        "order": {"source": "shop", "external_id": order},
-        "basket": BASKET,
-    }
-    return await loyalty.post(f"/v1/coupons/{what}", json=body | more, headers=key())
-
-
-async def end(loyalty: httpx2.AsyncClient, use: str, how: str) -> Answer:
-    return await loyalty.post(f"/v1/coupon-uses/{use}/{how}", headers=key())
+from crm_shared.testing import FrozenClock, published
 
 
 async def test_a_coupon_is_reserved_and_redeemed_for_an_order(
@@ -223,62 +168,6 @@ async def test_a_reservation_runs_out_at_its_instant(
     assert (await ask(loyalty, "redeem", code, customer)).status_code == 201
 
 
-async def test_of_a_hundred_parallel_redemptions_one_succeeds(
-    committed: dict[str, Sessions], loyalty: httpx2.AsyncClient
-) -> None:
-    customer = uuid7()
-    code = await issue(loyalty, customer)
-
-    answers = await asyncio.gather(
-        *(insist(loyalty, "redeem", code, customer, str(number)) for number in range(100))
-    )
-
-    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 99}
-    assert {a.json()["code"] for a in answers if a.status_code == 409} == {"coupon_already_redeemed"}
-
-
-async def test_a_total_limit_holds_when_a_hundred_ask_at_once(
-    committed: dict[str, Sessions], loyalty: httpx2.AsyncClient
-) -> None:
-    series = await make_series(loyalty, max_uses=10)
-    people = [uuid7() for _ in range(100)]
-    body = {"customer_ids": [str(person) for person in people]}
-    await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=key())
-    owned = [(await loyalty.get(f"/v1/accounts/{person}/coupons")).json()["items"][0] for person in people]
-
-    answers = await asyncio.gather(
-        *(
-            insist(loyalty, "redeem", coupon["code"], person, str(person))
-            for coupon, person in zip(owned, people, strict=True)
-        )
-    )
-
-    assert Counter(answer.status_code for answer in answers) == {201: 10, 409: 90}
-    assert {a.json()["code"] for a in answers if a.status_code == 409} == {"limit_reached"}
-    async with committed["loyalty"]() as session:
-        assert await session.scalar(text("SELECT used FROM coupon_counts")) == 10
-        assert await reconcile.differences(await session.connection()) == []
-
-
-async def test_redeeming_releasing_and_voiding_at_once_does_one_of_them(
-    committed: dict[str, Sessions], loyalty: httpx2.AsyncClient
-) -> None:
-    customer = uuid7()
-    code = await issue(loyalty, customer)
-    use = (await ask(loyalty, "reserve", code, customer)).json()
-
-    async def void() -> Answer:
-        return await loyalty.post(f"/v1/coupons/{use['coupon_id']}/void", headers=key())
-
-    answers = await asyncio.gather(
-        *(end(loyalty, use["id"], how) for how in ("redeem", "release") * 10), *(void() for _ in range(3))
-    )
-
-    done = [answer.json()["state"] for answer in answers if answer.status_code == 200]
-    # A coupon that was released before may still be withdrawn.
-    assert sorted(done) in (["redeemed"], ["void"], ["released", "void"], ["released"])
-
-
 async def test_a_voided_coupon_is_withdrawn_with_its_reservation(
     loyalty: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
@@ -292,90 +181,6 @@ async def test_a_voided_coupon_is_withdrawn_with_its_reservation(
     assert (await end(loyalty, use["id"], "redeem")).json()["code"] == "coupon_use_ended"
     assert (await ask(loyalty, "redeem", code, customer)).json()["code"] == "coupon_void"
     assert (await published(sessions))[-1].type == "loyalty.coupon.voided.v1"
-
-
-@pytest.mark.parametrize(
-    ("terms", "usable", "days"),
-    [
-        ({"on_refund": "keep", "valid_days": 30}, True, 30),
-        ({"on_refund": "extend", "extend_days": 14, "valid_days": 1}, True, 16),
-        ({"on_refund": "lost", "valid_days": 30}, False, 30),
-    ],
-)
-async def test_a_refund_of_the_order_gives_the_coupon_back_as_its_terms_say(
-    loyalty: httpx2.AsyncClient,
-    sessions: Sessions,
-    clock: FrozenClock,
-    terms: dict[str, Any],
-    usable: bool,
-    days: int,
-) -> None:
-    customer, begin = uuid7(), clock.now()
-    code = await issue(loyalty, customer, max_uses=1, **terms)
-    await ask(loyalty, "redeem", code, customer, "1017")
-    clock.advance(timedelta(days=2))
-
-    for _ in range(2):  # telling it again changes nothing
-        async with sessions.begin() as session:
-            await ending.restore(session, [Order("shop", "1017"), Order("shop", "9")], at=clock.now())
-
-    coupon = (await loyalty.get(f"/v1/accounts/{customer}/coupons")).json()["items"][0]
-    assert coupon["valid_until"] == (begin + timedelta(days=days)).isoformat().replace("+00:00", "Z")
-    again = await ask(loyalty, "redeem", code, customer, "1018")
-    assert (again.status_code == 201) == usable, again.text
-
-
-async def test_the_refund_of_a_whole_purchase_gives_back_coupon_and_points(
-    loyalty: httpx2.AsyncClient, give: Give, receive: Receive, clock: FrozenClock
-) -> None:
-    customer = uuid7()
-    await give(customer, 100)
-    code = await issue(loyalty, customer)
-    body = {"customer_id": str(customer), "basket": BASKET, "coupons": [code], "points": 60}
-    named = (await loyalty.post("/v1/quotes", json=body)).json()
-    order = {"order": {"source": "shop", "external_id": "1017"}}
-    taken = await loyalty.post(f"/v1/quotes/{named['id']}/commit", json=order, headers=key())
-    assert taken.status_code == 200, taken.text
-    paid = Money(amount=3540, currency="USD")
-    purchase_id = uuid7()
-    bought = PurchaseRecorded(
-        customer_id=customer,
-        version=1,
-        purchase_id=purchase_id,
-        source="shop",
-        external_id="1017",
-        occurred_at=clock.now(),
-        total=paid,
-        lines=[],
-    )
-
-    async def refund(version: int, cents: int, status: str) -> None:
-        back = PurchaseRefunded(
-            customer_id=customer,
-            version=version,
-            purchase_id=purchase_id,
-            refund_id=uuid7(),
-            source="shop",
-            external_id=f"back {version}",
-            occurred_at=clock.now(),
-            total=Money(amount=cents, currency="USD"),
-            lines=[],
-            order_source="shop",
-            order_external_id="1017",
-            purchased_at=clock.now(),
-            purchase_total=paid,
-            refunded_total=Money(amount=cents if version == 2 else 3540, currency="USD"),
-            status=status,
-        )
-        await receive(arrived(back))
-
-    await receive(arrived(bought))
-    await refund(2, 40, "partly_refunded")
-    assert (await ask(loyalty, "check", code, customer)).json()["usable"] is False
-    await refund(3, 3500, "refunded")
-
-    assert (await ask(loyalty, "check", code, customer, "1018")).json()["usable"] is True
-    assert (await loyalty.get(f"/v1/accounts/{customer}")).json()["balance"] == 100
 
 
 @pytest.fixture
@@ -482,12 +287,3 @@ async def test_coupons_of_who_was_erased_cannot_be_used(
     body = {"customer_ids": [str(customer)]}
     more = await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=key())
     assert more.status_code == 410
-
-
-async def insist(loyalty: httpx2.AsyncClient, what: str, code: str, customer: UUID, order: str) -> Answer:
-    """Ask again while there is no room for the request."""
-    while True:
-        answer = await ask(loyalty, what, code, customer, order)
-        if answer.status_code != 503:
-            return answer
-        await asyncio.sleep(0.05)

@@ -1,0 +1,64 @@
+"""What a shop and its staff ask of coupons, over HTTP."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import httpx2
+
+from crm_shared.ids import uuid7
+
+Answer = httpx2.Response
+
+TENTH: dict[str, Any] = {"names": {"en": "A tenth off"}, "value": "percent", "basis_points": 1000}
+BASKET = {"currency": "USD", "lines": [{"price": 2000, "quantity": 2, "category": "records"}]}
+
+
+def key() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid7())}
+
+
+async def make_series(loyalty: httpx2.AsyncClient, **terms: Any) -> str:
+    name = f"s-{uuid7().hex}"
+    put = await loyalty.put(f"/v1/coupon-series/{name}", json=TENTH | terms, headers={"If-None-Match": "*"})
+    assert put.status_code == 200, put.text
+    return name
+
+
+async def issue(loyalty: httpx2.AsyncClient, customer: UUID, **terms: Any) -> str:
+    """The code of a coupon that is the customer's own."""
+    return await issue_of(loyalty, customer, await make_series(loyalty, **terms))
+
+
+async def issue_of(loyalty: httpx2.AsyncClient, customer: UUID, series: str) -> str:
+    body = {"customer_ids": [str(customer)]}
+    made = await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=key())
+    assert made.status_code == 201, made.text
+    assert made.json()["items"][0]["code"] is None
+    listed = await loyalty.get(f"/v1/accounts/{customer}/coupons")
+    return str(listed.json()["items"][0]["code"])
+
+
+async def ask(
+    loyalty: httpx2.AsyncClient, what: str, code: str, customer: UUID, order: str = "1017", **more: Any
+) -> Answer:
+    body = {
+        "code": code,
+        "customer_id": str(customer),
+        "order": {"source": "shop", "external_id": order},
+        "basket": BASKET,
+    }
+    return await loyalty.post(f"/v1/coupons/{what}", json=body | more, headers=key())
+
+
+async def end(loyalty: httpx2.AsyncClient, use: str, how: str) -> Answer:
+    return await loyalty.post(f"/v1/coupon-uses/{use}/{how}", headers=key())
+
+
+async def insist(loyalty: httpx2.AsyncClient, what: str, code: str, customer: UUID, order: str) -> Answer:
+    """Ask again while there is no room for the request."""
+    while True:
+        answer = await ask(loyalty, what, code, customer, order)
+        if answer.status_code != 503:
+            return answer
+        await asyncio.sleep(0.05)
