@@ -1,6 +1,6 @@
 """Series of coupons: their terms in versions, and the issuing of coupons under the newest ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -111,22 +111,22 @@ async def issue_to(
     )
     issued = {coupon.id: coupon for coupon in await session.scalars(select(Coupon).where(Coupon.id.in_(ids)))}
     coupons = [issued[id] for id in ids]
-    news = [
-        News(
-            CouponIssued(
-                customer_id=customer_id,
-                version=coupon.version,
-                coupon_id=coupon.id,
-                series=coupon.series_key,
-                series_version=coupon.series_version,
-                valid_from=coupon.valid_from,
-                valid_until=coupon.valid_until,
-            )
-        )
-        for customer_id, coupon in zip(customer_ids, coupons, strict=True)
-    ]
+    told = zip(customer_ids, coupons, strict=True)
+    news = [News(_issued(coupon, customer_id)) for customer_id, coupon in told]
     await publish_many(session, news, at=at)
     return coupons
+
+
+def _issued(coupon: Coupon, customer_id: UUID) -> CouponIssued:
+    return CouponIssued(
+        customer_id=customer_id,
+        version=coupon.version,
+        coupon_id=coupon.id,
+        series=coupon.series_key,
+        series_version=coupon.series_version,
+        valid_from=coupon.valid_from,
+        valid_until=coupon.valid_until,
+    )
 
 
 async def issue(
@@ -142,16 +142,6 @@ async def issue(
     """Issue so many coupons, all or none, and say their ids; raises CouponSuspended, IssueLimitReached."""
     if not series.active:
         raise CouponSuspended
-    ids = [uuid7() for _ in range(count)]
-    made = [codes.code_of(key, id) for id in ids]
-    rows = rows_of(
-        {
-            Coupon.id: ids,
-            Coupon.digest: [codes.digest(code) for code in made],
-            Coupon.hint: [code[-codes.HINT :] for code in made],
-        }
-    )
-    table = Coupon.metadata.tables[Coupon.__tablename__]
     same = {
         "series_key": series.key,
         "series_version": series.version,
@@ -164,12 +154,7 @@ async def issue(
         "issued_at": at,
         "changed_at": at,
     }
-    await session.execute(
-        insert(table).from_select(
-            [*(column.name for column in rows.c), *same],
-            select(rows, *(literal(value, table.c[name].type) for name, value in same.items())),
-        )
-    )
+    ids = await _insert(session, count, same, key=key)
     # Last: all who issue coupons of the series wait for this row.
     allowed = CouponCount.issued + count <= series.max_issued if series.max_issued is not None else true()
     counted = await session.scalar(
@@ -180,6 +165,27 @@ async def issue(
     )
     if counted is None:
         raise IssueLimitReached(limit=series.max_issued)
+    return ids
+
+
+async def _insert(session: AsyncSession, count: int, same: Mapping[str, object], *, key: bytes) -> list[UUID]:
+    """Coupons with codes of their own and everything else in common, in one statement; their ids."""
+    ids = [uuid7() for _ in range(count)]
+    made = [codes.code_of(key, id) for id in ids]
+    rows = rows_of(
+        {
+            Coupon.id: ids,
+            Coupon.digest: [codes.digest(code) for code in made],
+            Coupon.hint: [code[-codes.HINT :] for code in made],
+        }
+    )
+    table = Coupon.metadata.tables[Coupon.__tablename__]
+    await session.execute(
+        insert(table).from_select(
+            [*(column.name for column in rows.c), *same],
+            select(rows, *(literal(value, table.c[name].type) for name, value in same.items())),
+        )
+    )
     return ids
 
 

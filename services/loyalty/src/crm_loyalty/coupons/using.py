@@ -257,40 +257,43 @@ async def take(
     at: datetime,
 ) -> list[CouponUse]:
     """Reserve locked coupons that were found usable, or with no instant redeem them; raises LimitReached."""
-    made = []
-    for held in found:
-        if held.use is not None:  # it ran out, and nobody has noticed yet
-            held.use.state, held.use.changed_at = UseState.RELEASED, at
-        held.coupon.state = CouponState.RESERVED if expires_at else CouponState.REDEEMED
-        held.coupon.version += 1
-        held.coupon.changed_at = at
-        made.append(
-            CouponUse(
-                id=uuid7(),
-                customer_id=owner,
-                origin_customer_id=customer_id,
-                coupon_id=held.coupon.id,
-                series_key=held.terms.key,
-                state=UseState.RESERVED if expires_at else UseState.REDEEMED,
-                order_source=order.source,
-                order_id=order.external_id,
-                discount=amounts[held.coupon.id].amount,
-                currency=amounts[held.coupon.id].currency,
-                reserved_at=at,
-                expires_at=expires_at,
-                changed_at=at,
-            )
+    uses = [
+        CouponUse(
+            id=uuid7(),
+            customer_id=owner,
+            origin_customer_id=customer_id,
+            coupon_id=held.coupon.id,
+            series_key=held.terms.key,
+            state=UseState.RESERVED if expires_at else UseState.REDEEMED,
+            order_source=order.source,
+            order_id=order.external_id,
+            discount=amounts[held.coupon.id].amount,
+            currency=amounts[held.coupon.id].currency,
+            reserved_at=at,
+            expires_at=expires_at,
+            changed_at=at,
         )
+        for held in found
+    ]
+    for held in found:
+        _begin_use(held, CouponState.RESERVED if expires_at else CouponState.REDEEMED, at=at)
     await session.flush()  # what ran out ends before another one begins
-    session.add_all(made)
+    session.add_all(uses)
     await session.flush()
     if expires_at is not None:
-        await due.schedule(session, RESERVATION, {use.id: expires_at for use in made})
+        await due.schedule(session, RESERVATION, {use.id: expires_at for use in uses})
     else:
-        for held, use in zip(found, made, strict=True):
+        for held, use in zip(found, uses, strict=True):
             tell(session, held.coupon, use, at=at)
     await count(session, Counter(held.terms.key for held in found if held.use is None), found)
-    return made
+    return uses
+
+
+def _begin_use(held: Held, state: CouponState, *, at: datetime) -> None:
+    if held.use is not None:  # it ran out, and nobody has noticed yet
+        held.use.state, held.use.changed_at = UseState.RELEASED, at
+    held.coupon.state, held.coupon.changed_at = state, at
+    held.coupon.version += 1
 
 
 async def count(session: AsyncSession, more: Mapping[str, int], found: Collection[Held] = ()) -> None:

@@ -18,7 +18,7 @@ from crm_loyalty.errors import (
 )
 from crm_loyalty.ledger import ledger
 from crm_loyalty.models.rewards import OrderState, OrderStep, Reward, RewardOrder
-from crm_loyalty.postings import Reverse, Spend
+from crm_loyalty.postings import Reverse, Spend, Verdict
 from crm_loyalty.rewards import audience, catalogue
 from crm_loyalty.schemas.rewards import RewardOrderIn
 from crm_loyalty.schemas.segments import SegmentsIn
@@ -71,18 +71,10 @@ async def place(
     reward = await catalogue.get(session, body.reward)
     _check_offer(reward, at)
     _check_audience(reward, await audience.member(session, owner))
-    spend = Spend(
-        customer_id=customer_id,
-        source=reference[0],
-        reference=reference[1],
-        effective_at=at,
-        points=reward.points * body.quantity,
-        reason=f"Reward {reward.key}",
-    )
-    [verdict] = await ledger.post(session, [spend], at=at)
-    paid = verdict.accepted()
-    if verdict.repeated:
-        return await _paid_by(session, paid.id)
+    paid = await _pay(session, customer_id, reward, body.quantity, reference=reference, at=at)
+    movement = paid.accepted()
+    if paid.repeated:
+        return await _paid_by(session, movement.id)
     # The customer's accounts are locked now: nobody else orders for them meanwhile.
     await _check_limit(session, owner, reward, body.quantity)
     await catalogue.take(session, reward, body.quantity)
@@ -94,12 +86,12 @@ async def place(
         reward_version=reward.version,
         kind=reward.kind,
         quantity=body.quantity,
-        points=spend.points,
+        points=reward.points * body.quantity,
         state=OrderState.ORDERED,
         version=1,
         deliver_to=body.deliver_to,
         tracking=None,
-        transaction_id=paid.id,
+        transaction_id=movement.id,
         ordered_at=at,
         changed_at=at,
     )
@@ -107,11 +99,7 @@ async def place(
     await session.flush()
     _tell(session, order, at=at, by=reference[0])
     if reward.coupon_series is not None:
-        terms = await series.get(session, reward.coupon_series)
-        await series.issue_to(session, terms, [customer_id] * body.quantity, key=coupon_key, at=at)
-        order.state, order.version = OrderState.DELIVERED, order.version + 1
-        _tell(session, order, at=at, by=reference[0])
-        await session.flush()
+        await _hand_over(session, order, reward.coupon_series, coupon_key=coupon_key, at=at, by=reference[0])
     return order
 
 
@@ -233,6 +221,40 @@ async def _check_step(session: AsyncSession, order: RewardOrder, to: OrderState)
         raise OrderStateConflict(
             f"An order that is {order.state.value} cannot be {to.value}.", state=order.state.value
         )
+
+
+async def _pay(
+    session: AsyncSession,
+    customer_id: UUID,
+    reward: Reward,
+    quantity: int,
+    *,
+    reference: tuple[str, str],
+    at: datetime,
+) -> Verdict:
+    source, key = reference
+    spend = Spend(
+        customer_id=customer_id,
+        source=source,
+        reference=key,
+        effective_at=at,
+        points=reward.points * quantity,
+        reason=f"Reward {reward.key}",
+    )
+    [verdict] = await ledger.post(session, [spend], at=at)
+    return verdict
+
+
+async def _hand_over(
+    session: AsyncSession, order: RewardOrder, coupon_series: str, *, coupon_key: bytes, at: datetime, by: str
+) -> None:
+    """Coupons need no sending: the order has arrived at once."""
+    terms = await series.get(session, coupon_series)
+    owners = [order.origin_customer_id] * order.quantity
+    await series.issue_to(session, terms, owners, key=coupon_key, at=at)
+    order.state, order.version = OrderState.DELIVERED, order.version + 1
+    _tell(session, order, at=at, by=by)
+    await session.flush()
 
 
 async def _paid_by(session: AsyncSession, transaction_id: UUID) -> RewardOrder:
