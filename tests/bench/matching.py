@@ -140,7 +140,7 @@ class Archive:
         return job, process
 
     async def _until_under_way(self, job: UUID) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):  # a busy machine takes long to start a process
             while True:
                 if await self._scanned(job):
                     return

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from hashlib import sha256
 from uuid import UUID
 
@@ -65,6 +66,11 @@ class Caller:
     def sees_personal_data(self) -> bool:
         """Whether they get contact points as they are; customers get their own."""
         return Scope.PII_READ in self.scopes or self.roles == {Role.CUSTOMER}
+
+    @cached_property
+    def rights(self) -> bytes:
+        """All that they may do and see, to tell it from what others may."""
+        return " ".join(sorted({*self.roles, *self.scopes})).encode()
 
     def has(self, roles: Iterable[Role]) -> bool:
         return not self.roles.isdisjoint(roles)

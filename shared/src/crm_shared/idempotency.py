@@ -238,4 +238,4 @@ async def remember_many(session: AsyncSession, kept: Sequence[Kept], *, at: date
 
 
 def _ids(*texts: bytes) -> set[str]:
-    return {str(UUID(match.decode())) for text in texts for match in _UUID.findall(text)}
+    return {match.decode() for text in texts for match in _UUID.findall(text)}

@@ -18,6 +18,11 @@ def row_id() -> UUID:
     return made
 
 
+def request_id() -> str:
+    """A `uuid7` as the text that it is logged and answered as."""
+    return str(uuid_utils.uuid7())
+
+
 def derived(*parts: object) -> UUID:
     """The id that these parts always give: who repeats the work repeats the id."""
     return uuid5(_NAMESPACE, "\x1f".join(str(part) for part in parts))

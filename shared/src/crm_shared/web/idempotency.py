@@ -1,7 +1,9 @@
 """Requests that may be sent twice: the reply is kept in the transaction of the effect, and given again."""
 
 from contextlib import suppress
+from functools import cached_property
 from hashlib import sha256
+from json import JSONDecodeError
 
 import orjson
 from fastapi import Request, Response, params
@@ -40,7 +42,7 @@ class IdempotentRoute(Route):
     A refusal is not kept: it left no trace, and the same request may succeed later.
     """
 
-    @property
+    @cached_property
     def takes_key(self) -> bool:
         return not _METHODS.isdisjoint(self.methods or ())
 
@@ -49,14 +51,19 @@ class IdempotentRoute(Route):
         return any(isinstance(marker, KeyRequired) for marker in self.markers)
 
     async def _compared(self, request: Request) -> bytes:
-        """What of the body tells one request from another: of a streamed one its type and its length."""
-        if not self.reads_stream:
-            return await request.body()
-        return f"{request.headers.get('content-type')} {request.headers.get('content-length')}".encode()
+        """What of the body tells one request from another: of a streamed one its type and its length.
+
+        JSON that differs in nothing but layout or order of members is the same.
+        """
+        if self.reads_stream:
+            return f"{request.headers.get('content-type')} {request.headers.get('content-length')}".encode()
+        with suppress(JSONDecodeError):  # what is not JSON is compared as it is
+            return orjson.dumps(await request.json(), option=orjson.OPT_SORT_KEYS)
+        return await request.body()
 
     async def answer(self, request: Request, context: Context, handle: Handler) -> Response:
-        keys = request.headers.getlist("idempotency-key") if self.takes_key else []
-        if not keys:
+        keys = request.headers.getlist("idempotency-key") if b"idempotency-key" in context.headers else []
+        if not (keys and self.takes_key):
             if self.key_required:
                 raise IdempotencyKeyMissing
             return await super().answer(request, context, handle)
@@ -103,16 +110,14 @@ async def _keep(request: Request, context: Context, response: Response) -> None:
 
 
 def _fingerprint(request: Request, caller: Caller | None, body: bytes) -> bytes:
-    """Digest of what is asked: JSON that differs in nothing but layout or order of members is the same.
+    """Digest of what is asked, `body` being what of it is compared.
 
     The condition is part of it: a reply to a change of one version says nothing of another. So is what the
     caller may see: who may see less must not get the reply of who may see more.
     """
-    with suppress(orjson.JSONDecodeError):  # what is not JSON is compared as it is
-        body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
     digest = sha256(request.scope["path"].encode(errors="surrogatepass"))
     digest.update(b"\0" + request.scope["query_string"])
     digest.update(b"\0" + request.headers.get("if-match", "").encode() + b"\0" + body)
     if caller is not None:
-        digest.update(b"\0" + " ".join(sorted({*caller.roles, *caller.scopes})).encode())
+        digest.update(b"\0" + caller.rights)
     return digest.digest()

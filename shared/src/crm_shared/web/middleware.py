@@ -15,7 +15,7 @@ from crm_shared import logs
 from crm_shared.callers import Caller, InvalidToken, Verifier
 from crm_shared.clock import Clock
 from crm_shared.database import in_words
-from crm_shared.ids import uuid7
+from crm_shared.ids import request_id
 from crm_shared.metrics import Metrics
 from crm_shared.problems import GatewayTimeout, InternalError, Problem, UnsupportedMediaType
 from crm_shared.settings import ServiceSettings
@@ -226,4 +226,4 @@ def _declared(headers: dict[bytes, bytes]) -> int:
 def _request_id(headers: dict[bytes, bytes]) -> str:
     """The caller's own, when it can do no harm in a log."""
     given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else str(uuid7())
+    return given if _REQUEST_ID.fullmatch(given) else request_id()

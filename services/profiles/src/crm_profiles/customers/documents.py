@@ -172,7 +172,7 @@ async def find_customers(session: AsyncSession, ids: Collection[UUID]) -> Mappin
 def of_new(draft: Draft) -> Document:
     """CustomerOut of somebody who has just been stored for the first time, as it will be read."""
     assert draft.recorded_at is not None
-    at = f"{draft.recorded_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    at = f"{draft.recorded_at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
     told = draft.state(draft.recorded_at) | {"id": str(draft.owner.id), "merged_from": None, "as_of": None}
     told |= {"created_at": at, "updated_at": at}
     body = orjson.dumps({name: told[name] for name in CustomerOut.model_fields})
