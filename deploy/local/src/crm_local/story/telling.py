@@ -11,6 +11,7 @@ from crm_local.story import (
     complaints,
     consents,
     glance,
+    households,
     member_day,
     merging,
     points,
@@ -53,6 +54,8 @@ async def tell(client: Client, second: Client, console: Console, cast: Cast, clu
     await consents.tell(client, console, club, members, members["M-1001"])
     chapter("Member day: the same basket, a day too early and on the day")
     await member_day.tell(client, console, club, members["M-1012"])
+    chapter("A household: what one has earned another spends")
+    await households.tell(client, console, members["M-1012"], members["M-1026"])
     chapter("A refund: one line goes back, and its points were spent")
     await refunds.tell(client, console, club, members["M-1001"])
     chapter("Birthdays: in their language, on their clock, and not to who does not want it")
