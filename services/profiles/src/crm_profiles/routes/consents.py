@@ -1,12 +1,13 @@
 """Consents, quiet hours and frequency caps of a customer over HTTP."""
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 
 from crm_profiles.consents import consents, contact_limits, permissions
 from crm_profiles.consents.permissions import Standing
@@ -47,17 +48,35 @@ READ = allow(*READERS, Role.CUSTOMER, own="customer_id")
 WRITE = allow(*STAFF, Role.PARTNER, Role.CUSTOMER, own="customer_id")
 
 
+async def _show(caller: CurrentCaller, response: Response) -> Callable[[Standing], PermissionOut]:
+    def show(standing: Standing) -> PermissionOut:
+        response.headers["ETag"] = etag(standing.version)
+        permission = standing.permission
+        return PermissionOut(
+            customer_id=standing.customer_id,
+            version=standing.version,
+            items=[_consent(statement, caller) for statement in standing.statements],
+            quiet_hours=None if permission.quiet_hours is None else list(permission.quiet_hours),
+            caps=list(permission.caps),
+            time_zone=permission.time_zone,
+        )
+
+    return show
+
+
+Show = Annotated[Callable[[Standing], PermissionOut], Depends(_show)]
+"""How what counts for a customer is answered to this caller."""
+
+
 @router.get(
     "/v1/customers/{customer_id}/consents",
     response_model=PermissionOut,
     dependencies=[READ],
     responses=documented(CustomerNotFound),
 )
-async def get_consents(
-    session: Session, caller: CurrentCaller, response: Response, customer_id: UUID
-) -> PermissionOut:
+async def get_consents(session: Session, show: Show, customer_id: UUID) -> PermissionOut:
     """Read what counts for a customer: the newest statements, their quiet hours and caps."""
-    return _shown(response, caller, await permissions.standing(session, customer_id))
+    return show(await permissions.standing(session, customer_id))
 
 
 @router.get(
@@ -89,7 +108,7 @@ async def set_consent(
     session: Session,
     clock: CurrentClock,
     caller: CurrentCaller,
-    response: Response,
+    show: Show,
     customer_id: UUID,
     purpose: Annotated[Purpose, Path(description="one of the contact policy", examples=["marketing"])],
     channel: ContactChannel,
@@ -104,7 +123,7 @@ async def set_consent(
     stated = await consents.state(
         session, customer_id, purpose, channel, body, clock=clock, by=caller.subject, if_match=if_match
     )
-    return _shown(response, caller, stated)
+    return show(stated)
 
 
 @router.put(
@@ -116,8 +135,7 @@ async def set_consent(
 async def set_quiet_hours(
     session: Session,
     clock: CurrentClock,
-    caller: CurrentCaller,
-    response: Response,
+    show: Show,
     customer_id: UUID,
     body: QuietHoursIn,
     if_match: IfMatch = None,
@@ -126,7 +144,7 @@ async def set_quiet_hours(
     standing = await contact_limits.set_quiet_hours(
         session, customer_id, body.windows, clock=clock, if_match=if_match
     )
-    return _shown(response, caller, standing)
+    return show(standing)
 
 
 @router.put(
@@ -138,15 +156,14 @@ async def set_quiet_hours(
 async def set_frequency_caps(
     session: Session,
     clock: CurrentClock,
-    caller: CurrentCaller,
-    response: Response,
+    show: Show,
     customer_id: UUID,
     body: FrequencyCapsIn,
     if_match: IfMatch = None,
 ) -> PermissionOut:
     """Replace a customer's own frequency caps; those of the contact policy hold beside them."""
     standing = await contact_limits.set_caps(session, customer_id, body.caps, clock=clock, if_match=if_match)
-    return _shown(response, caller, standing)
+    return show(standing)
 
 
 @router.get(
@@ -184,19 +201,6 @@ async def get_contact_decision(
         consent=None if statement is None else _consent(statement, caller),
         permission_version=explained.standing.version,
         policy_version=explained.policy_version,
-    )
-
-
-def _shown(response: Response, caller: Caller, standing: Standing) -> PermissionOut:
-    response.headers["ETag"] = etag(standing.version)
-    permission = standing.permission
-    return PermissionOut(
-        customer_id=standing.customer_id,
-        version=standing.version,
-        items=[_consent(statement, caller) for statement in standing.statements],
-        quiet_hours=None if permission.quiet_hours is None else list(permission.quiet_hours),
-        caps=list(permission.caps),
-        time_zone=permission.time_zone,
     )
 
 
