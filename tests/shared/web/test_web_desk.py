@@ -132,6 +132,26 @@ async def test_with_two_hands_two_transactions_are_under_way(sessions: Sessions,
     assert await kept(sessions) == list("abcd")
 
 
+async def test_what_is_about_the_same_is_never_in_two_transactions_at_once(
+    sessions: Sessions, clerk: Clerk
+) -> None:
+    clerk.may_go_on.clear()
+    desk = Desk(sessions, clerk.write, FrozenClock(), hands=2)
+
+    async def hand_in(note: str, about: str) -> asyncio.Task[Response]:
+        handed = Handed(NoteIn(text=note, parent_id=None), Author("tester", None), POSTED, None)
+        task = asyncio.create_task(desk.answer(handed, about=about))
+        await asyncio.sleep(0.05)
+        return task
+
+    tasks = [await hand_in(note, about) for note, about in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "x"))]
+    assert clerk.sets == [["a"], ["c"]]
+    clerk.may_go_on.set()
+    assert [(await task).status_code for task in tasks] == [201] * 4
+    await desk.drain()
+    assert clerk.sets == [["a"], ["c"], ["b", "d"]]
+
+
 async def test_a_transaction_takes_a_bounded_number(agent: httpx2.AsyncClient, clerk: Clerk) -> None:
     answers = await asyncio.gather(*(post(agent, str(number)) for number in range(2 * MOST)))
     assert [answer.json() for answer in answers] == [str(number) for number in range(2 * MOST)]

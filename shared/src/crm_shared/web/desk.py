@@ -18,7 +18,7 @@ the others. The lifespan drains desks before it closes the database.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextvars import Context as Nobody
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -74,18 +74,26 @@ class Desks:
         self._sessions = sessions
         self._desks: dict[Any, Desk[Any]] = {}
 
-    async def answer(self, write: Write[Item], request: Request, item: Item, *, hands: int = 1) -> Response:
+    async def answer(
+        self,
+        write: Write[Item],
+        request: Request,
+        item: Item,
+        *,
+        hands: int = 1,
+        about: Hashable | None = None,
+    ) -> Response:
         """What the function answers to the item, committed; raises what it is refused with.
 
         With more `hands`, as many transactions of several are under way: one is prepared while the database
-        works on another. For what seldom waits for the same rows.
+        works on another. What is `about` the same is never in two of them, which would wait for each other.
         """
         desk: Desk[Item] | None = self._desks.get(write)
         if desk is None:
             desk = self._desks[write] = Desk(self._sessions, write, request.app.state.clock, hands=hands)
         context = Context.of(request.scope)
         author = Author(context.caller.subject if context.caller else None, tracing.current())
-        return await desk.answer(Handed(item, author, request.scope["path"], context.claim))
+        return await desk.answer(Handed(item, author, request.scope["path"], context.claim), about=about)
 
     async def drain(self) -> None:
         """Wait until all that was handed in is done with."""
@@ -96,8 +104,9 @@ class Desks:
 class _Slip(Generic[Item]):
     """One that waits at a desk."""
 
-    def __init__(self, handed: Handed[Item]) -> None:
+    def __init__(self, handed: Handed[Item], about: Hashable | None) -> None:
         self.handed = handed
+        self.about = about
         self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
     def settle(self, outcome: Response | BaseException) -> None:
@@ -118,15 +127,17 @@ class Desk(Generic[Item]):
         self._clock = clock
         self._waiting: deque[_Slip[Item]] = deque()
         self._free_hands = hands
+        self._under_way: set[Hashable] = set()
+        """What the transactions of several are about."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def answer(self, handed: Handed[Item]) -> Response:
+    async def answer(self, handed: Handed[Item], *, about: Hashable | None = None) -> Response:
         """As `Desks.answer`; raises DeskFull."""
         if len(self._waiting) >= ROOM:
             raise DeskFull(headers={"Retry-After": "1"})
-        slip = _Slip(handed)
+        slip = _Slip(handed, about)
         self._waiting.append(slip)
-        if self._free_hands:
+        if self._free_hands and about not in self._under_way:
             self._free_hands -= 1
             self._begin(self._serve_all())
         return await slip.answer
@@ -143,41 +154,52 @@ class Desk(Generic[Item]):
 
     async def _serve_all(self) -> None:
         try:
-            while self._waiting:
-                await self._serve()
+            # What else waits is about what other hands are at: they go on with it.
+            while any(slip.about not in self._under_way for slip in self._waiting):
+                slips: list[_Slip[Item]] = []
+                try:
+                    await self._serve(slips, hasty=True)
+                finally:
+                    self._under_way.difference_update(slip.about for slip in slips)
         finally:
             self._free_hands += 1
 
-    def _next(self) -> list[_Slip[Item]]:
-        slips: list[_Slip[Item]] = []
+    def _gather(self, slips: list[_Slip[Item]]) -> None:
+        """Take over who has waited longest, but for what other hands are at."""
+        left: list[_Slip[Item]] = []
         while self._waiting and len(slips) < MOST:
             slip = self._waiting.popleft()
             if not slip.answer.done():
-                slips.append(slip)
-        return slips
+                (left if slip.about in self._under_way else slips).append(slip)
+        self._waiting.extendleft(reversed(left))
+        self._under_way.update(slip.about for slip in slips if slip.about is not None)
 
-    async def _serve(self, slips: Sequence[_Slip[Item]] = ()) -> None:
-        """These in one transaction, or else all who wait once one has begun: so long anybody may still join.
+    async def _serve(self, slips: list[_Slip[Item]], *, hasty: bool = False) -> None:
+        """These in one transaction; in haste, all who wait once one has begun: so long anybody may still join.
 
         Where it fails before its end, each in one of its own.
         """
-        hasty = not slips
         outcomes: Sequence[Response | Exception] | None = None
         try:
             async with self._sessions() as session:
                 try:
                     if hasty:
                         await session.execute(_HASTE)
-                        slips = self._next()
+                        self._gather(slips)
+                        if not slips:
+                            return  # another hand was faster
                     outcomes = await self._write_new(session, [slip.handed for slip in slips])
                 except Exception as error:
-                    slips = slips or self._next()
+                    if not slips:
+                        self._gather(slips)
                     if len(slips) == 1 and not (hasty and awaits_a_lock(error)):
                         raise
                 else:
                     await session.commit()
         except Exception as error:
-            for slip in slips or self._next():
+            if not slips:
+                self._gather(slips)
+            for slip in slips:
                 slip.settle(error)
             return
         if outcomes is None:

@@ -18,12 +18,8 @@ from crm_shared.web.desk import Desks, Handed
 
 
 async def answer(desks: Desks, request: Request, posting: Posting) -> Response:
-    """The ledger's answer to one posting, for every route that does nothing else; raises its refusal.
-
-    They share one desk, whatever they ask for: two transactions of one process would only wait for each
-    other's accounts.
-    """
-    return await desks.answer(_post, request, posting)
+    """The ledger's answer to one posting, for every route that does nothing else; raises its refusal."""
+    return await desks.answer(_post, request, posting, hands=2, about=posting.customer_id)
 
 
 async def _post(
