@@ -26,6 +26,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from crm_shared.contracts.profiles import CustomerMerged, CustomerUnmerged
 from crm_shared.database import SharedBase, rows_of
+from crm_shared.prepared import Prepared
 from crm_shared.problems import Gone, NotFound
 
 Model = TypeVar("Model", bound="OwnedByCustomer")
@@ -117,7 +118,7 @@ class OwnedByCustomer:
 _MERGING = 0x6D657267
 """The advisory lock that merges hold alone and writers of customers' rows share."""
 
-_STOP_MERGES = select(func.pg_advisory_xact_lock_shared(_MERGING))
+_STOP_MERGES = Prepared(select(func.pg_advisory_xact_lock_shared(_MERGING)))
 _STOP_WRITERS = select(func.pg_advisory_xact_lock(_MERGING))
 
 _RESOLVE = text(
@@ -243,7 +244,7 @@ async def forget(
 
 async def stop_merges(session: AsyncSession) -> None:
     """Wait for a merge that is under way, and let none begin before the transaction ends."""
-    await session.execute(_STOP_MERGES)
+    await _STOP_MERGES.fetch(session, {})
 
 
 async def stop_writers(session: AsyncSession) -> None:

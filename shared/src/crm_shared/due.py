@@ -28,6 +28,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_shared.clock import Clock
 from crm_shared.database import Sessions, SharedBase, in_words, unavailable
+from crm_shared.prepared import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ async def schedule(session: AsyncSession, kind: str, instants: Mapping[UUID, dat
     if not instants:
         return
     refs = sorted(instants)
-    await session.execute(_SCHEDULE, {"kind": kind, "refs": refs, "ats": [instants[ref] for ref in refs]})
+    await _SCHEDULE.fetch(session, {"kind": kind, "refs": refs, "ats": [instants[ref] for ref in refs]})
 
 
 async def reschedule(session: AsyncSession, kind: str, instants: Mapping[UUID, datetime]) -> None:
@@ -129,7 +130,7 @@ _INSTANTS = select(
     func.unnest(bindparam("refs", type_=ARRAY(Uuid))).label("ref"),
     func.unnest(bindparam("ats", type_=ARRAY(DateTime(timezone=True)))).label("at"),
 ).subquery()
-_SCHEDULE = scheduling(bindparam("kind", type_=Text), _INSTANTS.c.ref, _INSTANTS.c.at)
+_SCHEDULE = Prepared(scheduling(bindparam("kind", type_=Text), _INSTANTS.c.ref, _INSTANTS.c.at))
 _RESCHEDULE = text(
     """
     WITH asked AS (

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from crm_loyalty.models.ledger import Kind
+from crm_loyalty.models.ledger import HoldState, Kind
 from crm_loyalty.rules.earning import Line
 from crm_loyalty.rules.refunds import EarnedLine
 from crm_shared.contracts.base import Event
@@ -207,6 +207,23 @@ class Movement:
     recorded_at: datetime
 
 
+@dataclass(slots=True)
+class HoldRecord:
+    """A hold and what it reserves in which account; `transaction_id` is set when it was placed here."""
+
+    id: UUID
+    customer_id: UUID
+    origin_customer_id: UUID
+    points: int
+    parts: dict[UUID, int]
+    state: HoldState
+    reference: str | None
+    placed_at: datetime
+    expires_at: datetime
+    resolved_at: datetime | None = None
+    transaction_id: UUID | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The answer to one posting: a movement or a refusal; `repeated` when it had its effect before."""
@@ -215,6 +232,8 @@ class Verdict:
     movement: Movement | None = None
     refusal: Problem | None = None
     repeated: bool = False
+    hold: HoldRecord | None = None
+    """What the posting made of a hold; None of one that is repeated."""
 
     def accepted(self) -> Movement:
         """The movement; raises the refusal."""

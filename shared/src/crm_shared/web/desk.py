@@ -175,37 +175,29 @@ class Desk(Generic[Item]):
         self._under_way.update(slip.about for slip in slips if slip.about is not None)
 
     async def _serve(self, slips: list[_Slip[Item]], *, hasty: bool = False) -> None:
-        """These in one transaction; in haste, all who wait once one has begun: so long anybody may still join.
+        """These in one transaction; in haste, all who wait once one has begun: anybody may join so long.
 
         Where it fails before its end, each in one of its own.
         """
-        outcomes: Sequence[Response | Exception] | None = None
+        ending = False
         try:
             async with self._sessions() as session:
-                try:
-                    if hasty:
-                        await session.execute(_HASTE)
-                        self._gather(slips)
-                        if not slips:
-                            return  # another hand was faster
-                    outcomes = await self._write_new(session, [slip.handed for slip in slips])
-                except Exception as error:
-                    if not slips:
-                        self._gather(slips)
-                    if len(slips) == 1 and not (hasty and awaits_a_lock(error)):
-                        raise
-                else:
-                    await session.commit()
+                if hasty:
+                    await session.execute(_HASTE)
+                    self._gather(slips)
+                outcomes = await self._write_new(session, [slip.handed for slip in slips])
+                ending = True
+                await session.commit()
         except Exception as error:
             if not slips:
                 self._gather(slips)
-            for slip in slips:
-                slip.settle(error)
-            return
-        if outcomes is None:
-            # Only now: until it was rolled back, the transaction held the keys that each will claim.
-            for slip in slips:
-                self._begin(self._serve([slip]))
+            if ending or (len(slips) == 1 and not (hasty and awaits_a_lock(error))):
+                for slip in slips:
+                    slip.settle(error)
+            else:
+                # Only now: until it was rolled back, the transaction held the keys that each will claim.
+                for slip in slips:
+                    self._begin(self._serve([slip]))
         else:
             for slip, outcome in zip(slips, outcomes, strict=True):
                 slip.settle(outcome)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from crm_loyalty.errors import (
@@ -15,7 +15,7 @@ from crm_loyalty.errors import (
     ReferenceReused,
 )
 from crm_loyalty.ledger import pooling, reversals, transferring, upkeep
-from crm_loyalty.ledger.journal import AccountState, HoldRecord, Journal, LotState, Target
+from crm_loyalty.ledger.journal import AccountState, Journal, LotState, Target
 from crm_loyalty.ledger.pooling import PoolTerms
 from crm_loyalty.models.ledger import HoldState, Kind, ProgrammeAccount
 from crm_loyalty.models.points_policy import DebtRule
@@ -24,6 +24,7 @@ from crm_loyalty.postings import (
     Capture,
     Earn,
     Expire,
+    HoldRecord,
     Movement,
     PlaceHold,
     Posting,
@@ -91,7 +92,9 @@ class Book:
         self._known[posting.source, posting.reference] = movement
         for owner in {lead.customer_id, *self._owners_of(posting)}:
             upkeep.keep_up(self._journal, owner)
-        return Verdict(posting, movement)
+        hold = self._journal.holds.get(movement.hold_id) if movement.hold_id else None
+        # A copy: what comes after may end it.
+        return Verdict(posting, movement, hold=hold and replace(hold))
 
     def _owners_of(self, posting: Posting) -> set[UUID]:
         """Who else may have got points: members of a pool, or whose lots changed hands since."""
@@ -185,9 +188,9 @@ class Book:
             points=posting.points,
             parts=parts,
             state=HoldState.OPEN,
-            expires_at=posting.expires_at,
+            reference=posting.purpose,
             placed_at=self._journal.at,
-            purpose=posting.purpose,
+            expires_at=posting.expires_at,
             transaction_id=transaction_id,
         )
         self._journal.holds[hold.id] = self._journal.changes.holds[hold.id] = hold
@@ -227,6 +230,7 @@ class Book:
             amounts = {id: -part for id, part in taken.items()}
             journal.enter(transaction_id, amounts, {ProgrammeAccount.REDEEMED: hold.points})
         hold.state = _RESOLVED_AS[posting.kind]
+        hold.resolved_at = journal.at
         journal.changes.holds[hold.id] = hold
         touched = [journal.accounts[id] for id in hold.parts]
         return journal.record(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
-from crm_loyalty.models.ledger import HoldState, Kind, ProgrammeAccount
-from crm_loyalty.postings import Earn, Movement, Posting
+from crm_loyalty.models.ledger import Kind, ProgrammeAccount
+from crm_loyalty.postings import Earn, HoldRecord, Movement, Posting
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -65,22 +65,6 @@ class LotState:
 
     def over(self, at: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= at
-
-
-@dataclass(slots=True)
-class HoldRecord:
-    """A hold and what it reserves in which account; `transaction_id` is set when it was placed here."""
-
-    id: UUID
-    customer_id: UUID
-    origin_customer_id: UUID
-    points: int
-    parts: dict[UUID, int]
-    state: HoldState
-    expires_at: datetime
-    placed_at: datetime
-    purpose: str | None = None
-    transaction_id: UUID | None = None
 
 
 @dataclass(slots=True)

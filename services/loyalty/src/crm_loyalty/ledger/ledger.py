@@ -13,10 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.ledger import accounts, points_policy, pooling, reading, writing
 from crm_loyalty.ledger.announcements import announce
 from crm_loyalty.ledger.book import Book, Terms, needed
-from crm_loyalty.ledger.journal import AccountState, HoldRecord, Journal, LotState
+from crm_loyalty.ledger.journal import AccountState, Journal, LotState
 from crm_loyalty.models.ledger import HoldState
 from crm_loyalty.models.points_policy import PointsPolicyVersion
-from crm_loyalty.postings import Adjust, Earn, Expire, Posting, Resolution, Reverse, Transfer, Verdict, Wish
+from crm_loyalty.postings import (
+    Adjust,
+    Earn,
+    Expire,
+    HoldRecord,
+    Posting,
+    Resolution,
+    Reverse,
+    Transfer,
+    Verdict,
+    Wish,
+)
 from crm_loyalty.rules.expiry import lapses_at, notice_at
 from crm_shared import customers, due
 from crm_shared.outbox import News

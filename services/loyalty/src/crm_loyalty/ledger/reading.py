@@ -4,36 +4,43 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.ledger.journal import AccountState, HoldRecord, LotState, Target
+from crm_loyalty.ledger.journal import AccountState, LotState, Target
 from crm_loyalty.ledger.pooling import LOCKED_TOGETHER
 from crm_loyalty.models.ledger import HoldState, Kind
-from crm_loyalty.postings import SOURCE, Movement, Posting, Receive
+from crm_loyalty.postings import SOURCE, HoldRecord, Movement, Posting, Receive
 from crm_loyalty.rules.earning import Line
+from crm_shared.prepared import Prepared
 
 _FIRST_LOTS = 64
 
-_LOCK = text(
-    f"""
+_LOCK = Prepared(
+    text(
+        f"""
     SELECT id, customer_id, origin_customer_id, version, balance, held, owed, active_at,
-        EXISTS (SELECT FROM erased_customers AS gone WHERE gone.customer_id = origin_customer_id), pool_id
+        EXISTS (SELECT FROM erased_customers AS gone WHERE gone.customer_id = origin_customer_id) AS erased,
+        pool_id
     FROM accounts WHERE customer_id IN ({LOCKED_TOGETHER})
     ORDER BY id FOR UPDATE
     """
-).bindparams(bindparam("customers", type_=ARRAY(Uuid)))
+    )
+)
 
-_HELD_IN = text(
-    """
+_HELD_IN = Prepared(
+    text(
+        """
     SELECT DISTINCT account.origin_customer_id
     FROM hold_parts AS part JOIN accounts AS account ON account.id = part.account_id
     WHERE part.hold_id = ANY(CAST(:ids AS uuid[]))
     """
-).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
+    )
+)
 
-_MOVED_IN = text(
-    """
+_MOVED_IN = Prepared(
+    text(
+        """
     SELECT origin_customer_id FROM accounts WHERE id IN (
         SELECT account_id FROM transactions WHERE id = ANY(CAST(:ids AS uuid[]))
         UNION ALL
@@ -44,37 +51,39 @@ _MOVED_IN = text(
         WHERE source = :source AND reference = ANY(CAST(:receipts AS text[]))
     )
     """
-).bindparams(
-    bindparam("ids", type_=ARRAY(Uuid)),
-    bindparam("source", SOURCE, Text),
-    bindparam("receipts", type_=ARRAY(Text)),
+    )
 )
 
-_KNOWN = text(
-    """
+_KNOWN = Prepared(
+    text(
+        """
     SELECT id, kind, source, reference, account_id, version, points, balance, held, hold_id, reverses,
         explanation, effective_at, recorded_at
     FROM transactions
     JOIN unnest(CAST(:sources AS text[]), CAST(:references AS text[])) AS asked (source, reference)
         USING (source, reference)
     """
-).bindparams(bindparam("sources", type_=ARRAY(Text)), bindparam("references", type_=ARRAY(Text)))
+    )
+)
 
-_HOLDS = text(
-    """
-    SELECT holds.id, holds.customer_id, holds.origin_customer_id, holds.points, state, expires_at, placed_at,
-        part.account_id, part.points AS part
+_HOLDS = Prepared(
+    text(
+        """
+    SELECT holds.id, holds.customer_id, holds.origin_customer_id, holds.points, state, reference, placed_at,
+        expires_at, resolved_at, part.account_id, part.points AS part
     FROM holds JOIN hold_parts AS part ON part.hold_id = holds.id
     WHERE holds.id = ANY(CAST(:ids AS uuid[])) OR (holds.state = 'open' AND holds.id IN (
         SELECT hold_id FROM hold_parts WHERE account_id = ANY(CAST(:accounts AS uuid[]))
     ))
     """
-).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("accounts", type_=ARRAY(Uuid)))
+    )
+)
 
 _COLUMNS = "id, account_id, amount, remaining, earned_at, expires_at, idle_days, policy_version, parted_from"
 
-_LOTS = text(
-    f"""
+_LOTS = Prepared(
+    text(
+        f"""
     SELECT lot.*
     FROM unnest(CAST(:accounts AS uuid[])) AS wanted (account_id)
     CROSS JOIN LATERAL (
@@ -83,18 +92,22 @@ _LOTS = text(
         ORDER BY expires_at, earned_at, id LIMIT :most
     ) AS lot
     """
-).bindparams(bindparam("accounts", type_=ARRAY(Uuid)), bindparam("most", type_=BigInteger))
+    )
+)
 
-_OTHER_LOTS = text(
-    f"""
+_OTHER_LOTS = Prepared(
+    text(
+        f"""
     SELECT {_COLUMNS} FROM lots WHERE id = ANY(CAST(:ids AS uuid[]))
     UNION
     SELECT {_COLUMNS} FROM lots WHERE account_id = ANY(CAST(:indebted AS uuid[])) AND remaining < 0
     """
-).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("indebted", type_=ARRAY(Uuid)))
+    )
+)
 
-_TARGETS = text(
-    """
+_TARGETS = Prepared(
+    text(
+        """
     SELECT t.id, t.kind, t.account_id, t.points, COALESCE(undone.points, 0) AS reversed, lot.id AS lot_id,
         COALESCE(ended.points, 0) + COALESCE(undone.expired, 0) AS expired,
         COALESCE(took.points, '{}') AS taken, got.id AS receipt_id, COALESCE(got.lots, '{}') AS received,
@@ -131,7 +144,8 @@ _TARGETS = text(
     ) AS got ON true
     WHERE t.id = ANY(CAST(:ids AS uuid[]))
     """
-).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("source", SOURCE, Text))
+    )
+)
 
 
 async def lock(
@@ -146,23 +160,26 @@ async def lock(
     """
     origins = set(customer_ids)
     if hold_ids:
-        origins |= set(await session.scalars(_HELD_IN, {"ids": sorted(hold_ids)}))
+        touched = await _HELD_IN.fetch(session, {"ids": sorted(hold_ids)})
+        origins.update(row["origin_customer_id"] for row in touched)
     if transaction_ids:
         ids = sorted(transaction_ids)
-        asked = {"ids": ids, "receipts": [Receive.of(id) for id in ids]}
-        origins |= set(await session.scalars(_MOVED_IN, asked))
-    rows = await session.execute(_LOCK, {"customers": sorted(origins)})
-    return [AccountState(*row) for row in rows]
+        touched = await _MOVED_IN.fetch(
+            session, {"ids": ids, "source": SOURCE, "receipts": [Receive.of(id) for id in ids]}
+        )
+        origins.update(row["origin_customer_id"] for row in touched)
+    rows = await _LOCK.fetch(session, {"customers": sorted(origins)})
+    return [AccountState(**row) for row in rows]
 
 
 async def known(session: AsyncSession, postings: Iterable[Posting]) -> list[Movement]:
     """What the ledger has under these references; read under the locks, so that nobody is just adding it."""
     pairs = sorted({(posting.source, posting.reference) for posting in postings})
-    rows = await session.execute(
-        _KNOWN, {"sources": [pair[0] for pair in pairs], "references": [pair[1] for pair in pairs]}
+    rows = await _KNOWN.fetch(
+        session, {"sources": [pair[0] for pair in pairs], "references": [pair[1] for pair in pairs]}
     )
     movements = []
-    for row in rows.mappings():
+    for row in rows:
         lines = tuple(Line(**line) for line in row["explanation"])
         movements.append(Movement(**{**row, "kind": Kind(row["kind"]), "explanation": lines}))
     return movements
@@ -175,19 +192,22 @@ async def holds(
     found: dict[UUID, HoldRecord] = {}
     if not ids and not accounts:
         return found
-    for row in await session.execute(_HOLDS, {"ids": sorted(ids), "accounts": sorted(accounts)}):
-        if row.id not in found:
-            found[row.id] = HoldRecord(
-                id=row.id,
-                customer_id=row.customer_id,
-                origin_customer_id=row.origin_customer_id,
-                points=row.points,
+    for row in await _HOLDS.fetch(session, {"ids": sorted(ids), "accounts": sorted(accounts)}):
+        id = row["id"]
+        if id not in found:
+            found[id] = HoldRecord(
+                id=id,
+                customer_id=row["customer_id"],
+                origin_customer_id=row["origin_customer_id"],
+                points=row["points"],
                 parts={},
-                state=HoldState(row.state),
-                expires_at=row.expires_at,
-                placed_at=row.placed_at,
+                state=HoldState(row["state"]),
+                reference=row["reference"],
+                placed_at=row["placed_at"],
+                expires_at=row["expires_at"],
+                resolved_at=row["resolved_at"],
             )
-        found[row.id].parts[row.account_id] = row.part
+        found[id].parts[row["account_id"]] = row["part"]
     return found
 
 
@@ -195,20 +215,20 @@ async def targets(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Ta
     """The transactions that are to be reversed, each with what can still be."""
     if not ids:
         return {}
-    rows = await session.execute(_TARGETS, {"ids": sorted(ids)})
+    rows = await _TARGETS.fetch(session, {"ids": sorted(ids), "source": SOURCE})
     return {
-        row.id: Target(
-            id=row.id,
-            kind=Kind(row.kind),
-            account_id=row.account_id,
-            points=row.points,
-            reversed=row.reversed,
-            lot_id=row.lot_id,
-            expired=row.expired,
-            taken={UUID(lot_id): points for lot_id, points in row.taken.items()},
-            receipt_id=row.receipt_id,
-            received=list(row.received),
-            moved_in=list(row.moved_in),
+        row["id"]: Target(
+            id=row["id"],
+            kind=Kind(row["kind"]),
+            account_id=row["account_id"],
+            points=row["points"],
+            reversed=row["reversed"],
+            lot_id=row["lot_id"],
+            expired=row["expired"],
+            taken={UUID(lot_id): points for lot_id, points in row["taken"].items()},
+            receipt_id=row["receipt_id"],
+            received=list(row["received"]),
+            moved_in=list(row["moved_in"]),
         )
         for row in rows
     }
@@ -231,8 +251,8 @@ async def lots(
     missing, most = sorted(wanted), _FIRST_LOTS
     while missing:
         found |= {account_id: [] for account_id in missing}
-        for row in await session.execute(_LOTS, {"accounts": missing, "most": most}):
-            found[row.account_id].append(LotState(*row))
+        for row in await _LOTS.fetch(session, {"accounts": missing, "most": most}):
+            found[row["account_id"]].append(LotState(**row))
         missing = [
             id
             for id in missing
@@ -241,8 +261,8 @@ async def lots(
         most *= 16
     every = {lot.id: lot for of_account in found.values() for lot in of_account}
     if ids or indebted:
-        for row in await session.execute(_OTHER_LOTS, {"ids": sorted(ids), "indebted": sorted(indebted)}):
-            every.setdefault(row.id, LotState(*row))
+        for row in await _OTHER_LOTS.fetch(session, {"ids": sorted(ids), "indebted": sorted(indebted)}):
+            every.setdefault(row["id"], LotState(**row))
     return list(every.values())
 
 

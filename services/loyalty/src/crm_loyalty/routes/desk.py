@@ -27,8 +27,8 @@ async def _post(
 ) -> Sequence[Response | Problem]:
     postings = [replace(each.item, author=each.author) for each in handed]
     verdicts = await ledger.post(session, postings, at=clock.now())
-    ids = {verdict.movement.hold_id for verdict in verdicts if verdict.movement is not None}
-    found = await holds.find(session, {id for id in ids if id is not None})
+    repeated = {verdict.movement.hold_id for verdict in verdicts if verdict.repeated and verdict.movement}
+    found = await holds.find(session, {id for id in repeated if id is not None})
     return [_answer(verdict, found) for verdict in verdicts]
 
 
@@ -38,7 +38,7 @@ def _answer(verdict: Verdict, found: Mapping[UUID, Hold]) -> Response | Problem:
     posting, movement = verdict.posting, verdict.accepted()
     body: HoldOut | MovementOut
     if movement.hold_id is not None:
-        body = HoldOut.model_validate(found[movement.hold_id])
+        body = HoldOut.model_validate(verdict.hold or found[movement.hold_id])
     else:
         body = MovementOut.of(posting.customer_id, movement)
     status = 200 if isinstance(posting, Resolution) else 201
