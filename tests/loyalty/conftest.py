@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 import pytest_asyncio
+from asyncpg import PostgresError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -124,7 +125,7 @@ def receive(sessions: Sessions, clock: FrozenClock) -> Receive:
                 async with sessions.begin() as session:
                     await handle(session, subscriptions, list(events), at=clock.now())
                 return
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, PostgresError) as error:
                 if not unavailable(error):
                     raise
 
