@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx2
+import pytest
 from sqlalchemy import Connection, event, text
-from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.loyalty.test_races import balances, differences, insist
 
@@ -19,7 +19,6 @@ from crm_shared.ids import uuid7
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
-
 
 _DIE = "SELECT pg_terminate_backend(pg_backend_pid())"
 
@@ -39,37 +38,34 @@ class Fate:
 
 @contextmanager
 def dying(engine: AsyncEngine, steps: int) -> Iterator[Fate]:
-    """The connection that comes to this step is gone, whatever it was asked for.
+    """The server ends the connection that comes to this step, in the place of what it was asked for.
 
-    What a session sends is stopped before it gets there; what the driver sends by itself, soon after it has.
+    Steps are what sessions send, what the driver sends by itself, and commits.
     """
     fate = Fate(steps)
-    followed: list[tuple[Any, Callable[[object], None]]] = []
+    sent = asyncpg.Connection.fetch
+
+    async def fetch(driver: asyncpg.Connection, query: str, *values: object) -> object:
+        return await (sent(driver, _DIE) if fate.due() else sent(driver, query, *values))
 
     def execute(
         connection: Connection, cursor: object, statement: str, given: object, context: object, many: bool
     ) -> tuple[str, object]:
         return (_DIE, ()) if fate.due() else (statement, given)
 
-    def follow(adapter: AdaptedConnection, record: object, pooled: object) -> None:
-        driver = adapter.driver_connection
-
-        def note(_: object) -> None:
-            if fate.due():
-                driver.terminate()
-
-        driver.add_query_logger(note)
-        followed.append((driver, note))
+    def commit(connection: Connection) -> None:
+        if fate.due():
+            connection.exec_driver_sql(_DIE)
 
     event.listen(engine.sync_engine, "before_cursor_execute", execute, retval=True)
-    event.listen(engine.sync_engine, "checkout", follow)
+    event.listen(engine.sync_engine, "commit", commit)
     try:
-        yield fate
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncpg.Connection, "fetch", fetch)
+            yield fate
     finally:
         event.remove(engine.sync_engine, "before_cursor_execute", execute)
-        event.remove(engine.sync_engine, "checkout", follow)
-        for driver, note in followed:
-            driver.remove_query_logger(note)
+        event.remove(engine.sync_engine, "commit", commit)
 
 
 async def transactions(sessions: Sessions, kind: str) -> int:

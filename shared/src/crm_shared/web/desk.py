@@ -129,6 +129,8 @@ class Desk(Generic[Item]):
         self._free_hands = hands
         self._under_way: set[Hashable] = set()
         """What the transactions of several are about."""
+        self._gathering = False
+        """A transaction begins, and will take all who wait until it has."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, handed: Handed[Item], *, about: Hashable | None = None) -> Response:
@@ -137,7 +139,7 @@ class Desk(Generic[Item]):
             raise DeskFull(headers={"Retry-After": "1"})
         slip = _Slip(handed, about)
         self._waiting.append(slip)
-        if self._free_hands and about not in self._under_way:
+        if self._free_hands and not self._gathering and about not in self._under_way:
             self._free_hands -= 1
             self._begin(self._serve_all())
         return await slip.answer
@@ -154,9 +156,10 @@ class Desk(Generic[Item]):
 
     async def _serve_all(self) -> None:
         try:
-            # What else waits is about what other hands are at: they go on with it.
-            while any(slip.about not in self._under_way for slip in self._waiting):
+            # What else waits another hand goes on with: it is about what that one is at, or just gathering.
+            while not self._gathering and any(slip.about not in self._under_way for slip in self._waiting):
                 slips: list[_Slip[Item]] = []
+                self._gathering = True
                 try:
                     await self._serve(slips, hasty=True)
                 finally:
@@ -166,6 +169,7 @@ class Desk(Generic[Item]):
 
     def _gather(self, slips: list[_Slip[Item]]) -> None:
         """Take over who has waited longest, but for what other hands are at."""
+        self._gathering = False
         left: list[_Slip[Item]] = []
         while self._waiting and len(slips) < MOST:
             slip = self._waiting.popleft()
