@@ -51,13 +51,17 @@ class Subscriptions:
         self._by_type: dict[str, Subscription] = {}
         self._prepare: Preparation | None = None
 
-    def on(self, event_class: type[E]) -> Callable[[Handler[E]], Handler[E]]:
-        """Have the decorated function handle this event; a second one for the same type is a mistake."""
+    def on(self, *event_classes: type[E]) -> Callable[[Handler[E]], Handler[E]]:
+        """Have the decorated function handle these events; a second one for the same type is a mistake.
+
+        Each call gets events of one type.
+        """
 
         def register(handle: Handler[E]) -> Handler[E]:
-            if event_class.type in self._by_type:
-                raise ValueError(f"{event_class.type} already has a handler")
-            self._by_type[event_class.type] = Subscription(event_class, handle)
+            for event_class in event_classes:
+                if event_class.type in self._by_type:
+                    raise ValueError(f"{event_class.type} already has a handler")
+                self._by_type[event_class.type] = Subscription(event_class, handle)
             return handle
 
         return register

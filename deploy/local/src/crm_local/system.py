@@ -139,10 +139,6 @@ class System:
         """The names that `kill` knows: postgres, kafka, gateway, gateway-worker, profiles-api, …"""
         return list(self.facts["processes"])
 
-    def internal_address(self, process: str) -> str:
-        """Where a process serves its health and metrics."""
-        return str(self.facts["processes"][process]["health"])
-
     def token(self, role: Role | str, customer_id: UUID | None = None) -> str:
         """A fresh token of the role; for role customer, of that customer."""
         return mint(self.home.secrets().issuer_key, Role(role), at=datetime.now(UTC), customer_id=customer_id)

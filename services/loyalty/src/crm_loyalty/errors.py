@@ -166,9 +166,6 @@ class CouponNotFound(NotFound):
 class CouponUseNotFound(NotFound): ...
 
 
-class CouponBatchNotFound(NotFound): ...
-
-
 class InvalidCouponCode(Unprocessable):
     """No code looks like this: a sign is missing, wrong, or has changed places with another one."""
 

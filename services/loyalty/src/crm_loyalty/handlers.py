@@ -86,22 +86,16 @@ async def keep_levels(session: AsyncSession, events: Sequence[LevelChanged], *, 
     await members.keep_levels(session, events)
 
 
+@subscriptions.on(MembershipEntered, MembershipLeft)
 async def keep_memberships(session: AsyncSession, events: Sequence[MembershipState], *, at: datetime) -> None:
     """Rules and offers may be for some segments only."""
     await memberships.keep(session, events)
 
 
-subscriptions.on(MembershipEntered)(keep_memberships)
-subscriptions.on(MembershipLeft)(keep_memberships)
-
-
+@subscriptions.on(InteractionRecorded, StageChanged)
 async def reward_events(session: AsyncSession, events: Sequence[Event], *, at: datetime) -> None:
     """Rules may give points for what is no purchase."""
     await earning_events.award(session, events, at=at)
-
-
-subscriptions.on(InteractionRecorded)(reward_events)
-subscriptions.on(StageChanged)(reward_events)
 
 
 @subscriptions.on(PurchaseRefunded)
@@ -170,25 +164,19 @@ async def propose_compensation(
     await recoveries.propose(session, events, at=at)
 
 
+@subscriptions.on(TicketResponded, TicketClosed)
 async def keep_complaints(session: AsyncSession, events: Sequence[TicketState], *, at: datetime) -> None:
     """Nobody is greeted while a severe complaint of theirs is open."""
     await complaints.keep(session, events, at=at)
 
 
-subscriptions.on(TicketResponded)(keep_complaints)
-subscriptions.on(TicketClosed)(keep_complaints)
-
-
+@subscriptions.on(TicketOpened, TicketResolved)
 async def keep_and_reward_tickets(
     session: AsyncSession, events: Sequence[TicketState], *, at: datetime
 ) -> None:
     """A suggestion may be worth points, and so may a ticket that found its end."""
     await complaints.keep(session, events, at=at)
     await earning_events.award(session, events, at=at)
-
-
-subscriptions.on(TicketOpened)(keep_and_reward_tickets)
-subscriptions.on(TicketResolved)(keep_and_reward_tickets)
 
 
 @subscriptions.on(CustomerMerged)

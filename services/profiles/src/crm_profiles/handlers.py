@@ -113,6 +113,15 @@ TITLES: Mapping[type[Event], tuple[EntryType, str]] = {
 """The events of other services that stand on the timeline: as what, and under which title."""
 
 
+TICKETS = (TicketOpened, ComplaintUpheld, ComplaintRejected, TicketResponded, TicketResolved, TicketClosed)
+MESSAGES = (
+    *(loyalty.MessageSent, loyalty.MessageDelivered, loyalty.MessageFailed, loyalty.MessageAnswered),
+    *(from_tickets.MessageSent, from_tickets.MessageDelivered),
+    *(from_tickets.MessageFailed, from_tickets.MessageAnswered),
+)
+
+
+@subscriptions.on(*TITLES.keys() - {LevelChanged, *TICKETS, *MESSAGES})
 async def tell_timelines(session: AsyncSession, events: Sequence[Event], *, at: datetime) -> None:
     """Add what happened elsewhere to the timelines of the customers with whom it happened.
 
@@ -121,6 +130,7 @@ async def tell_timelines(session: AsyncSession, events: Sequence[Event], *, at: 
     await _tell(session, events, await owners.lock_all(session, {event.customer_id for event in events}), at)
 
 
+@subscriptions.on(*TICKETS)
 async def put_tickets_on_file(session: AsyncSession, events: Sequence[TicketState], *, at: datetime) -> None:
     """What became of a ticket stands on the customer's file and timeline."""
     found = await owners.lock_all(session, {event.customer_id for event in events})
@@ -128,6 +138,7 @@ async def put_tickets_on_file(session: AsyncSession, events: Sequence[TicketStat
     await _tell(session, events, found, at)
 
 
+@subscriptions.on(*MESSAGES)
 async def log_messages(session: AsyncSession, events: Sequence[MessageState], *, at: datetime) -> None:
     """What went out to customers, and what came of it, is logged; in whatever order it is heard of."""
     found = await messages.lock_owners(session, {event.customer_id for event in events})
@@ -144,6 +155,7 @@ async def log_messages(session: AsyncSession, events: Sequence[MessageState], *,
     await _tell(session, [event for event in events if type(event) in TITLES], found, at)
 
 
+@subscriptions.on(SegmentationErasureConfirmed, TicketsErasureConfirmed, LoyaltyErasureConfirmed)
 async def note_confirmations(
     session: AsyncSession, events: Sequence[ErasureConfirmed], *, at: datetime
 ) -> None:
@@ -151,26 +163,17 @@ async def note_confirmations(
     await privacy.note(session, events, at=at)
 
 
+@subscriptions.on(SegmentationExportPrepared, TicketsExportPrepared, LoyaltyExportPrepared)
 async def keep_export_pages(session: AsyncSession, events: Sequence[ExportPrepared], *, at: datetime) -> None:
     """A service says what it holds about somebody: it goes into their archive."""
     await privacy_exports.keep(session, events, at=at)
 
 
-async def tell_of_erasures_again(
-    session: AsyncSession, due: Sequence[Due], *, segment: timedelta, at: datetime
-) -> None:
-    """Let brokers clear quiet partitions of the state topic, too."""
-    await privacy.tell_again(session, [each.ref for each in due], segment=segment, at=at)
-
-
-async def forget_unmatched_submissions(
-    session: AsyncSession, due: Sequence[Due], *, kept: timedelta, at: datetime
-) -> None:
-    """What reached nobody on file is nobody's to ask for, so it does not stay for ever."""
-    for each in due:
-        none_left = await submissions.delete_unmatched(session, before=at - kept)
-        again = at + (submissions.FORGET_EVERY if none_left else _SOON)
-        await schedule(session, submissions.FORGET, {each.ref: again})
+@subscriptions.on(LevelChanged)
+async def keep_levels(session: AsyncSession, events: Sequence[LevelChanged], *, at: datetime) -> None:
+    """Levels stand on timelines, and say who should be looked after."""
+    await levels.keep(session, events)
+    await tell_timelines(session, events, at=at)
 
 
 @due_work.on(privacy_exports.EXPIRE)
@@ -212,25 +215,6 @@ async def forget_trials(session: AsyncSession, due: Sequence[Due], *, at: dateti
     await schedule(session, imports.FORGET_TRIALS, dict.fromkeys(left, at))
 
 
-def due_of(settings: Settings) -> DueWork:
-    """All that is done when it is due; how long something lasts is a setting."""
-    all_work = DueWork()
-    for kind in due_work.kinds:
-        all_work.on(kind)(due_work[kind])
-    all_work.on(privacy.TELL_AGAIN)(partial(tell_of_erasures_again, segment=settings.topic_segment))
-    all_work.on(submissions.FORGET)(partial(forget_unmatched_submissions, kept=settings.submissions_kept))
-    return all_work
-
-
-def jobs_of(settings: Settings) -> Jobs:
-    """All that takes long; importing goes by a secret of the settings."""
-    all_jobs = Jobs()
-    for kind in jobs.kinds:
-        all_jobs.on(kind)(jobs[kind])
-    all_jobs.on(imports.RUN)(partial(importing.run, suppression_key=settings.suppression_key))
-    return all_jobs
-
-
 @due_work.on(duplicates.MATCH)
 async def compare_changed_customers(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> None:
     """From the last look on to now; the instant of the next look says from when on it is."""
@@ -247,38 +231,6 @@ async def assess_changed_customers(session: AsyncSession, due: Sequence[Due], *,
         seen_all = await quality.assess_changed(session, since=each.at, at=at)
         again = at + quality.EVERY if seen_all else each.at + timedelta(microseconds=1)
         await schedule(session, quality.LOOK, {each.ref: again})
-
-
-jobs.on(imports.INSPECT)(importing.inspect)
-jobs.on(duplicates.SCAN)(duplicates.scan)
-jobs.on(imports.REVERT)(reverting.revert)
-jobs.on(exports.MAKE)(exporting.make)
-jobs.on(quality.ASSESS)(quality.assess_everybody)
-
-
-async def _tell(
-    session: AsyncSession, events: Sequence[Event], found: Mapping[UUID, Owner], at: datetime
-) -> None:
-    entries = []
-    for event in (event for event in events if event.customer_id in found):
-        type_, title = TITLES[type(event)]
-        data = event.model_dump(mode="json", exclude={"customer_id", "version"})
-        owner = found[event.customer_id]
-        entries.append(Entry(event.id, owner, type_, event.envelope.time, title.format_map(data), data))
-    await timeline.record(session, entries, at=at)
-
-
-TICKETS = (TicketOpened, ComplaintUpheld, ComplaintRejected, TicketResponded, TicketResolved, TicketClosed)
-
-for ticket_class in TICKETS:
-    subscriptions.on(ticket_class)(put_tickets_on_file)
-
-
-@subscriptions.on(LevelChanged)
-async def keep_levels(session: AsyncSession, events: Sequence[LevelChanged], *, at: datetime) -> None:
-    """Levels stand on timelines, and say who should be looked after."""
-    await levels.keep(session, events)
-    await tell_timelines(session, events, at=at)
 
 
 @due_work.on(stages.STAGE)
@@ -302,17 +254,56 @@ async def look_at_everybody(sessions: Sessions, job: RunningJob) -> Json:
             await job.progress(session, done=done, checkpoint={"done": done, "after": str(after)})
 
 
-MESSAGES = (
-    *(loyalty.MessageSent, loyalty.MessageDelivered, loyalty.MessageFailed, loyalty.MessageAnswered),
-    *(from_tickets.MessageSent, from_tickets.MessageDelivered),
-    *(from_tickets.MessageFailed, from_tickets.MessageAnswered),
-)
+jobs.on(imports.INSPECT)(importing.inspect)
+jobs.on(duplicates.SCAN)(duplicates.scan)
+jobs.on(imports.REVERT)(reverting.revert)
+jobs.on(exports.MAKE)(exporting.make)
+jobs.on(quality.ASSESS)(quality.assess_everybody)
 
-for message_class in MESSAGES:
-    subscriptions.on(message_class)(log_messages)
-for told_class in TITLES.keys() - {LevelChanged, *TICKETS, *MESSAGES}:
-    subscriptions.on(told_class)(tell_timelines)
-for confirmed_class in (SegmentationErasureConfirmed, TicketsErasureConfirmed, LoyaltyErasureConfirmed):
-    subscriptions.on(confirmed_class)(note_confirmations)
-for prepared_class in (SegmentationExportPrepared, TicketsExportPrepared, LoyaltyExportPrepared):
-    subscriptions.on(prepared_class)(keep_export_pages)
+
+async def tell_of_erasures_again(
+    session: AsyncSession, due: Sequence[Due], *, segment: timedelta, at: datetime
+) -> None:
+    """Let brokers clear quiet partitions of the state topic, too."""
+    await privacy.tell_again(session, [each.ref for each in due], segment=segment, at=at)
+
+
+async def forget_unmatched_submissions(
+    session: AsyncSession, due: Sequence[Due], *, kept: timedelta, at: datetime
+) -> None:
+    """What reached nobody on file is nobody's to ask for, so it does not stay for ever."""
+    for each in due:
+        none_left = await submissions.delete_unmatched(session, before=at - kept)
+        again = at + (submissions.FORGET_EVERY if none_left else _SOON)
+        await schedule(session, submissions.FORGET, {each.ref: again})
+
+
+def due_of(settings: Settings) -> DueWork:
+    """All that is done when it is due; how long something lasts is a setting."""
+    all_work = DueWork()
+    for kind in due_work.kinds:
+        all_work.on(kind)(due_work[kind])
+    all_work.on(privacy.TELL_AGAIN)(partial(tell_of_erasures_again, segment=settings.topic_segment))
+    all_work.on(submissions.FORGET)(partial(forget_unmatched_submissions, kept=settings.submissions_kept))
+    return all_work
+
+
+def jobs_of(settings: Settings) -> Jobs:
+    """All that takes long; importing goes by a secret of the settings."""
+    all_jobs = Jobs()
+    for kind in jobs.kinds:
+        all_jobs.on(kind)(jobs[kind])
+    all_jobs.on(imports.RUN)(partial(importing.run, suppression_key=settings.suppression_key))
+    return all_jobs
+
+
+async def _tell(
+    session: AsyncSession, events: Sequence[Event], found: Mapping[UUID, Owner], at: datetime
+) -> None:
+    entries = []
+    for event in (event for event in events if event.customer_id in found):
+        type_, title = TITLES[type(event)]
+        data = event.model_dump(mode="json", exclude={"customer_id", "version"})
+        owner = found[event.customer_id]
+        entries.append(Entry(event.id, owner, type_, event.envelope.time, title.format_map(data), data))
+    await timeline.record(session, entries, at=at)

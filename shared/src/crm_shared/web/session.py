@@ -14,7 +14,6 @@ from crm_shared.clock import Clock
 from crm_shared.database import Sessions
 from crm_shared.pages import MAX_LIMIT, Cursors
 from crm_shared.problems import Forbidden, Unauthorized
-from crm_shared.settings import ServiceSettings
 from crm_shared.together import Together
 from crm_shared.web.context import Context
 from crm_shared.web.desk import Desks
@@ -54,11 +53,6 @@ async def get_together(request: Request) -> Together:
 async def get_desks(request: Request) -> Desks:
     desks: Desks = request.app.state.desks
     return desks
-
-
-async def get_settings(request: Request) -> ServiceSettings:
-    settings: ServiceSettings = request.app.state.settings
-    return settings
 
 
 async def get_clock(request: Request) -> Clock:

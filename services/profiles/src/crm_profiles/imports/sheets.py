@@ -15,7 +15,6 @@ from crm_shared.database import Json
 
 MAX_COLUMNS = 256
 MAX_HEADING = 200
-MAX_CELL = 4000
 MAX_ROW = 1024 * 1024
 SAMPLES = 5
 
