@@ -68,6 +68,7 @@ async def test_an_event_earns_what_its_rule_says_and_the_entry_says_why(
     [line] = answer["explanation"]
     assert (answer["points"], line["rule"], line["text"]) == (50, "review", "50 for the event review_written")
     assert (poor["points"], poor["explanation"]) == (0, [])
+    assert answer["properties"]["with_photo"] is True
     [entry] = (await loyalty.get(f"/v1/accounts/{ann}/entries")).json()["items"]
     assert (entry["amount"], entry["explanation"], entry["effective_at"]) == (
         50,

@@ -145,6 +145,11 @@ CHECKS = {
         FROM earning_budgets AS b LEFT JOIN awards AS a ON a.rule = b.rule
         GROUP BY b.rule HAVING b.used > coalesce(sum(a.points), 0)
     """,
+    "an event has earned what rules gave for it": """
+        SELECT e.id AS subject, e.points AS found, CAST(coalesce(sum(a.points), 0) AS bigint) AS expected
+        FROM earning_events AS e LEFT JOIN awards AS a ON a.cause_id = e.id
+        GROUP BY e.id HAVING e.points <> coalesce(sum(a.points), 0)
+    """,
     "as many coupons of a series are counted as used as have a live use": """
         SELECT c.series_key AS subject, c.used AS found, COALESCE(u.live, 0) AS expected
         FROM coupon_counts AS c

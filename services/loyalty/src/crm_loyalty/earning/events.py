@@ -183,9 +183,9 @@ async def _claim(
     ]
     claimed = await session.execute(
         insert(EarningEvent)
-        .values(rows)
         .on_conflict_do_nothing()
-        .returning(EarningEvent.source, EarningEvent.external_id, EarningEvent.id)
+        .returning(EarningEvent.source, EarningEvent.external_id, EarningEvent.id),
+        rows,
     )
     return {(row.source, row.external_id): row.id for row in claimed}
 
