@@ -29,7 +29,7 @@ from crm_loyalty.tiers import standings, tiers
 from crm_shared import due, permission_copies
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.permissions import Consent, ConsentState, PermissionState
-from crm_shared.contracts.profiles import ConsentChanged
+from crm_shared.contracts.profiles import ConsentChanged, InteractionRecorded
 from crm_shared.database import Sessions, sqlstate, unavailable
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived
@@ -38,6 +38,7 @@ Json = dict[str, Any]
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Coroutine[None, None, None]]
 MakeEvent = Callable[..., Event]
+Put = Callable[..., Awaitable[None]]
 Turn = Callable[[], Coroutine[None, None, None]]
 
 _DEADLOCK = "40P01"
@@ -111,6 +112,19 @@ def consented(customer_id: UUID, version: int) -> Event:
     return arrived(said)
 
 
+def talk(customer_id: UUID) -> Event:
+    return arrived(
+        InteractionRecorded(
+            customer_id=customer_id,
+            version=1,
+            interaction_id=uuid7(),
+            channel="call",
+            direction="inbound",
+            occurred_at=datetime(2026, 3, 1, tzinfo=UTC),
+        )
+    )
+
+
 async def begun(sessions: Sessions, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
     """The work, once it waits for a lock, as it must for one of ours."""
     task = asyncio.create_task(work)
@@ -173,6 +187,30 @@ async def test_a_poll_locks_accounts_before_what_its_other_events_lock(
     assert circles == []
 
 
+async def test_a_poll_locks_the_accounts_of_who_may_earn_by_events_before_what_others_lock(
+    committed: dict[str, Sessions],
+    forget_rules: None,
+    receive: Receive,
+    give: Give,
+    put: Put,
+    clock: FrozenClock,
+    circles: list[str],
+) -> None:
+    await put("talk", event={"types": ["profiles.interaction.recorded"]}, rate={"kind": "fixed", "points": 5})
+    who = uuid7()
+    await give(who, 1)
+    await receive(consented(who, 2))
+
+    async with committed["loyalty"].begin() as session:
+        await accounts.lock(session, [who])
+        poll = await begun(committed["loyalty"], receive(consented(who, 3), talk(who)))
+        at = clock.now()
+        assert await permission_copies.may_write(session, [who], purpose="greeting", channel="email", at=at)
+    await poll
+
+    assert circles == []
+
+
 async def test_care_locks_all_accounts_before_it_counts_what_it_gives(
     committed: dict[str, Sessions],
     loyalty: httpx2.AsyncClient,
@@ -213,12 +251,12 @@ class Crowd:
     at: datetime
 
     async def shop(self, number: int) -> None:
-        """Polls of purchases, refunds and consents, in any order."""
+        """Polls of purchases, refunds, consents and talks, in any order."""
         dice = Random(number)
         for step in range(3):
             bought = [self.purchased(who, 2_000, at=self.at) for who in dice.sample(self.people, 3)]
             spoken = [consented(who, 2 + number * 100 + step) for who in dice.sample(self.people, 3)]
-            poll = [*bought, *spoken]
+            poll = [*bought, *spoken, *(talk(who) for who in dice.sample(self.people, 3))]
             dice.shuffle(poll)
             await self.receive(*poll)
             await self.receive(spoken[0], refunded(bought[0], 1_000))
@@ -233,6 +271,18 @@ class Crowd:
     async def pass_on(self, number: int) -> None:
         to = self.people[(number + 2) % len(self.people)]  # the next one may be the same by then
         await self.post(number, "transfers", {"to": str(to), "points": 3})
+
+    async def report(self, number: int) -> None:
+        """An event, told of twice at once."""
+        review = {
+            "type": "review_written",
+            "customer_id": str(self.people[number % len(self.people)]),
+            "source": "shop",
+            "external_id": f"review {number // 2}",
+            "occurred_at": self.at.isoformat(),
+        }
+        answer = await insist(self.loyalty, "/v1/earning-events", f"report {number}", review)
+        assert answer.is_success or answer.json()["code"] == "event_differs", answer.text
 
     async def spend(self, number: int) -> None:
         await self.post(number, "spend", {"points": 1})
@@ -251,8 +301,10 @@ class Crowd:
 
 async def test_everything_may_happen_to_the_same_customers_at_once(
     committed: dict[str, Sessions],
+    forget_rules: None,
     loyalty: httpx2.AsyncClient,
     give: Give,
+    put: Put,
     receive: Receive,
     purchased: MakeEvent,
     merged: MakeEvent,
@@ -268,6 +320,8 @@ async def test_everything_may_happen_to_the_same_customers_at_once(
     for who in crowd.people:
         await give(who, 10_000)
     await prepare(loyalty)
+    types = ["review_written", "profiles.interaction.recorded", "profiles.consent.changed"]
+    await put("events", event={"types": types}, rate={"kind": "fixed", "points": 5}, budget=150)
     await receive(*(upheld(who, clock) for who in crowd.people))
     proposed = (await loyalty.get("/v1/recoveries?limit=50")).json()["items"]
 
@@ -283,6 +337,7 @@ async def test_everything_may_happen_to_the_same_customers_at_once(
         *(turn() for _ in range(2)),
         *(crowd.shop(number) for number in range(2)),
         *(crowd.order(number) for number in range(6)),
+        *(crowd.report(number) for number in range(8)),
         *(crowd.pass_on(number) for number in range(4)),
         *(crowd.spend(number) for number in range(24)),
     )

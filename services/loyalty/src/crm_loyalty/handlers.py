@@ -65,11 +65,12 @@ jobs = Jobs()
 
 @subscriptions.first
 async def lock_accounts(session: AsyncSession, events: Sequence[Event]) -> None:
-    """Those of all who bought or gave back: before what other events of the same poll lock."""
-    buyers = {event.customer_id for event in events if isinstance(event, PurchaseRecorded | PurchaseRefunded)}
-    if buyers:
+    """Those of all who bought, gave back or may earn by events: before what others of the same poll lock."""
+    bought = [event for event in events if isinstance(event, PurchaseRecorded | PurchaseRefunded)]
+    happened = await earning_events.named(session, events)
+    if earning := {event.customer_id for event in (*bought, *happened)}:
         await customers.stop_merges(session)
-        await accounts.lock(session, buyers)
+        await accounts.lock(session, earning)
 
 
 @subscriptions.on(PurchaseRecorded)

@@ -73,7 +73,7 @@ async def report(session: AsyncSession, body: EarningEventIn, *, at: datetime) -
     await accounts.owned(session, body.customer_id)
     happening = Happening(body.occurred_at, body.type, body.properties)
     told = Told(body.customer_id, body.source, body.external_id, happening)
-    new = await _reckon(session, [told], await _rules(session), at=at)
+    new = await _reckon(session, [told], at=at)
     found = await _find(session, told)
     if (found.origin_customer_id, found.type, found.occurred_at, found.properties) != (
         body.customer_id,
@@ -90,13 +90,19 @@ async def award(session: AsyncSession, events: Sequence[Event], *, at: datetime)
 
     The number of statements does not depend on the number of events.
     """
-    in_force = await _rules(session)
-    named = {type_ for rule in in_force if rule.event for type_ in rule.event.types}
-    told = [_told(event) for event in events if published.type_of(type(event)) in named]
+    told = [_told(event) for event in await named(session, events)]
     if told:
         await customers.stop_merges(session)
         await accounts.open_(session, {each.customer_id for each in told}, at=at)
-        await _reckon(session, told, in_force, at=at)
+        await _reckon(session, told, at=at)
+
+
+async def named(session: AsyncSession, events: Sequence[Event]) -> list[Event]:
+    """Those of a type that some rule in force names."""
+    types = {published.type_of(type(event)) for event in events} & published.TYPES.keys()
+    if types:
+        types &= {name for rule in await _rules(session) if rule.event for name in rule.event.types}
+    return [event for event in events if published.type_of(type(event)) in types]
 
 
 async def get(session: AsyncSession, event_id: UUID) -> EarningEvent:
@@ -138,9 +144,7 @@ def _told(event: Event) -> Told:
     )
 
 
-async def _reckon(
-    session: AsyncSession, told: Sequence[Told], in_force: Sequence[Rule], *, at: datetime
-) -> list[Given]:
+async def _reckon(session: AsyncSession, told: Sequence[Told], *, at: datetime) -> list[Given]:
     """Give what the rules say for those that are new, under the locks of their customers' accounts."""
     owners = await accounts.lock(session, {each.customer_id for each in told})
     policy = await points_policy.of_earning(session)
@@ -150,6 +154,7 @@ async def _reckon(
     new = {each.key: each for each in told if each.key in ids}
     if not new:
         return []
+    in_force = await _rules(session)
     cases = await _cases(session, new.values(), ids, owners, known, in_force, policy)
     given = await reckoning.reckon(session, cases, in_force, policy, at=at)
     await _settle(session, given)
