@@ -9,7 +9,7 @@ from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.chance import examples
 
@@ -18,10 +18,14 @@ from crm_loyalty.handlers import due_work
 from crm_loyalty.ledger import accounts, ledger, points_policy
 from crm_loyalty.ledger.accounts import Then
 from crm_loyalty.models.points_policy import DebtRule
+from crm_loyalty.models.pools import MemberState, PoolMember
+from crm_loyalty.pools import members, pools
 from crm_loyalty.postings import Adjust, Capture, Earn, PlaceHold, Posting, Release, Reverse, Spend, Transfer
 from crm_loyalty.rules.expiry import ExpiryRule
 from crm_loyalty.schemas.points_policy import PointsPolicyIn
+from crm_loyalty.schemas.pools import PoolIn
 from crm_shared import due
+from crm_shared.callers import Caller, Role
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
@@ -33,6 +37,7 @@ MakeEvent = Callable[..., Event]
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 NEVER = datetime.max.replace(tzinfo=UTC)
 PEOPLE = 3
+AGENT = Caller("agent", frozenset({Role.AGENT}))
 
 # What is done, by whom, how much, and a number that picks a lot's expiry, a hold, or a posting to repeat.
 Step = tuple[str, int, int, int]
@@ -47,10 +52,13 @@ STEPS = st.tuples(
     st.integers(1, 40),
     st.integers(0, 5),
 )
+PASSING = ("a minute passes", "a day passes", "due work runs")
 BATCHES = st.lists(
     st.one_of(
         st.lists(STEPS, min_size=1, max_size=8),
-        st.sampled_from(["merge", "part", "a minute passes", "a day passes", "due work runs"]),
+        st.sampled_from(
+            [*("merge", "part", "share", "join", "leave"), "a minute passes", "a day passes", "due work runs"]
+        ),
     ),
     min_size=1,
     max_size=14,
@@ -103,6 +111,31 @@ class Model:
     owner: list[int] = field(default_factory=lambda: list(range(PEOPLE)))
     lots: list[Lot] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
+    pool: set[int] = field(default_factory=set)
+    """Under which ids people are members of the one pool that there is."""
+
+    def members(self, who: int) -> set[int]:
+        """Whose points are shared with this one's."""
+        everybody = {self.owner[member] for member in self.pool}
+        return everybody if self.owner[who] in everybody else {self.owner[who]}
+
+    def shared(self, who: int, points: int, at: datetime) -> list[tuple[Lot, int]]:
+        """So many points of the pool's lots, what expires first first; debts are each member's own."""
+        room = {member: self.available(member) for member in self.members(who)}
+        free = {account: self.free(account) for account in range(PEOPLE)}
+        found = []
+        for lot in sorted(self.lots, key=lambda lot: lot.order):
+            part = min(points, lot.left, free[lot.account], room.get(self.owner[lot.account], 0))
+            if part > 0 and lot.expires_at > at:
+                points -= part
+                free[lot.account] -= part
+                room[self.owner[lot.account]] -= part
+                found.append((lot, part))
+        assert points == 0
+        return found
+
+    def spendable(self, who: int) -> int:
+        return sum(self.available(member) for member in self.members(who))
 
     def owned(self, who: int) -> list[int]:
         return [account for account in range(PEOPLE) if self.owner[account] == self.owner[who]]
@@ -129,6 +162,14 @@ class Model:
         return Move(who, points, lot=lot)
 
     def spend(self, who: int, points: int, at: datetime) -> Move | str:
+        if points > self.spendable(who):
+            return "insufficient_points"
+        taken = self.shared(who, points, at)
+        for lot, part in taken:
+            lot.left -= part
+        return Move(who, points, taken=taken)
+
+    def put_right(self, who: int, points: int, at: datetime) -> Move | str:
         if points > self.available(who):
             return "insufficient_points"
         limits = {account: self.free(account) for account in self.owned(who)}
@@ -227,12 +268,16 @@ class Model:
         return "done"
 
     def hold(self, who: int, points: int, expires_at: datetime, at: datetime) -> str:
-        if points > self.available(who):
+        if points > self.spendable(who):
             return "insufficient_points"
         parts: dict[int, int] = {}
-        for account in sorted(self.owned(who), key=lambda account: (account != who, account)):
-            if part := min(points - sum(parts.values()), self.free(account)):
-                parts[account] = part
+        if any(self.owner[member] == self.owner[who] for member in self.pool):
+            for lot, part in self.shared(who, points, at):
+                parts[lot.account] = parts.get(lot.account, 0) + part
+        else:
+            for account in sorted(self.owned(who), key=lambda account: (account != who, account)):
+                if part := min(points - sum(parts.values()), self.free(account)):
+                    parts[account] = part
         self.holds.append(Hold(who, parts, expires_at, at))
         return "done"
 
@@ -292,7 +337,8 @@ class Run:
                 postings.append(repeatable[pick % len(repeatable)])
                 expected.append("repeated")
                 continue
-            self.model.end_lots(who, at)
+            for member in self.model.members(who):
+                self.model.end_lots(member, at)
             if kind in ("capture", "release") and known_holds:
                 index = pick % known_holds
                 ending = Capture if kind == "capture" else Release
@@ -306,7 +352,8 @@ class Run:
                 postings.append(self.posting(kind, who, points, pick))
                 expected.append(self.expect(kind, who, points, pick, at))
             for person in range(PEOPLE):
-                if (expected and expected[-1] == "done") or self.model.owner[person] == self.model.owner[who]:
+                done = expected and (expected[-1] == "done" or kind == "capture")
+                if done or self.model.owner[person] == self.model.owner[who]:
                     self.model.end_lots(person, at)
         await self.answer(postings, expected, at)
 
@@ -322,6 +369,27 @@ class Run:
                     self.hold_ids.append(verdict.movement.hold_id)
                 if isinstance(move, Move):
                     self.moves.append((verdict.movement.id, move))
+
+    async def pool(self, what: str) -> None:
+        """The third makes a pool and asks the first one in, the second comes in, the first one goes."""
+        model, at = self.model, self.clock.now()
+        async with self.sessions.begin() as session:
+            if what == "share" and not model.pool:
+                body = PoolIn(head=self.people[2], name="The three of us")
+                self.pool_id = (await pools.create(session, body, AGENT, at=at)).id
+                model.pool.add(2)
+            joining = {"share": 0, "join": 1}.get(what)
+            everybody = {model.owner[member] for member in model.pool}
+            if joining is not None and model.pool and model.owner[joining] not in everybody:
+                asked = await members.invite(session, self.pool_id, self.people[joining], AGENT, at=at)
+                await members.accept(session, self.pool_id, asked.id, AGENT, at=at)
+                model.pool.add(joining)
+            if what == "leave" and model.owner[0] in everybody:
+                theirs = PoolMember.customer_id == self.people[0], PoolMember.state == MemberState.ACTIVE
+                mine = (await session.scalars(select(PoolMember.id).where(*theirs))).first()
+                assert mine is not None
+                await members.leave(session, self.pool_id, mine, AGENT, at=at)
+                model.pool -= {member for member in model.pool if model.owner[member] == 0}
 
     async def due_work_runs(self) -> None:
         while await due.run(self.sessions, due_work, self.clock):
@@ -376,6 +444,8 @@ class Run:
             return self.model.transfer(who, self.other(who, pick), points, at)
         if kind == "hold":
             return self.model.hold(who, points, at + timedelta(minutes=1 + pick), at)
+        if kind == "adjust":
+            return self.model.put_right(who, points, at)
         return self.model.spend(who, points, at)
 
     async def look_back(self) -> None:
@@ -398,6 +468,8 @@ class Run:
                 assert standing.customer_id == self.people[self.model.owner[who]]
                 assert standing.balance == self.model.balance(who)
                 assert standing.available == self.model.available(who)
+                shared = await accounts.get_shared(session, customer_id, at=self.clock.now())
+                assert shared.spendable == self.model.spendable(who)
             rows = await session.execute(
                 text(
                     "SELECT origin_customer_id, array_agg(remaining ORDER BY lots.id) AS lots FROM lots"
@@ -438,6 +510,8 @@ async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(
         elif batch == "part" and run.model.owner[1] == 0:
             await receive(unmerged(run.people[1], run.people[0], merge_id, version))
             run.model.owner[1] = 1
+        elif batch in ("share", "join", "leave"):
+            await run.pool(batch)
         elif batch == "a minute passes":
             run.clock.advance(timedelta(minutes=1))
         elif batch == "a day passes":
