@@ -486,7 +486,7 @@ class Run:
 
 
 @settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
-@given(batches=BATCHES, forgiving=st.booleans())
+@given(batches=BATCHES, forgiving=st.booleans(), sharing=st.booleans())
 async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(
     databases: dict[str, Sessions],
     receive: Receive,
@@ -494,11 +494,14 @@ async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(
     unmerged: MakeEvent,
     batches: list[list[Step] | str],
     forgiving: bool,
+    sharing: bool,
 ) -> None:
     run = Run(databases["loyalty"], forgiving=forgiving)
     async with run.sessions.begin() as session:
         await accounts.open_(session, run.people, at=START)
         await set_debt_rule(session, DebtRule.FORGIVE if forgiving else DebtRule.OWE)
+    if sharing:
+        await run.pool("share")
     merge_id, version = uuid7(), 2
     for batch in batches:
         version += 1
