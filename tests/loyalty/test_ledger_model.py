@@ -370,6 +370,13 @@ class Run:
                 if isinstance(move, Move):
                     self.moves.append((verdict.movement.id, move))
 
+    async def begin(self, *, sharing: bool) -> None:
+        async with self.sessions.begin() as session:
+            await accounts.open_(session, self.people, at=START)
+            await set_debt_rule(session, DebtRule.FORGIVE if self.model.forgiving else DebtRule.OWE)
+        if sharing:
+            await self.pool("share")
+
     async def pool(self, what: str) -> None:
         """The third makes a pool and asks the first one in, the second comes in, the first one goes."""
         model, at = self.model, self.clock.now()
@@ -497,11 +504,7 @@ async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(
     sharing: bool,
 ) -> None:
     run = Run(databases["loyalty"], forgiving=forgiving)
-    async with run.sessions.begin() as session:
-        await accounts.open_(session, run.people, at=START)
-        await set_debt_rule(session, DebtRule.FORGIVE if forgiving else DebtRule.OWE)
-    if sharing:
-        await run.pool("share")
+    await run.begin(sharing=sharing)
     merge_id, version = uuid7(), 2
     for batch in batches:
         version += 1
