@@ -8,6 +8,7 @@ from typing import ClassVar
 from uuid import UUID
 
 import pytest
+from asyncpg import InternalClientError
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -233,6 +234,7 @@ async def test_parking_is_done_once_however_often_the_poison_comes(shop: Shop) -
         TimeoutError(),
         InterfaceError("SELECT 1", {}, Exception("connection is closed")),
         OperationalError("SELECT 1", {}, Exception(), connection_invalidated=True),
+        InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
     ],
 )
 async def test_trouble_of_the_database_is_raised_and_parks_nothing(shop: Shop, error: Exception) -> None:

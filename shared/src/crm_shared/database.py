@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 from asyncpg import InterfaceError as ConnectionLost
+from asyncpg import InternalClientError
 from pydantic import ValidationError
 from sqlalchemy import (
     ARRAY,
@@ -203,6 +204,8 @@ def unavailable(error: BaseException) -> bool:
     """Whether this is trouble of the database, worth waiting for, rather than of the statement."""
     if isinstance(error, PoolTimeout | InterfaceError | ConnectionLost | OSError | TimeoutError):
         return True
+    if isinstance(error, InternalClientError):
+        return True  # the server has died between two statements, and the driver has heard half of it
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return sqlstate(error).startswith(_TROUBLE)
