@@ -1,17 +1,19 @@
 """The ledger against a plain model in memory: any sequence of batches gives the same answers and balances."""
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from tests.chance import examples
+from tests.chance import TIMES, examples
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
@@ -20,16 +22,30 @@ from crm_loyalty.ledger.accounts import Then
 from crm_loyalty.models.points_policy import DebtRule
 from crm_loyalty.models.pools import MemberState, PoolMember
 from crm_loyalty.pools import members, pools
-from crm_loyalty.postings import Adjust, Capture, Earn, PlaceHold, Posting, Release, Reverse, Spend, Transfer
+from crm_loyalty.postings import (
+    Adjust,
+    Capture,
+    Earn,
+    PlaceHold,
+    Posting,
+    Release,
+    Reverse,
+    Spend,
+    Transfer,
+    Verdict,
+)
 from crm_loyalty.rules.expiry import ExpiryRule
 from crm_loyalty.schemas.points_policy import PointsPolicyIn
 from crm_loyalty.schemas.pools import PoolIn
 from crm_shared import due
 from crm_shared.callers import Caller, Role
 from crm_shared.contracts.base import Event
+from crm_shared.contracts.profiles import CustomerMerged
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock
+from crm_shared.testing import FrozenClock, arrived
+
+log = logging.getLogger(__name__)
 
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
@@ -53,16 +69,27 @@ STEPS = st.tuples(
     st.integers(0, 5),
 )
 PASSING = ("a minute passes", "a day passes", "due work runs")
+FAULTS = st.sampled_from(["none", "none", "none", "the reply is lost", "the transaction is aborted"])
+Batch = tuple[list[Step], str]
 BATCHES = st.lists(
     st.one_of(
-        st.lists(STEPS, min_size=1, max_size=8),
-        st.sampled_from(
-            [*("merge", "part", "share", "join", "leave"), "a minute passes", "a day passes", "due work runs"]
-        ),
+        st.tuples(st.lists(STEPS, min_size=1 if TIMES == 1 else 3, max_size=8), FAULTS),
+        st.sampled_from(["merge", "part", "share", "join", "leave", *PASSING]),
     ),
-    min_size=1,
-    max_size=14,
+    min_size=2 if TIMES == 1 else 16,
+    max_size=14 if TIMES == 1 else 40,
 )
+AT_NIGHT = 10_000
+"""Postings that are compared with the model with CRM_TEST_TIMES=20 or more."""
+
+
+@pytest.fixture(scope="module")
+def compared() -> Iterator[Counter[str]]:
+    """What was compared with the model in all examples together."""
+    counted = Counter[str]()
+    yield counted
+    log.info("compared with the model: %s", dict(counted))
+    assert TIMES < 20 or counted["postings"] >= AT_NIGHT
 
 
 @dataclass
@@ -316,8 +343,9 @@ class Common(TypedDict):
 class Run:
     """One sequence, done by both."""
 
-    def __init__(self, sessions: Sessions, *, forgiving: bool) -> None:
+    def __init__(self, sessions: Sessions, compared: Counter[str], *, forgiving: bool) -> None:
         self.sessions = sessions
+        self.compared = compared
         self.clock = FrozenClock(START)
         self.people = [uuid7() for _ in range(PEOPLE)]
         self.model = Model(forgiving=forgiving)
@@ -326,7 +354,7 @@ class Run:
         self.moves: list[tuple[UUID, Move]] = []
         self.history: dict[datetime, list[int]] = {}
 
-    async def post(self, steps: list[Step]) -> None:
+    async def post(self, steps: list[Step], fault: str) -> None:
         """One batch; what earlier batches did can be resolved, reversed and repeated."""
         at, known_holds, repeatable = self.clock.now(), len(self.hold_ids), list(self.done)
         known_moves = len(self.moves)
@@ -355,9 +383,28 @@ class Run:
                 done = expected and (expected[-1] == "done" or kind == "capture")
                 if done or self.model.owner[person] == self.model.owner[who]:
                     self.model.end_lots(person, at)
-        await self.answer(postings, expected, at)
+        if fault == "the transaction is aborted":
+            # Nothing of it may be left: what is answered next is as if it had never been.
+            async with self.sessions() as session:
+                await ledger.post(session, postings, at=at)
+                await session.rollback()
+        verdicts = await self.answer(postings, expected, at)
+        self.compared.update(postings=len(postings), batches=1, **{fault: 1})
+        if fault == "the reply is lost":
+            await self.ask_again(verdicts)
 
-    async def answer(self, postings: list[Posting], expected: list[Move | str], at: datetime) -> None:
+    async def ask_again(self, verdicts: list[Verdict]) -> None:
+        """All at once, a minute later: each gets its first answer, and nothing moves."""
+        done = [verdict for verdict in verdicts if verdict.movement]
+        async with self.sessions.begin() as session:
+            later = self.clock.now() + timedelta(minutes=1)
+            again = await ledger.post(session, [verdict.posting for verdict in done], at=later)
+        assert [verdict.movement for verdict in again] == [verdict.movement for verdict in done]
+        assert all(verdict.repeated for verdict in again)
+
+    async def answer(
+        self, postings: list[Posting], expected: list[Move | str], at: datetime
+    ) -> list[Verdict]:
         async with self.sessions.begin() as session:
             verdicts = await ledger.post(session, postings, at=at)
         found = [v.refusal.code() if v.refusal else "repeated" if v.repeated else "done" for v in verdicts]
@@ -369,6 +416,7 @@ class Run:
                     self.hold_ids.append(verdict.movement.hold_id)
                 if isinstance(move, Move):
                     self.moves.append((verdict.movement.id, move))
+        return verdicts
 
     async def begin(self, *, sharing: bool) -> None:
         async with self.sessions.begin() as session:
@@ -499,22 +547,25 @@ async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(
     receive: Receive,
     merged: MakeEvent,
     unmerged: MakeEvent,
-    batches: list[list[Step] | str],
+    compared: Counter[str],
+    batches: list[Batch | str],
     forgiving: bool,
     sharing: bool,
 ) -> None:
-    run = Run(databases["loyalty"], forgiving=forgiving)
+    run = Run(databases["loyalty"], compared, forgiving=forgiving)
     await run.begin(sharing=sharing)
-    merge_id, version = uuid7(), 2
-    for batch in batches:
-        version += 1
-        if isinstance(batch, list):
-            await run.post(batch)
+    past: list[Event] = []
+    for version, batch in enumerate(batches, start=2):
+        if isinstance(batch, tuple):
+            await run.post(*batch)
         elif batch == "merge" and run.model.owner[1] == 1:
-            await receive(merged(run.people[1], run.people[0], merge_id, version))
+            past.append(merged(run.people[1], run.people[0], uuid7(), version))
+            await receive_twice(receive, past)
             run.model.owner[1] = 0
         elif batch == "part" and run.model.owner[1] == 0:
-            await receive(unmerged(run.people[1], run.people[0], merge_id, version))
+            assert isinstance(past[-1], CustomerMerged)
+            past.append(unmerged(run.people[1], run.people[0], past[-1].merge_id, version))
+            await receive_twice(receive, past)
             run.model.owner[1] = 1
         elif batch in ("share", "join", "leave"):
             await run.pool(batch)
@@ -538,6 +589,12 @@ async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(
         assert forgiving or max(every) <= 0, "nobody gains by any sequence"
     async with run.sessions() as session:
         assert await reconcile.differences(await session.connection()) == []
+
+
+async def receive_twice(receive: Receive, past: Sequence[Event]) -> None:
+    """What is new comes twice, and once more under another id, before something that is long over."""
+    await receive(past[-1], past[-1])
+    await receive(arrived(past[-1]), arrived(past[len(past) // 2]))
 
 
 async def set_debt_rule(session: AsyncSession, debt: DebtRule) -> None:
