@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from crm_loyalty.rules.conditions import Purchase
-from crm_loyalty.rules.earning import MAX_POINTS_AT_ONCE, PerAmount, Rule, evaluate
+from crm_loyalty.rules.earning import MAX_POINTS_AT_ONCE, PerAmount, Policy, Rounding, Rule, evaluate
 from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.ids import uuid7
@@ -17,6 +17,7 @@ MakeEvent = Callable[..., Event]
 ClientFactory = Callable[..., httpx2.AsyncClient]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
+POLICY = Policy("UTC", Rounding.DOWN)
 BASE = Rule(key="base", version=1, currency="USD", rate=PerAmount(1, 100))
 DOUBLE = {
     "description": "2 points per dollar",
@@ -29,7 +30,7 @@ DOUBLE = {
     ("amount", "points"), [(2933, 29), (100, 1), (99, 0), (0, 0), (-500, 0), (2**36, 2**36 // 100)]
 )
 def test_points_are_rounded_down_per_purchase(amount: int, points: int) -> None:
-    assert evaluate(Purchase(NOON, amount, "USD"), [BASE]).points == points
+    assert evaluate(Purchase(NOON, amount, "USD"), [BASE], policy=POLICY).points == points
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_rule_is_valid_from_its_first_instant_until_before_its_last(
         valid_until=valid_until,
     )
 
-    assert evaluate(Purchase(NOON, 500, "USD"), [rule]).points == points
+    assert evaluate(Purchase(NOON, 500, "USD"), [rule], policy=POLICY).points == points
 
 
 def test_several_rules_add_up_and_each_explains_its_part() -> None:
@@ -61,7 +62,7 @@ def test_several_rules_add_up_and_each_explains_its_part() -> None:
     off = Rule(key="off", version=1, currency="USD", rate=PerAmount(10, 1), active=False)
     euro = Rule(key="euro", version=1, currency="EUR", rate=PerAmount(1, 100))
 
-    earned = evaluate(Purchase(NOON, 2500, "USD"), [bonus, off, euro, BASE])
+    earned = evaluate(Purchase(NOON, 2500, "USD"), [bonus, off, euro, BASE], policy=POLICY)
 
     assert earned.points == 45
     assert [(line.rule, line.version, line.points) for line in earned.lines] == [
@@ -73,7 +74,7 @@ def test_several_rules_add_up_and_each_explains_its_part() -> None:
 def test_a_purchase_earns_so_much_at_most_and_the_explanation_says_so() -> None:
     generous = Rule(key="generous", version=1, currency="USD", rate=PerAmount(1_000_000, 1))
 
-    earned = evaluate(Purchase(NOON, 2**53, "USD"), [BASE, generous])
+    earned = evaluate(Purchase(NOON, 2**53, "USD"), [BASE, generous], policy=POLICY)
     assert earned.points == MAX_POINTS_AT_ONCE
     assert sum(line.points for line in earned.lines) == earned.points
     assert f"at most {MAX_POINTS_AT_ONCE}" in earned.lines[-1].text

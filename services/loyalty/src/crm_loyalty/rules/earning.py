@@ -41,8 +41,8 @@ class Rounding(StrEnum):
 class Policy:
     """What the whole programme has in common: its calendar's time zone and its one rule of rounding."""
 
-    time_zone: str = "UTC"
-    rounding: Rounding = Rounding.DOWN
+    time_zone: str
+    rounding: Rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +231,10 @@ def evaluate(
     *,
     customer: CustomerFacts | None = None,
     usage: Usage | None = None,
-    policy: Policy | None = None,
+    policy: Policy,
 ) -> Earned:
     """What each rule gives, by priority, up to the maximum; the order of the rules makes no difference."""
-    policy, usage = policy or Policy(), usage or Usage()
+    usage = usage or Usage()
     local = cause.occurred_at.astimezone(ZoneInfo(policy.time_zone))
     decisions = [Decision(rule) for rule in sorted(rules, key=lambda rule: rule.rank)]
     for decision in decisions:
