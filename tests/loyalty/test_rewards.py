@@ -111,6 +111,26 @@ async def test_a_cancelled_order_gives_points_and_stock_back_once(
     assert (await order(loyalty, customer, reward)).status_code == 201
 
 
+async def test_points_of_an_order_do_not_come_back_while_it_stands(
+    loyalty: httpx2.AsyncClient, give: Give
+) -> None:
+    customer = uuid7()
+    await give(customer, 100)
+    placed = (await order(loyalty, customer, await offer(loyalty, stock=1))).json()["id"]
+    entries = (await loyalty.get(f"/v1/accounts/{customer}/entries")).json()["items"]
+    [spend] = [each["transaction_id"] for each in entries if each["kind"] == "spend"]
+
+    refused = await loyalty.post(f"/v1/transactions/{spend}/reversal", json={"reason": "typo"}, headers=key())
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "reward_was_ordered")
+    assert refused.json()["order_id"] == placed
+    assert await balance(loyalty, customer) == 0
+    assert (await step(loyalty, placed, "cancel")).status_code == 200
+    assert await balance(loyalty, customer) == 100
+    late = await loyalty.post(f"/v1/transactions/{spend}/reversal", json={"reason": "typo"}, headers=key())
+    assert (late.status_code, late.json()["code"]) == (409, "nothing_to_reverse")
+
+
 async def test_a_reward_that_needs_approval_is_not_sent_without(
     loyalty: httpx2.AsyncClient, give: Give, client: ClientFactory
 ) -> None:

@@ -22,6 +22,10 @@ class TransactionNotFound(NotFound):
     """This customer has no such transaction."""
 
 
+class RewardWasOrdered(Conflict):
+    """A reward was ordered with these points: cancel the order, and they come back with its stock."""
+
+
 class NothingToReverse(Conflict):
     """It was reversed before as a whole, or it moved no points."""
 

@@ -15,6 +15,7 @@ from crm_loyalty.errors import (
     OrderStateConflict,
     RewardNotOffered,
     RewardOrderNotFound,
+    RewardWasOrdered,
 )
 from crm_loyalty.ledger import ledger
 from crm_loyalty.models.rewards import OrderState, OrderStep, Reward, RewardOrder
@@ -109,6 +110,15 @@ async def get(session: AsyncSession, order_id: UUID, *, lock: bool = False) -> R
     if order is None:
         raise RewardOrderNotFound(order_id=str(order_id))
     return order
+
+
+async def check_reversal(session: AsyncSession, transaction_id: UUID) -> None:
+    """What a reward was paid with comes back with the order or not at all; raises RewardWasOrdered."""
+    standing = select(RewardOrder.id).where(
+        RewardOrder.transaction_id == transaction_id, RewardOrder.state != OrderState.CANCELLED
+    )
+    if order_id := await session.scalar(standing):
+        raise RewardWasOrdered(f"Reward order {order_id} was paid with them.", order_id=str(order_id))
 
 
 async def steps(session: AsyncSession, order_id: UUID) -> list[OrderStep]:

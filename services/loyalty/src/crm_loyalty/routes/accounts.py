@@ -12,12 +12,14 @@ from crm_loyalty.errors import (
     NothingToReverse,
     OrderNotYours,
     ReferenceReused,
+    RewardWasOrdered,
     TransactionNotFound,
 )
 from crm_loyalty.ledger import accounts, adjustments, expirations, ledger
 from crm_loyalty.ledger.accounts import Then
 from crm_loyalty.ledger.expirations import Expiration
 from crm_loyalty.postings import Adjust, Order, Reverse, Spend
+from crm_loyalty.rewards import orders
 from crm_loyalty.routes import desk
 from crm_loyalty.schemas.accounts import (
     AccountOut,
@@ -249,7 +251,9 @@ async def adjust_points(
     status_code=201,
     response_model=MovementOut,
     dependencies=[allow(*MANAGERS), requires_key],
-    responses=documented(TransactionNotFound, NothingToReverse, ReferenceReused, CustomerWasErased),
+    responses=documented(
+        TransactionNotFound, NothingToReverse, ReferenceReused, CustomerWasErased, RewardWasOrdered
+    ),
 )
 async def reverse_transaction(
     session: Session, clock: CurrentClock, reference: Reference, transaction_id: UUID, body: ReverseIn
@@ -257,10 +261,12 @@ async def reverse_transaction(
     """Undo what is left of a mistaken movement: points earned, adjusted, spent or captured.
 
     Given points are taken back; those that were spent already are owed, as the points policy says. Spent
-    points go back to the lots that they came from, with the expiry those have.
+    points go back to the lots that they came from, with the expiry those have. What a reward was ordered
+    with comes back by cancelling the order.
     """
     at = clock.now()
     customer_id = await accounts.addressed(session, transaction_id)
+    await orders.check_reversal(session, transaction_id)
     posting = Reverse(
         customer_id=customer_id,
         source=reference[0],
