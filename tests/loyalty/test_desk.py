@@ -1,15 +1,13 @@
 """Postings that come at the same time over HTTP: one transaction, and to each an answer of its own."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-import asyncpg
 import httpx2
-import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.loyalty.crashing import dying
 from tests.loyalty.test_races import balances, differences, insist
 
 from crm_shared.contracts.base import Event
@@ -19,53 +17,6 @@ from crm_shared.ids import uuid7
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
-
-_DIE = "SELECT pg_terminate_backend(pg_backend_pid())"
-
-
-class Fate:
-    """When a connection dies, counted in statements and commits from now on."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self.came = False
-
-    def due(self) -> bool:
-        self.steps -= 1
-        self.came = self.came or self.steps < 0
-        return self.steps == -1
-
-
-@contextmanager
-def dying(engine: AsyncEngine, steps: int) -> Iterator[Fate]:
-    """The server ends the connection that comes to this step, in the place of what it was asked for.
-
-    Steps are what sessions send, what the driver sends by itself, and commits.
-    """
-    fate = Fate(steps)
-    sent = asyncpg.Connection.fetch
-
-    async def fetch(driver: asyncpg.Connection, query: str, *values: object) -> object:
-        return await (sent(driver, _DIE) if fate.due() else sent(driver, query, *values))
-
-    def execute(
-        connection: Connection, cursor: object, statement: str, given: object, context: object, many: bool
-    ) -> tuple[str, object]:
-        return (_DIE, ()) if fate.due() else (statement, given)
-
-    def commit(connection: Connection) -> None:
-        if fate.due():
-            connection.exec_driver_sql(_DIE)
-
-    event.listen(engine.sync_engine, "before_cursor_execute", execute, retval=True)
-    event.listen(engine.sync_engine, "commit", commit)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(asyncpg.Connection, "fetch", fetch)
-            yield fate
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", execute)
-        event.remove(engine.sync_engine, "commit", commit)
 
 
 async def transactions(sessions: Sessions, kind: str) -> int:

@@ -383,6 +383,12 @@ class Run:
                 done = expected and (expected[-1] == "done" or kind == "capture")
                 if done or self.model.owner[person] == self.model.owner[who]:
                     self.model.end_lots(person, at)
+        await self.hand_in(postings, expected, fault, at)
+
+    async def hand_in(
+        self, postings: list[Posting], expected: list[Move | str], fault: str, at: datetime
+    ) -> None:
+        """The batch goes through what may happen to a request, and is answered as expected."""
         if fault == "the transaction is aborted":
             # Nothing of it may be left: what is answered next is as if it had never been.
             async with self.sessions() as session:
