@@ -15,10 +15,10 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     Uuid,
-    and_,
     bindparam,
     func,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -121,15 +121,22 @@ _SCOPE = ("principal", "method", "route", "key")
 _ASKED = select(
     *(func.unnest(bindparam(name, type_=ARRAY(Text))).label(name) for name in ("lock", *_SCOPE))
 ).subquery()
+# Lateral, so that each key is looked up: a plan made while there were few would read them all, and is kept.
+_FOUND = (
+    select(_STORED.c.fingerprint, _STORED.c.status, _STORED.c.headers, _STORED.c.body)
+    .where(*(_STORED.c[name] == _ASKED.c[name] for name in _SCOPE))
+    .limit(1)
+    .lateral()
+)
 _CLAIM = Prepared(
     # One round trip: the lock is tried whether or not a reply is stored.
     select(
         *(_ASKED.c[name] for name in _SCOPE),
         func.pg_try_advisory_xact_lock(func.hashtextextended(_ASKED.c.lock, 0)).label("ours"),
-        *(_STORED.c.fingerprint, _STORED.c.status, _STORED.c.headers, _STORED.c.body),
+        *_FOUND.c,
     )
     .select_from(_ASKED)
-    .outerjoin(_STORED, and_(*(_STORED.c[name] == _ASKED.c[name] for name in _SCOPE)))
+    .outerjoin(_FOUND, true())
 )
 _KEPT: Mapping[str, TypeEngine[Any]] = {
     **dict.fromkeys(_SCOPE, Text()),

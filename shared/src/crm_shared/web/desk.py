@@ -32,6 +32,7 @@ from crm_shared.clock import Clock
 from crm_shared.database import Sessions, awaits_a_lock
 from crm_shared.idempotency import AlreadyAnswered, Claim, Kept, StoredReply
 from crm_shared.outbox import Author
+from crm_shared.prepared import Prepared
 from crm_shared.problems import Problem, Unavailable
 from crm_shared.web.context import Context
 
@@ -44,7 +45,15 @@ ROOM = 1_000
 PATIENCE = 0.25
 """Seconds that a transaction of several waits for a lock: all who come meanwhile wait with it."""
 
-_HASTE = select(func.set_config("lock_timeout", str(int(PATIENCE * 1000)), True))
+_HASTE = Prepared(
+    select(
+        func.set_config("lock_timeout", str(int(PATIENCE * 1000)), True),
+        # One plan for sets of any size, as to plan takes longer than to run; and none that suits a table only
+        # while it is small, for plans are kept.
+        func.set_config("plan_cache_mode", "force_generic_plan", True),
+        func.set_config("enable_seqscan", "off", True),
+    )
+)
 
 
 class DeskFull(Unavailable):
@@ -187,7 +196,7 @@ class Desk(Generic[Item]):
         try:
             async with self._sessions() as session:
                 if hasty:
-                    await session.execute(_HASTE)
+                    await _HASTE.fetch(session, {})
                     self._gather(slips)
                 outcomes = await self._write_new(session, [slip.handed for slip in slips])
                 ending = True
