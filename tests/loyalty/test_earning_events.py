@@ -1,6 +1,7 @@
 """Points for what is no purchase: reported or published, reckoned once, by the one evaluator."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -97,7 +98,7 @@ async def test_telling_of_an_event_again_gets_the_first_answer_whatever_became_o
     assert (other["code"], other["event_id"]) == ("event_differs", first["id"])
 
 
-async def test_of_a_hundred_who_tell_of_one_event_at_once_one_earns(
+async def test_of_all_who_tell_of_one_event_at_once_one_earns(
     committed: dict[str, Sessions],
     forget_rules: None,
     loyalty: httpx2.AsyncClient,
@@ -111,13 +112,18 @@ async def test_of_a_hundred_who_tell_of_one_event_at_once_one_earns(
     bodies = [review(person) for person in people]
 
     async def insist(body: dict[str, Any]) -> httpx2.Response:
-        while (answer := await loyalty.post("/v1/earning-events", json=body)).status_code == 503:
-            pass
-        return answer
+        # For as long as there is no room for the request, or no time.
+        while True:
+            answer = await loyalty.post("/v1/earning-events", json=body)
+            if answer.status_code not in (503, 504):
+                return answer
+            await asyncio.sleep(0.05)
 
     answers = await asyncio.gather(*(insist(body) for body in bodies for _ in range(10)))
 
-    assert sorted(answer.status_code for answer in answers) == [200] * 36 + [201] * 4
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses[200] + statuses[201] == 40
+    assert statuses[201] <= 4
     for n, body in enumerate(bodies):
         told = {answer.text for answer in answers[n * 10 : n * 10 + 10]}
         assert len(told) == 1, body
@@ -280,7 +286,8 @@ async def test_published_events_earn_once_however_often_they_are_told(
     ann, number = uuid7(), uuid7()
 
     await receive(created(ann), ticket(ann, "suggestion"), ticket(ann, "enquiry"))
-    await receive(ticket(ann, "enquiry", resolved=True, ticket_id=number))
+    twice = [ticket(ann, kind, resolved=True, ticket_id=number) for kind in ("enquiry", "complaint")]
+    await receive(*twice)
     await receive(ticket(ann, "enquiry", resolved=True, ticket_id=number))
 
     assert await balance(loyalty, ann) == 57
@@ -290,6 +297,8 @@ async def test_published_events_earn_once_however_often_they_are_told(
         ("tickets.ticket.opened", 50),
         ("tickets.ticket.resolved", 7),
     ]
+    [end] = [event for event in shown if event["type"] == "tickets.ticket.resolved"]
+    assert end["properties"] == {"kind": "enquiry", "severity": "normal"}, "as it was told first"
 
 
 async def test_published_events_that_no_rule_names_leave_no_trace(

@@ -1,8 +1,9 @@
 """Points for what happens beside purchases: reported by partners, or published by other services."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, bindparam, select, text
@@ -16,7 +17,7 @@ from crm_loyalty.ledger import accounts, points_policy
 from crm_loyalty.models.earning_events import EarningEvent
 from crm_loyalty.postings import SOURCE
 from crm_loyalty.rules.conditions import CustomerFacts
-from crm_loyalty.rules.earning import Policy, Rule
+from crm_loyalty.rules.earning import Rule
 from crm_loyalty.rules.happenings import Happening
 from crm_loyalty.rules.refunds import BoughtLine
 from crm_loyalty.schemas.earning_events import EarningEventIn
@@ -56,6 +57,14 @@ class Told:
     @property
     def key(self) -> tuple[str, str]:
         return (self.source, self.external_id)
+
+
+class _Known(NamedTuple):
+    """What was told, whose it is today, and what is known of them."""
+
+    told: Told
+    owner: UUID
+    customer: CustomerFacts
 
 
 async def report(session: AsyncSession, body: EarningEventIn, *, at: datetime) -> tuple[EarningEvent, bool]:
@@ -144,47 +153,65 @@ def _told(event: Event) -> Told:
     )
 
 
-async def _reckon(session: AsyncSession, told: Sequence[Told], *, at: datetime) -> list[Given]:
+async def _reckon(session: AsyncSession, told: Iterable[Told], *, at: datetime) -> list[Given]:
     """Give what the rules say for those that are new, under the locks of their customers' accounts."""
-    owners = await accounts.lock(session, {each.customer_id for each in told})
+    first: dict[tuple[str, str], Told] = {}
+    for each in told:
+        first.setdefault(each.key, each)
+    owners = await accounts.lock(session, {each.customer_id for each in first.values()})
     policy = await points_policy.of_earning(session)
-    asked = [(owners[each.customer_id], each.happening.occurred_at) for each in told]
-    known = dict(zip(asked, await facts.of(session, asked, policy), strict=True))
-    ids = await _claim(session, told, owners, known, at=at)
-    new = {each.key: each for each in told if each.key in ids}
-    if not new:
+    asked = [(owners[each.customer_id], each.happening.occurred_at) for each in first.values()]
+    customers_ = await facts.of(session, asked, policy)
+    known = [
+        _Known(each, owner, customer)
+        for each, (owner, _), customer in zip(first.values(), asked, customers_, strict=True)
+    ]
+    ids = await _claim(session, known, at=at)
+    if not ids:
         return []
     in_force = await _rules(session)
-    cases = await _cases(session, new.values(), ids, owners, known, in_force, policy)
+    calendars = await facts.calendars_of(session, in_force)
+    cases = [
+        Case(
+            id=ids[each.told.key],
+            source=SOURCE,
+            customer_id=each.told.customer_id,
+            owner=each.owner,
+            cause=facts.celebrated(each.told.happening, calendars, policy),
+            customer=each.customer,
+            bought=_ONE_LINE,
+            event=each.told.event,
+        )
+        for each in known
+        if each.told.key in ids
+    ]
     given = await reckoning.reckon(session, cases, in_force, policy, at=at)
     await _settle(session, given)
     return given
 
 
 async def _claim(
-    session: AsyncSession,
-    told: Sequence[Told],
-    owners: Mapping[UUID, UUID],
-    known: Mapping[tuple[UUID, datetime], CustomerFacts],
-    *,
-    at: datetime,
+    session: AsyncSession, known: Iterable[_Known], *, at: datetime
 ) -> dict[tuple[str, str], UUID]:
     """Put those on file that are not yet, and say which these are; who tells of one at once is waited for."""
-    first = {each.key: each for each in reversed(told)}
+    # In the order of the key, so that two who tell of the same ones do not wait for each other in a circle.
     rows = [
         {
             "id": uuid7(),
-            "source": each.source,
-            "external_id": each.external_id,
-            "customer_id": owners[each.customer_id],
-            "origin_customer_id": each.customer_id,
-            "type": each.happening.type,
-            "occurred_at": each.happening.occurred_at,
+            "source": told.source,
+            "external_id": told.external_id,
+            "customer_id": owner,
+            "origin_customer_id": told.customer_id,
+            "type": told.happening.type,
+            "occurred_at": told.happening.occurred_at,
             "recorded_at": at,
-            "properties": dict(each.happening.properties),
-            **_stored(known[owners[each.customer_id], each.happening.occurred_at]),
+            "properties": dict(told.happening.properties),
+            "level": customer.level,
+            "tier": customer.tier,
+            "birthday_offset": customer.birthday_offset,
+            "segments": sorted(customer.segments),
         }
-        for _, each in sorted(first.items())
+        for told, owner, customer in sorted(known, key=lambda each: each.told.key)
     ]
     claimed = await session.execute(
         insert(EarningEvent)
@@ -193,40 +220,6 @@ async def _claim(
         rows,
     )
     return {(row.source, row.external_id): row.id for row in claimed}
-
-
-def _stored(customer: CustomerFacts) -> dict[str, object]:
-    return {
-        "level": customer.level,
-        "tier": customer.tier,
-        "birthday_offset": customer.birthday_offset,
-        "segments": sorted(customer.segments),
-    }
-
-
-async def _cases(
-    session: AsyncSession,
-    told: Collection[Told],
-    ids: Mapping[tuple[str, str], UUID],
-    owners: Mapping[UUID, UUID],
-    known: Mapping[tuple[UUID, datetime], CustomerFacts],
-    in_force: Sequence[Rule],
-    policy: Policy,
-) -> list[Case]:
-    calendars = await facts.calendars_of(session, in_force)
-    return [
-        Case(
-            id=ids[each.key],
-            source=SOURCE,
-            customer_id=each.customer_id,
-            owner=owners[each.customer_id],
-            cause=facts.celebrated(each.happening, calendars, policy),
-            customer=known[owners[each.customer_id], each.happening.occurred_at],
-            bought=_ONE_LINE,
-            event=each.event,
-        )
-        for each in told
-    ]
 
 
 async def _settle(session: AsyncSession, given: Sequence[Given]) -> None:
