@@ -11,7 +11,9 @@ import uvloop
 from rich.console import Console
 from rich.status import Status
 from tests.bench import report
+from tests.bench.caring import caring
 from tests.bench.creating import creating
+from tests.bench.figuring import figuring
 from tests.bench.glance import glance
 from tests.bench.importing import importing
 from tests.bench.matching import matching
@@ -29,6 +31,8 @@ SUITES: dict[str, tuple[str, Suite]] = {
     "360": ("A customer at a glance", glance),
     "import": ("Import a file of customers", importing),
     "duplicates": ("Find who may be one person", matching),
+    "care": ("Care for customers", caring),
+    "report": ("The programme's report", figuring),
     "events": ("Outbox to broker to inbox", messages),
 }
 

@@ -34,12 +34,12 @@ def script(name: str) -> str:
     return (_SQL / f"{name}.sql").read_text()
 
 
-async def seed(owner_url: str, service: str, customers: int) -> None:
-    """Fill the service's tables by a few large statements, as its owner, and let the planner know."""
+async def seed(owner_url: str, name: str, customers: int) -> None:
+    """Fill a service's tables by a few large statements, as its owner, and let the planner know."""
     connection = await asyncpg.connect(owner_url)
     try:
         await connection.execute(_BENCH_ID)
-        await connection.execute(script(f"seed_{service}").replace(":customers", str(customers)))
+        await connection.execute(script(f"seed_{name}").replace(":customers", str(customers)))
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()

@@ -51,9 +51,9 @@ class Stage:
     def token(self) -> str:
         return tokens.mint(self.plan.secrets.issuer_key, Role.AGENT, at=datetime.now(UTC))
 
-    async def seed(self, service: str, customers: int) -> None:
+    async def seed(self, service: str, customers: int, name: str | None = None) -> None:
         """Fill the service's database, and have it all written before anything is measured."""
-        await seed(self.plan.databases[service].owner_url, service, customers)
+        await seed(self.plan.databases[service].owner_url, name or service, customers)
         await asyncio.to_thread(self.postgres.psql, "CHECKPOINT")
 
     async def summary(self, service: str, customer: UUID) -> str:
