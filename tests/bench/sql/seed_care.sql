@@ -3,7 +3,7 @@ INSERT INTO addressees (origin_customer_id, customer_id, version, name, language
     joined_on, joined_day)
 SELECT bench_id(n), bench_id(n), 1, 'Customer ' || n, 'en', 'UTC', '[]', n || '@shop.example',
     CASE WHEN n % (:customers / 10000) = 0 THEN '03-03'
-        ELSE to_char(date '2026-03-04' + (n % 364)::int, 'MM-DD') END,
+        ELSE to_char(date '2026-03-05' + (n % 362)::int, 'MM-DD') END,
     date '2020-01-01' + (n % 2000)::int, to_char(date '2020-01-01' + (n % 2000)::int, 'MM-DD')
 FROM generate_series(1, :customers) AS n;
 

@@ -1,14 +1,19 @@
 """Whether a plan's action may happen now: consent, quiet hours, caps, complaints, budget."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from tests.loyalty.care.conftest import Care, changed, complaint, person, said
 
+from crm_loyalty.schemas.care_plans import REASONS
+from crm_shared.contracts.base import Event
 from crm_shared.contracts.permissions import ConsentState
 from crm_shared.contracts.profiles import MessageLogged
 from crm_shared.contracts.tickets import TicketClosed, TicketOpened
 from crm_shared.ids import uuid7
+from crm_shared.permissions import Reason
 from crm_shared.testing import arrived
 
 
@@ -210,3 +215,27 @@ async def test_a_text_that_has_lost_its_channel_is_told_before_anything_is_given
     await care.at("2026-03-03T01:00:00Z")
     assert await care.occasions() == [("skipped", "no_text")]
     assert await care.balance(who) == 0
+
+
+async def test_agents_see_what_was_thought_of_for_a_customer_and_why_it_did_not_happen(
+    care: Care, merged: Callable[..., Event]
+) -> None:
+    who, other = uuid7(), uuid7()
+    await care.receive(person(who), said(who, ConsentState.DENIED), person(uuid7()), person(other))
+    await care.write("a-letter")
+    await care.write("a-gift", action={"points": 7})
+    await care.at("2026-03-03T01:00:00Z")
+    await care.at("2026-03-03T01:00:01Z")
+
+    async def seen(of: UUID) -> list[tuple[str, str, str | None]]:
+        answer = await care.loyalty.get(f"/v1/care/occasions?customer_id={of}&limit=10")
+        return sorted((each["plan"], each["state"], each["reason"]) for each in answer.json()["items"])
+
+    assert await seen(who) == [("a-gift", "done", None), ("a-letter", "skipped", "consent_denied")]
+    await care.receive(merged(other, who, uuid7()))
+    assert await seen(other) == await seen(who)
+    assert len(await seen(who)) == 4
+
+
+async def test_every_reason_is_explained() -> None:
+    assert {reason.value for reason in Reason} <= REASONS.keys()

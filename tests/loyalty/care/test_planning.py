@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
+import pytest
 from tests.loyalty.care.conftest import Care, changed, person
 
+from crm_loyalty.care import planning
+from crm_shared import due
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import ContactPointState, LunarDateState
 from crm_shared.ids import uuid7
@@ -94,3 +98,40 @@ async def test_nothing_of_an_erased_customer_is_left(care: Care, erased: MakeEve
     await care.receive(erased(who))
     assert await care.mailbox() == []
     assert await care.occasions() == []
+
+
+async def test_a_day_of_many_is_written_down_in_several_transactions(
+    care: Care, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "_PAGE", 3)
+    people = [uuid7() for _ in range(10)]
+    await care.receive(*(person(who) for who in people))
+    await care.write("opening", trigger={"kind": "date", "on": "2026-03-03"}, action={"points": 5})
+    care.clock.at = datetime(2026, 3, 2, 17, tzinfo=UTC)
+    planned: list[int] = []
+    while len(planned) < 20 and await due.run(care.sessions, care.work, care.clock):
+        planned.append(len(await care.occasions("opening")))
+        care.clock.advance(timedelta(milliseconds=1))
+    assert planned == [3, 6, 9, 10]
+    late = uuid7()
+    await care.receive(person(late))
+    care.clock.advance(planning.EVERY_FOR_ALL)
+    await care.turn()
+    assert len(await care.occasions("opening")) == 11
+
+
+async def test_a_plan_that_is_written_anew_begins_the_day_anew(
+    care: Care, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "_PAGE", 3)
+    await care.receive(*(person(uuid7(), tags=["jazz"] if n < 2 else []) for n in range(8)))
+    terms: dict[str, Any] = {"trigger": {"kind": "date", "on": "2026-03-03"}, "action": {"points": 5}}
+    await care.write("opening", **terms, audience={"languages": ["en"]})
+    await care.at("2026-03-02T17:00:00Z")
+    await care.write("opening", **terms)
+    await due.run(care.sessions, care.work, care.clock)
+    assert len(await care.occasions("opening")) == 3
+    await care.write("opening", **terms, audience={"tags": ["jazz"]})
+    care.clock.advance(timedelta(seconds=1))
+    await care.at("2026-03-03T01:00:00Z")
+    assert await care.occasions("opening") == [("done", None)] * 2

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import exists, literal, select, update
+from sqlalchemy import exists, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +13,7 @@ from crm_loyalty.care.candidates import Candidate
 from crm_loyalty.care.complaints import OCCASION
 from crm_loyalty.models.care import CareOccasion, CareSchedule, OccasionState
 from crm_loyalty.rules import care
-from crm_loyalty.schemas.care_plans import PlanOut
+from crm_loyalty.schemas.care_plans import DateTrigger, HolidayTrigger, PlanOut
 from crm_shared import customers, due, permission_copies
 from crm_shared.database import rows_of
 from crm_shared.ids import uuid7
@@ -21,6 +21,10 @@ from crm_shared.ids import uuid7
 EVERY = timedelta(minutes=10)
 """Who becomes known, or buys, on the day itself is found within this time."""
 
+EVERY_FOR_ALL = timedelta(hours=1)
+"""The same where the day is everybody's, so that all are looked through each time."""
+
+_AT_ONCE = timedelta(milliseconds=1)
 _PAGE = 10_000
 _DAY = timedelta(days=1)
 _TABLE = CareOccasion.metadata.tables[CareOccasion.__tablename__]
@@ -36,25 +40,41 @@ async def plan(session: AsyncSession, schedule_ids: Collection[UUID], *, at: dat
         select(CareSchedule)
         .where(CareSchedule.id.in_(schedule_ids))
         .order_by(CareSchedule.key)
-        .with_for_update()
+        .with_for_update(),
+        execution_options={"populate_existing": True},
     )
     schedules = {row.key: row for row in rows}
     again: dict[UUID, datetime] = {}
     default_zone = (await permission_copies.current_policy(session)).time_zone
     for each in await plans.named(session, schedules.keys()):
-        if not each.active:
-            continue
-        schedule = schedules[each.key]
-        days = _days(each, schedule.planned_on, at)
-        whole = [await _plan_day(session, each, day, default_zone, at=at) for day in days]
-        again[schedule.id] = at + EVERY if all(whole) else at + timedelta(milliseconds=1)
-        if all(whole):
-            await session.execute(
-                update(CareSchedule)
-                .where(CareSchedule.key == each.key)
-                .values(planned_on=care.days_begun(at)[0])
-            )
+        if each.active:
+            schedule = schedules[each.key]
+            whole = await _walk(session, each, schedule, default_zone, at=at)
+            again[schedule.id] = at + (_every(each) if whole else _AT_ONCE)
     await due.schedule(session, plans.PLANNING, again)
+
+
+async def _walk(
+    session: AsyncSession, each: PlanOut, schedule: CareSchedule, default_zone: str, *, at: datetime
+) -> bool:
+    """Go on where the last transaction stopped; False: there is more, which is left to the next one."""
+    for day in _days(each, schedule.planned_on, at):
+        goes_on = schedule.walking_on == day
+        if schedule.walking_on and day < schedule.walking_on:
+            continue
+        after = await _plan_day(
+            session, each, day, default_zone, after=schedule.walked_to if goes_on else None, at=at
+        )
+        if after is not None:
+            schedule.walking_on, schedule.walked_to = day, after
+            return False
+    schedule.walking_on = schedule.walked_to = None
+    schedule.planned_on = care.days_begun(at)[0]
+    return True
+
+
+def _every(each: PlanOut) -> timedelta:
+    return EVERY_FOR_ALL if isinstance(each.trigger, HolidayTrigger | DateTrigger) else EVERY
 
 
 def _days(each: PlanOut, planned_on: date | None, at: datetime) -> Sequence[date]:
@@ -65,20 +85,17 @@ def _days(each: PlanOut, planned_on: date | None, at: datetime) -> Sequence[date
 
 
 async def _plan_day(
-    session: AsyncSession, each: PlanOut, day: date, default_zone: str, *, at: datetime
-) -> bool:
-    """Write down whom the plan reaches that day; False: there may be more than are taken at once."""
-    after: UUID | None = None
+    session: AsyncSession, each: PlanOut, day: date, default_zone: str, *, after: UUID | None, at: datetime
+) -> UUID | None:
+    """Write down whom the plan reaches that day; where to go on, as not too many are written at once."""
     while True:
         found = await candidates.find(
             session, each, day, default_zone=default_zone, limit=_PAGE, after=after, unplanned=True
         )
         written = await _write(session, each, found.candidates, at=at)
-        if found.last is None:
-            return True
-        if written:
-            return False
         after = found.last
+        if after is None or written:
+            return after
 
 
 async def _write(session: AsyncSession, each: PlanOut, reached: Sequence[Candidate], *, at: datetime) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.care import templates
 from crm_loyalty.coupons import series
 from crm_loyalty.errors import CarePlanNotFound, CareReferenceUnknown, HolidayUnknown
-from crm_loyalty.models.care import CareOccasion, CarePlan, CareSchedule
+from crm_loyalty.models.care import CarePlan, CareSchedule
 from crm_loyalty.schemas.care_plans import HolidayTrigger, PlanIn, PlanOut
 from crm_shared import calendar_copies, due, permission_copies, versions
 from crm_shared.pages import Cursors, Key, Listing, paginate
@@ -50,22 +50,6 @@ async def list_(
     )
 
 
-async def occasions(
-    session: AsyncSession, key: str, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[CareOccasion]:
-    """Whom the plan reaches, newest first, and what became of it; raises CarePlanNotFound."""
-    await get(session, key)
-    return await paginate(
-        session,
-        select(CareOccasion).where(CareOccasion.plan_key == key),
-        [Key(CareOccasion.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
-        filters=key,
-    )
-
-
 async def put(
     session: AsyncSession,
     key: str,
@@ -98,8 +82,12 @@ async def put(
 
 
 async def _schedule_id(session: AsyncSession, key: str) -> UUID:
-    await session.execute(insert(CareSchedule).values(key=key).on_conflict_do_nothing())
-    return (await session.scalars(select(CareSchedule.id).where(CareSchedule.key == key))).one()
+    """By which due work knows the plan, whose days are looked through from the beginning."""
+    begun = insert(CareSchedule).values(key=key)
+    anew = begun.on_conflict_do_update(
+        index_elements=[CareSchedule.key], set_={"walking_on": None, "walked_to": None}
+    )
+    return (await session.scalars(anew.returning(CareSchedule.id))).one()
 
 
 async def _know_references(session: AsyncSession, body: PlanIn) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
@@ -105,11 +106,13 @@ def preview(template: CareTemplate, body: PreviewIn) -> PreviewOut:
     return write(text, {**texts.SAMPLE, **body.values})
 
 
+@lru_cache(maxsize=1024)
 def written_date(day: date, language: str) -> str:
     """The day in words, as the language writes it."""
     return format_date(day, "long", locale=_locale(language))
 
 
+@lru_cache(maxsize=1024)
 def written_number(number: int, language: str) -> str:
     return format_decimal(number, locale=_locale(language))
 

@@ -81,6 +81,10 @@ class CareSchedule(Base):
     planned_on: Mapped[date | None]
     """The first of the days that were looked at last: earlier ones are over everywhere."""
     done: Mapped[int] = mapped_column(default=0)
+    walking_on: Mapped[date | None]
+    """The day whose customers are being written down, in several transactions."""
+    walked_to: Mapped[UUID | None]
+    """The last customer who was looked at for it."""
 
 
 class Addressee(OwnedByCustomer, Base):

@@ -1,10 +1,11 @@
 """Care plans over HTTP: what they are, whom they would reach, and what they have done."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Path, Query, Response
 
-from crm_loyalty.care import dry_runs, plans, reports
+from crm_loyalty.care import dry_runs, occasions, plans, reports
 from crm_loyalty.errors import CarePlanNotFound, CareReferenceUnknown, HolidayUnknown
 from crm_loyalty.models.care import CareOccasion, CarePlan
 from crm_loyalty.routes.earning_rules import IfNoneMatch
@@ -128,7 +129,24 @@ async def list_care_occasions(
     cursor: Cursor = None,
 ) -> Listing[CareOccasion]:
     """List whom a plan reaches, the latest first, and what became of it."""
-    return await plans.occasions(session, care_plan_key, cursors=cursors, cursor=cursor, limit=limit)
+    return await occasions.of_plan(session, care_plan_key, cursors=cursors, cursor=cursor, limit=limit)
+
+
+@router.get(
+    "/v1/care/occasions",
+    response_model=Page[OccasionOut],
+    dependencies=[allow(*STAFF)],
+    responses=documented(InvalidCursor),
+)
+async def list_customer_occasions(
+    session: Session,
+    cursors: CurrentCursors,
+    customer_id: Annotated[UUID, Query(description="whose, also by an id that was merged into them")],
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Listing[CareOccasion]:
+    """List what plans thought of for a customer, the latest first: what happened, and why others did not."""
+    return await occasions.of_customer(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
 
 
 @router.get(

@@ -184,17 +184,45 @@ class PlanOut(BaseModel):
     created_by: str
 
 
+REASONS = {
+    "plan_inactive": "the plan was switched off",
+    "too_late": "more days have passed than the plan is patient",
+    "send_window": "the plan's hours were over; while it waits: they have not come yet",
+    "already": "it happened under another id of the same person",
+    "bought_since": "they have bought again",
+    "yearly_cap": "the plan has reached them as often as it may in a year",
+    "budget": "the plan's budget was used up",
+    "no_address": "no e-mail address or phone number is known",
+    "no_text": "the template has no text for the channel",
+    "customer_unknown": "nothing is known of the customer any more",
+    "consent_missing": "they have not consented",
+    "consent_denied": "they do not want it",
+    "quiet_hours": "it was night, or another time at which they are left alone",
+    "frequency_cap": "they had had as many messages as they may",
+    "purpose_unknown": "the contact policy has no such purpose any more",
+    "severe_complaint": "a severe complaint of theirs is open, or was when it should have happened",
+    "coupon_limit": "no coupon was left",
+    "coupon_suspended": "the series of coupons is suspended",
+}
+"""All reasons why something is put off, held or skipped, in words."""
+
+Why = Annotated[
+    str | None, Field(description="; ".join(f"{code}: {words}" for code, words in REASONS.items()))
+]
+
+
 class OccasionOut(BaseModel):
     """A customer whom a plan reaches, and what became of it."""
 
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
+    plan: str = Field(validation_alias="plan_key", description="key of the plan")
     customer_id: UUID
     cycle: str = Field(description="what it happens once for: a year, a day, a purchase, a tier's change")
     day: date = Field(description="on which it is to happen, by the customer's clock")
     state: OccasionState
-    reason: str | None = Field(description="why it was put off, is held, or was skipped")
+    reason: Why
     act_at: datetime = Field(description="when it happens, or happened")
     give_up_at: datetime = Field(description="from when on it is too late")
     plan_version: int | None
@@ -211,7 +239,7 @@ class DryRunItemOut(BaseModel):
     cycle: str
     at: datetime | None = Field(description="when it would happen; null: it would not")
     outcome: str = Field(description="act, postpone, hold or skip")
-    reason: str | None = Field(description="why not, or not yet")
+    reason: Why
 
 
 class PlanReportOut(BaseModel):

@@ -1,7 +1,10 @@
-"""Plan care faster.
+"""Remember how far the planning of a day has come.
 
 Revision: 0018, after 0017
 """
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0018"
 down_revision = "0017"
@@ -10,8 +13,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.add_column("care_schedules", sa.Column("walking_on", sa.Date()))
+    op.add_column("care_schedules", sa.Column("walked_to", sa.Uuid()))
 
 
 def downgrade() -> None:
-    pass
+    op.drop_column("care_schedules", "walked_to")
+    op.drop_column("care_schedules", "walking_on")

@@ -1,0 +1,33 @@
+"""Occasions as they are listed: whom a plan reaches, what was thought of for a customer, and why not."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_loyalty.care import plans
+from crm_loyalty.models.care import CareOccasion
+from crm_shared import customers
+from crm_shared.pages import Cursors, Key, Listing, paginate
+
+
+async def of_plan(
+    session: AsyncSession, key: str, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[CareOccasion]:
+    """Whom the plan reaches, newest first; raises CarePlanNotFound, InvalidCursor."""
+    await plans.get(session, key)
+    statement = select(CareOccasion).where(CareOccasion.plan_key == key)
+    keys = [Key(CareOccasion.id, descending=True)]
+    return await paginate(session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=key)
+
+
+async def of_customer(
+    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
+) -> Listing[CareOccasion]:
+    """What plans thought of for whom this id means today, newest first; raises InvalidCursor."""
+    owner = (await customers.resolve(session, [customer_id]))[customer_id]
+    statement = select(CareOccasion).where(CareOccasion.customer_id == owner)
+    keys = [Key(CareOccasion.id, descending=True)]
+    return await paginate(
+        session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=str(owner)
+    )
