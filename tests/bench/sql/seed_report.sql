@@ -9,8 +9,8 @@ SELECT n, bench_id(n) AS id, bench_id(1 + n % :customers) AS customer_id,
 FROM generate_series(1, 10 * :customers) AS n;
 
 INSERT INTO purchases (purchase_id, customer_id, origin_customer_id, occurred_at, recorded_at, amount, refunded, currency,
-    lines, number)
-SELECT id, customer_id, customer_id, at, at, 10000, 0, 'USD', '[]', 1 FROM bought;
+    lines, number, segments)
+SELECT id, customer_id, customer_id, at, at, 10000, 0, 'USD', '[]', 1, '{}' FROM bought;
 
 INSERT INTO transactions (id, kind, source, reference, account_id, version, points, balance, held, explanation, effective_at, recorded_at)
 SELECT id, 'earn', 'bench', n, customer_id, 2, 100, 100, 0, '[]', at, at FROM bought;
