@@ -218,6 +218,20 @@ async def test_another_ladder_does_not_let_the_day_be_forgotten_on_which_a_tier_
     assert await told(sessions) == [(None, "gold"), ("gold", None)], "it was held for the year after"
 
 
+async def test_the_year_of_tiers_begins_with_the_programmes_own(
+    loyalty: httpx2.AsyncClient, receive: Receive, purchased: MakeEvent, ladder: Json
+) -> None:
+    terms = {"time_zone": "Asia/Shanghai", "expiry": "never", "notice_days": 0}
+    written = await loyalty.put("/v1/programme/points-policy", json=terms, headers={"If-Match": '"1"'})
+    assert written.status_code == 200, written.text
+    who = uuid7()
+    await receive(purchased(who, 10_000))
+
+    found = await tier(loyalty, who)
+
+    assert datetime.fromisoformat(found["until"]) == END - timedelta(hours=8)
+
+
 async def test_whoever_buys_enough_again_keeps_the_tier_for_another_year(
     loyalty: httpx2.AsyncClient,
     receive: Receive,
@@ -398,7 +412,7 @@ async def test_the_erased_leave_no_tier(
         ({"tiers": LADDER["tiers"][:1] * 2}, "/tiers"),
         ({"tiers": LADDER["tiers"][1::-1]}, "/tiers"),
         ({"currency": None}, ""),
-        ({"time_zone": "Mars/Olympus"}, "/time_zone"),
+        ({"time_zone": "UTC"}, "/time_zone"),
         ({"period": {"kind": "rolling", "months": 0}}, "/period/months"),
     ],
 )

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from crm_loyalty.rules.tiers import TierBasis, TierPeriodKind, TierReason
 from crm_loyalty.schemas.base import Text
 from crm_shared.contracts.calendars import Language, Name
-from crm_shared.fields import Instant, TimeZone, Whole
+from crm_shared.fields import Instant, Whole
 
 TierKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
@@ -68,7 +68,10 @@ def _rising(tiers: list[TierIn]) -> list[TierIn]:
 
 
 class TierLadderIn(_Part):
-    """All tiers, the lowest first, and how they are reached and lost."""
+    """All tiers, the lowest first, and how they are reached and lost.
+
+    Days and years begin in the programme's time zone, which the points policy has.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -79,7 +82,6 @@ class TierLadderIn(_Part):
                     "period": {"kind": "calendar_year"},
                     "grace_days": 30,
                     "notice_days": 30,
-                    "time_zone": "America/New_York",
                     "tiers": [
                         {"key": "silver", "names": {"en": "Silver"}, "threshold": 20_000},
                         {
@@ -107,7 +109,6 @@ class TierLadderIn(_Part):
     notice_days: Whole = Field(
         default=0, ge=0, le=366, description="so long before the loss it is announced; 0: it is not"
     )
-    time_zone: TimeZone = Field(default="UTC", description="in which days and years begin")
     tiers: Annotated[list[TierIn], AfterValidator(_rising)] = Field(min_length=1, max_length=20)
 
     @model_validator(mode="after")

@@ -1,12 +1,12 @@
 """The ladder as data: a change is a new version, by which everybody is looked at again."""
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.errors import TierLadderNotFound
+from crm_loyalty.ledger import points_policy
 from crm_loyalty.models.ledger import Account
 from crm_loyalty.models.tiers import TierLadder
 from crm_loyalty.rules.tiers import Ladder, Tier
@@ -34,11 +34,13 @@ async def get(session: AsyncSession, *, version: int | None = None) -> TierLadde
 async def in_force(session: AsyncSession) -> Ladder | None:
     """The newest version, for the rule; None while there are no tiers."""
     found = await find(session)
-    return ladder_of(found.version, TierLadderIn.model_validate(found.terms)) if found else None
+    return (
+        await ladder_of(session, found.version, TierLadderIn.model_validate(found.terms)) if found else None
+    )
 
 
-def ladder_of(version: int, terms: TierLadderIn) -> Ladder:
-    """The ladder as the rule knows it."""
+async def ladder_of(session: AsyncSession, version: int, terms: TierLadderIn) -> Ladder:
+    """The ladder as the rule knows it; its days and years begin as the programme's."""
     return Ladder(
         version=version,
         tiers=tuple(Tier(tier.key, tier.threshold) for tier in terms.tiers),
@@ -48,7 +50,7 @@ def ladder_of(version: int, terms: TierLadderIn) -> Ladder:
         months=terms.period.months,
         grace=timedelta(days=terms.grace_days),
         notice=timedelta(days=terms.notice_days),
-        zone=ZoneInfo(terms.time_zone),
+        zone=points_policy.zone(await points_policy.current(session)),
     )
 
 

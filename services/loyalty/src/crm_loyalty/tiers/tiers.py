@@ -74,7 +74,8 @@ async def grant(
 
     Raises AccountNotFound, TierLadderNotFound, TierNotFound, GrantInThePast, CustomerWasErased.
     """
-    ladder = ladders.ladder_of(0, TierLadderIn.model_validate((await ladders.get(session)).terms))
+    found = await ladders.get(session)
+    ladder = await ladders.ladder_of(session, found.version, TierLadderIn.model_validate(found.terms))
     if not ladder.rank(body.tier):
         raise TierNotFound(tier=body.tier)
     if body.until <= at:
@@ -118,7 +119,7 @@ async def list_changes(
 
 async def preview(session: AsyncSession, body: TierLadderIn, *, at: datetime) -> TierPreviewOut:
     """Who would move if this were the ladder; nothing is written."""
-    rows = await counting.moves(session, ladders.ladder_of(0, body), at=at)
+    rows = await counting.moves(session, await ladders.ladder_of(session, 0, body), at=at)
     return TierPreviewOut(
         at=at,
         customers=sum(row.customers for row in rows),
@@ -143,7 +144,7 @@ async def _owner(session: AsyncSession, customer_id: UUID) -> UUID:
 async def _find(session: AsyncSession, customer_id: UUID, *, at: datetime) -> _Found:
     owned = await accounts.owned(session, customer_id)
     row = await ladders.get(session)
-    ladder = ladders.ladder_of(row.version, TierLadderIn.model_validate(row.terms))
+    ladder = await ladders.ladder_of(session, row.version, TierLadderIn.model_validate(row.terms))
     owner = owned[0].customer_id
     [look] = await standings.look(session, ladder, [owner], at=at)
     joined_at = next(each.opened_at for each in owned if each.origin_customer_id == owner)
