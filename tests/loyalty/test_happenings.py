@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_loyalty.rules.conditions import CustomerFacts, Purchase
-from crm_loyalty.rules.earning import Cap, Fixed, Multiplier, Rule, Usage, evaluate
+from crm_loyalty.rules.earning import Cap, Fixed, Multiplier, Policy, Rounding, Rule, Usage, evaluate
 from crm_loyalty.rules.happenings import Happening, Happenings, Property, Value
 from crm_loyalty.rules.periods import Period
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
+POLICY = Policy("UTC", Rounding.DOWN)
 VALUES = st.one_of(st.booleans(), st.integers(-3, 3), st.sampled_from(["", "1", "true", "web"]))
 
 
@@ -62,7 +63,8 @@ def test_one_evaluator_multiplies_caps_and_explains_what_events_earn() -> None:
     double = Rule("double", 3, Multiplier(100, "base"), event=reviews(), caps=(Cap(Period.DAY, 70),))
     bought = Rule("bought", 1, Fixed(9), group="base")
 
-    earned = evaluate(review(), [double, bought, plain], usage=Usage({("double", Period.DAY): 40}))
+    used = Usage({("double", Period.DAY): 40})
+    earned = evaluate(review(), [double, bought, plain], usage=used, policy=POLICY)
 
     assert [(line.rule, line.points, line.line) for line in earned.lines] == [
         ("double", 30, None),
@@ -71,5 +73,6 @@ def test_one_evaluator_multiplies_caps_and_explains_what_events_earn() -> None:
     assert earned.lines[0].text == "100 % of the 50 of base, but only 30: at most 70 per customer and day"
     why_not = {decision.rule.key: decision.why_not for decision in earned.decisions}
     assert why_not["bought"] == ("it is about purchases",)
-    of_a_purchase = evaluate(Purchase(NOON, 100, "USD"), [double, bought, plain], customer=CustomerFacts())
+    purchase = Purchase(NOON, 100, "USD")
+    of_a_purchase = evaluate(purchase, [double, bought, plain], customer=CustomerFacts(), policy=POLICY)
     assert [line.rule for line in of_a_purchase.lines] == ["bought"]
