@@ -86,3 +86,28 @@ async def test_what_the_driver_says_is_known_by_its_code_and_told_without_values
     assert awaits_a_lock(refused.value)
     assert unavailable(refused.value)
     assert "Ada" not in in_words(refused.value)
+
+
+async def test_a_session_that_is_used_again_sends_by_the_connection_that_it_has_then(
+    engine: AsyncEngine,
+) -> None:
+    connections = []
+    session = async_sessionmaker(engine)()
+    for _ in range(2):
+        async with session.begin():
+            connections.append((await SERVER.fetch(session, {}))[0]["pid"])
+            await SERVER.fetch(session, {})
+        async with engine.connect() as other:  # the only one, which the session no longer holds
+            await other.invalidate()
+    assert len(set(connections)) == 2
+
+
+async def test_what_is_undone_to_a_savepoint_takes_its_statements_along(session: AsyncSession) -> None:
+    told = Prepared(text("SELECT current_setting('crm.told', true) AS told"))
+    tell = Prepared(text("SELECT set_config('crm.told', 'yes', true)"))
+    async with session:
+        await told.fetch(session, {})
+        nested = await session.begin_nested()
+        await tell.fetch(session, {})
+        await nested.rollback()
+        assert (await told.fetch(session, {}))[0]["told"] != "yes"
