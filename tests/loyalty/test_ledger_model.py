@@ -106,6 +106,11 @@ class Lot:
     def order(self) -> tuple[datetime, datetime, int]:
         return (self.expires_at, self.earned_at, self.number)
 
+    @property
+    def came_late(self) -> bool:
+        """Whether it was over when it was made."""
+        return self.expires_at <= self.earned_at
+
 
 @dataclass
 class Move:
@@ -248,7 +253,7 @@ class Model:
                 reserved = sum(
                     hold.parts.get(account, 0)
                     for hold in self.holds
-                    if hold.state == "open" and hold.placed_at < lot.expires_at
+                    if hold.state == "open" and hold.placed_at < lot.expires_at and not lot.came_late
                 )
                 earlier = sum(other.left for other in over if other.order < lot.order)
                 part = lot.left - min(max(reserved - earlier, 0), lot.left)

@@ -104,8 +104,8 @@ async def _policy(session: AsyncSession, postings: Iterable[Posting]) -> PointsP
 
 
 def _holding_on(locked: Iterable[AccountState], lots: Iterable[LotState], at: datetime) -> list[UUID]:
-    """Accounts with lots whose time is over and that holds may keep."""
-    over = {lot.account_id for lot in lots if lot.remaining > 0 and lot.over(at)}
+    """Accounts with lots whose time is over and that holds may keep, be it once they get something back."""
+    over = {lot.account_id for lot in lots if lot.over(at)}
     return [account.id for account in locked if account.held and account.id in over]
 
 

@@ -42,10 +42,11 @@ def expire(journal: Journal, posting: Expire, lot: LotState, points: int) -> Mov
 def reserved(journal: Journal, lot: LotState) -> int:
     """How much of a lot that is over belongs to holds that were placed before: they keep it to their end.
 
-    A hold reserves what comes first in the order of its account, as a spend at that time would have taken it.
+    A hold reserves what comes first in the order of its account, as a spend at that time would have taken it;
+    what was over when it was made was never there to be taken.
     """
     account = journal.accounts[lot.account_id]
-    if not account.held or lot.expires_at is None:
+    if not account.held or lot.expires_at is None or lot.transaction_id is not None:
         return 0
     held = sum(
         hold.parts.get(account.id, 0)

@@ -1,12 +1,12 @@
 """Find names that are spelled with joiners and non-joiners, as Persian and Hindi ones are, also without them.
 
-Revision: 0015, after 0014
+Revision: 0014, after 0013
 """
 
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
