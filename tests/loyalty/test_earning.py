@@ -243,7 +243,7 @@ groups = {"base": Choice.ALL, "promo": Choice.BEST, "extra": Choice.BEST}
 
 @st.composite
 def rule_sets(draw: st.DrawFn, *, narrow_multipliers: bool = True) -> list[Rule]:
-    """Up to six rules of every kind; with `narrow_multipliers` a multiplier may be for some categories only."""
+    """Up to six rules of every kind; multipliers may be for some categories only, if these may be narrow."""
     rules = []
     for number in range(draw(st.integers(1, 6))):
         group = draw(st.sampled_from(["base", "promo", "extra", None]))

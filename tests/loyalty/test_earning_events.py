@@ -44,6 +44,20 @@ def review(customer_id: UUID, **more: Any) -> dict[str, Any]:
     } | more
 
 
+def talk(customer_id: UUID, score: int | None = None) -> Event:
+    return arrived(
+        InteractionRecorded(
+            customer_id=customer_id,
+            version=1,
+            interaction_id=uuid7(),
+            channel="call",
+            direction="inbound",
+            occurred_at=NOON,
+            feedback_score=score,
+        )
+    )
+
+
 async def report(loyalty: httpx2.AsyncClient, body: dict[str, Any], status: int = 201) -> Any:
     answer = await loyalty.post("/v1/earning-events", json=body)
     assert answer.status_code == status, answer.text
@@ -355,20 +369,7 @@ async def test_events_that_come_together_count_for_the_same_cap(
     )
     ann = uuid7()
 
-    def talk(score: int | None) -> Event:
-        return arrived(
-            InteractionRecorded(
-                customer_id=ann,
-                version=1,
-                interaction_id=uuid7(),
-                channel="call",
-                direction="inbound",
-                occurred_at=NOON,
-                feedback_score=score,
-            )
-        )
-
-    await receive(created(ann), *(talk(score) for score in (9, 10, None, 8, 9, 9)))
+    await receive(created(ann), *(talk(ann, score) for score in (9, 10, None, 8, 9, 9)))
 
     assert await balance(loyalty, ann) == 120
 
@@ -390,9 +391,29 @@ async def test_erasure_clears_what_was_told_along_and_keeps_that_points_were_giv
     await receive(erased(ann))
 
     async with sessions() as session:
-        [(properties, points)] = await session.execute(text("SELECT properties, points FROM earning_events"))
-    assert (properties, points) == (None, 50)
+        kept = await session.execute(text("SELECT external_id, properties, points FROM earning_events"))
+        assert kept.all() == [(None, None, 50)]
     assert (await report(loyalty, body, 410))["code"] == "customer_was_erased"
+
+
+async def test_who_was_erased_earns_nothing_by_events_that_come_again(
+    loyalty: httpx2.AsyncClient,
+    sessions: Sessions,
+    receive: Receive,
+    put: Put,
+    created: MakeEvent,
+    erased: MakeEvent,
+) -> None:
+    await put("talk", event={"types": ["profiles.interaction.recorded"]}, rate=FIFTY)
+    ann = uuid7()
+    await receive(created(ann), told := talk(ann))
+    await receive(erased(ann))
+
+    await receive(arrived(told), talk(ann))
+
+    async with sessions() as session:
+        kept = await session.execute(text("SELECT external_id, points FROM earning_events"))
+        assert kept.all() == [(None, 50)]
 
 
 async def test_only_who_may_give_points_reports_events(

@@ -329,11 +329,11 @@ class Model:
     def time_passes(self, at: datetime) -> None:
         for who in range(PEOPLE):
             self.end_lots(who, at)
-        for hold in self.holds:
+        for hold in sorted(self.holds, key=lambda hold: hold.expires_at):
             if hold.state == "open" and at >= hold.expires_at:
                 hold.state = "ran out"
-        for who in range(PEOPLE):
-            self.end_lots(who, at)
+                for who in range(PEOPLE):
+                    self.end_lots(who, at)
 
 
 class Common(TypedDict):

@@ -107,8 +107,8 @@ async def test_a_verdict_on_what_somebody_else_has_changed_is_refused(
     [
         ({"verdict": "upheld"}, "/cause", "missing"),
         (UPHELD | {"cause": " "}, "/cause", "string_pattern_mismatch"),
-        (UPHELD | {"verdict": "maybe"}, "/verdict", "enum"),
-        (REJECTED | {"compensation": "New discs"}, "/compensation", "compensation_unfounded"),
+        (UPHELD | {"verdict": "maybe"}, "/verdict", "union_tag_invalid"),
+        (REJECTED | {"compensation": "New discs"}, "/compensation", "none_required"),
     ],
 )
 async def test_a_verdict_has_a_cause_and_only_an_upheld_one_a_compensation(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import asyncpg
@@ -59,10 +59,23 @@ class NoteSealed(Conflict): ...
 class NoteLocked(Conflict): ...
 
 
+class Red(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["red"]
+    shade: int
+
+
+class Blue(BaseModel):
+    kind: Literal["blue"]
+
+
 class NoteIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text: str = Field(max_length=1000)
+    colours: list[Annotated[Red | Blue, Field(discriminator="kind")]] = []
+    marks: dict[Annotated[str, Field(max_length=5)], int | list[int]] = {}
     tags: list[Annotated[str, Field(max_length=20)]] = Field(default=[], max_length=10)
     parent_id: UUID | None = None
 

@@ -1,7 +1,7 @@
 """The bodies of tickets' requests and answers."""
 
 from datetime import date, datetime
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -10,10 +10,7 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
-    ValidationInfo,
-    field_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from crm_shared.calendars.days import CalendarDay
 from crm_shared.callers import READERS, Caller, Scope
@@ -54,8 +51,8 @@ class TicketIn(BaseModel):
     description: Annotated[str, StringConstraints(max_length=10_000)] = ""
 
 
-class VerdictIn(BaseModel):
-    """What was found of a complaint."""
+class UpheldIn(BaseModel):
+    """The complaint is right."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -70,20 +67,28 @@ class VerdictIn(BaseModel):
         },
     )
 
-    verdict: Verdict
-    cause: Text = Field(description="what went wrong, or why the complaint is not right")
-    compensation: Text | None = Field(
-        default=None, description="what is proposed for an upheld complaint, in words"
+    verdict: Literal[Verdict.UPHELD]
+    cause: Text = Field(description="what went wrong")
+    compensation: Text | None = Field(default=None, description="what is proposed, in words")
+
+
+class RejectedIn(BaseModel):
+    """The complaint is not right: nothing is proposed."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"verdict": "rejected", "cause": "The parcel was opened before it was sent back."}]
+        },
     )
 
-    @field_validator("compensation")
-    @classmethod
-    def _is_for_what_was_upheld(cls, compensation: str | None, info: ValidationInfo) -> str | None:
-        if compensation is not None and info.data.get("verdict") is Verdict.REJECTED:
-            raise PydanticCustomError(
-                "compensation_unfounded", "A complaint that is rejected is not compensated"
-            )
-        return compensation
+    verdict: Literal[Verdict.REJECTED]
+    cause: Text = Field(description="why it is not")
+    compensation: None = None
+
+
+VerdictIn = Annotated[UpheldIn | RejectedIn, Field(discriminator="verdict")]
+"""What was found of a complaint."""
 
 
 class RespondIn(BaseModel):

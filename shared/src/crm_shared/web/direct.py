@@ -82,7 +82,7 @@ class Direct:
             values |= told
             errors += wrong
         if errors:
-            raise RequestValidationError(errors)
+            raise RequestValidationError(errors, body=body)
         return values
 
     def _plan(self, dependant: Dependant) -> int:

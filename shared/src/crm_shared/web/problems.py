@@ -1,7 +1,7 @@
 """Every error, wherever it comes from, as one problem document (RFC 9457)."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -115,17 +115,34 @@ def _invalid(error: RequestValidationError) -> Problem:
         return MalformedJSON(f"{reason} (at character {position}).", position=position)
     return InvalidRequest(
         "The request does not fit the schema; errors says where.",
-        errors=[_fault(fault) for fault in found[:_MAX_ERRORS]],
+        errors=[_fault(fault, error.body) for fault in found[:_MAX_ERRORS]],
     )
 
 
-def _fault(fault: dict[str, Any]) -> Fault:
+def _fault(fault: Mapping[str, Any], body: Any) -> Fault:
     source, *path = fault["loc"]
     if source == "body":
-        pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+        steps = _steps(body, path, fault)
+        pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps)
     else:
         pointer = str(path[0]) if path else str(source)
     return {"pointer": pointer[:500], "code": fault["type"], "message": fault["msg"][:500]}
+
+
+def _steps(body: Any, path: Iterable[int | str], fault: Mapping[str, Any]) -> Iterator[int | str]:
+    """The way to the fault through what was sent; the path also names which kind of a union was meant."""
+    missing: list[int | str] = []
+    for step in path:
+        try:
+            body = body[step]
+        except (KeyError, IndexError, TypeError):
+            missing = [step]
+        else:
+            yield step
+    if fault["type"] == "missing":
+        yield from missing
+    elif fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        yield fault["ctx"]["discriminator"].strip("'")
 
 
 def _offered(app: FastAPI, path: str) -> set[str]:

@@ -97,11 +97,14 @@ async def report(session: AsyncSession, body: EarningEventIn, *, at: datetime) -
 async def award(session: AsyncSession, events: Sequence[Event], *, at: datetime) -> None:
     """Reckon published events, each once; those of which no rule names the type leave no trace.
 
-    The number of statements does not depend on the number of events.
+    Nor do those of who was erased. The number of statements does not depend on the number of events.
     """
     told = [_told(event) for event in await named(session, events)]
     if told:
         await customers.stop_merges(session)
+        gone = await customers.erased(session, {each.customer_id for each in told})
+        told = [each for each in told if each.customer_id not in gone]
+    if told:
         await accounts.open_(session, {each.customer_id for each in told}, at=at)
         await _reckon(session, told, at=at)
 

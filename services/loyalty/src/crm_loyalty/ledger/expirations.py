@@ -45,6 +45,7 @@ async def expire(session: AsyncSession, lot_ids: Collection[UUID], *, at: dateti
             select(Lot.id, Account.origin_customer_id, Lot.expires_at, Lot.idle_days)
             .join(Account, Account.id == Lot.account_id)
             .where(Lot.id.in_(lot_ids), Lot.remaining > 0)
+            .order_by(Lot.expires_at, Lot.earned_at, Lot.id)  # the first ones pay what is owed
         )
     ).all()
     postings = [

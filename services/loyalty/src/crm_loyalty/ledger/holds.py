@@ -53,9 +53,9 @@ async def list_(
 async def run_out(session: AsyncSession, hold_ids: Collection[UUID], *, at: datetime) -> None:
     """Give back what is still held now that its time is over; what was resolved before is left alone."""
     rows = await session.execute(
-        select(Hold.id, Hold.origin_customer_id, Hold.expires_at).where(
-            Hold.id.in_(hold_ids), Hold.state == HoldState.OPEN
-        )
+        select(Hold.id, Hold.origin_customer_id, Hold.expires_at)
+        .where(Hold.id.in_(hold_ids), Hold.state == HoldState.OPEN)
+        .order_by(Hold.expires_at, Hold.id)
     )
     postings = [
         RunOut(

@@ -17,7 +17,7 @@ from crm_shared.ids import uuid7
 class EarningEvent(OwnedByCustomer, Base):
     """Something that happened, what was known of its customer then, and what it earned.
 
-    (source, external_id) is unique for ever: nothing is reckoned twice.
+    (source, external_id) is unique: nothing is reckoned twice. Who was erased earns nothing any more.
     """
 
     __tablename__ = "earning_events"
@@ -28,7 +28,8 @@ class EarningEvent(OwnedByCustomer, Base):
         {
             "info": {
                 POLICY: Redact(
-                    ("properties",), "what points were given for stays, without what was told along with it"
+                    ("external_id", "properties"),
+                    "what points were given for stays, without what was told along with it",
                 )
             }
         },
@@ -37,8 +38,8 @@ class EarningEvent(OwnedByCustomer, Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     source: Mapped[str]
     """Who told of it: a system, or the source of a published event."""
-    external_id: Mapped[str]
-    """What they call it."""
+    external_id: Mapped[str | None]
+    """What they call it. None: its customer was erased."""
     customer_id: Mapped[UUID] = mapped_column()
     type: Mapped[str]
     occurred_at: Mapped[datetime]

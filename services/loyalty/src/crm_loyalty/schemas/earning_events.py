@@ -53,7 +53,7 @@ class EarningEventOut(BaseModel):
     customer_id: UUID
     type: str
     source: str
-    external_id: str
+    external_id: str | None = Field(description="null: its customer was erased")
     occurred_at: datetime
     recorded_at: datetime
     properties: dict[str, bool | int | str] | None = Field(description="null: its customer was erased")

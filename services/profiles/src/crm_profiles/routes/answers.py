@@ -46,7 +46,9 @@ def validated(
         except ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)
             bad[index] = problem_of(
-                RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in faults])
+                RequestValidationError(
+                    [{**fault, "loc": ("body", *fault["loc"])} for fault in faults], body=item
+                )
             )
     return good, bad
 
