@@ -28,7 +28,7 @@ from crm_shared.contracts.profiles import CustomerMerged
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.contracts.tickets import TicketClosed, TicketOpened
 from crm_shared.database import Sessions, async_url
-from crm_shared.pages import Cursors
+from crm_shared.pages import Cursors, PageRequest
 from crm_shared.testing import handle
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -254,11 +254,11 @@ async def test_the_thousandth_page_of_the_timeline_costs_what_the_first_does(
         event.listen(connection.sync_connection, "before_cursor_execute", remember)
         deep = [datetime(2026, 1, 1, tzinfo=UTC) - timedelta(minutes=50_000), UUID(int=2**128 - 1)]
         for filters in (TimelineFilters(), TimelineFilters(family="ticket")):
-            first = await timeline.list_(session, ada, filters, cursors=cursors, cursor=None, limit=50)
+            first = await timeline.list_(session, ada, filters, page=PageRequest(cursors, None, 50))
             assert first.next_cursor is not None
             asked, _ = orjson.loads(urlsafe_b64decode(first.next_cursor + "==")[16:])
             cursor = cursors.encode(deep, asked)
-            later = await timeline.list_(session, ada, filters, cursors=cursors, cursor=cursor, limit=50)
+            later = await timeline.list_(session, ada, filters, page=PageRequest(cursors, cursor, 50))
             assert len(first.items) == len(later.items) == 50
         event.remove(connection.sync_connection, "before_cursor_execute", remember)
         costs = [await plan(connection, *statement) for statement in statements]

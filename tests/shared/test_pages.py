@@ -8,7 +8,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.chance import examples
 
 from crm_shared.database import TYPES, Sessions, new_metadata
-from crm_shared.pages import Cursors, InvalidCursor, Key, Listing, paginate
+from crm_shared.pages import Cursors, InvalidCursor, Key, Listing, PageRequest, paginate
 
 CURSORS = Cursors("a secret of thirty-two bytes or more")
 
@@ -40,7 +40,7 @@ async def walk(sessions: Sessions, words: list[str], keys: list[Key], limit: int
         cursor: str | None = None
         while True:
             page: Listing[Word] = await paginate(
-                session, select(Word), keys, cursors=CURSORS, cursor=cursor, limit=limit
+                session, select(Word), keys, page=PageRequest(CURSORS, cursor, limit)
             )
             assert len(page.items) <= limit
             seen += [word.id for word in page.items]

@@ -23,7 +23,7 @@ from crm_gateway.models import ApiKey
 from crm_gateway.schemas import ApiKeyIn
 from crm_shared.callers import Caller, Role, Scope
 from crm_shared.ids import derived, uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 PREFIX = "crm_live_"
 TRUSTED_FOR = timedelta(seconds=30)
@@ -109,13 +109,9 @@ async def get(session: AsyncSession, key_id: UUID, *, lock: bool = False) -> Api
     return row
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int, owner: str | None = None
-) -> Listing[ApiKey]:
+async def list_(session: AsyncSession, *, page: PageRequest, owner: str | None = None) -> Listing[ApiKey]:
     statement = select(ApiKey) if owner is None else select(ApiKey).where(ApiKey.owner == owner)
-    return await paginate(
-        session, statement, [Key(ApiKey.id)], cursors=cursors, cursor=cursor, limit=limit, filters=owner
-    )
+    return await paginate(session, statement, [Key(ApiKey.id)], page=page, filters=owner)
 
 
 async def revoke(session: AsyncSession, key_id: UUID, *, at: datetime) -> ApiKey:

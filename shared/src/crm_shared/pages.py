@@ -86,14 +86,21 @@ class Cursors:
         return hmac.digest(self._secret, payload, "sha256")[:16]
 
 
+@dataclass(frozen=True)
+class PageRequest:
+    """Which page of a list is wanted: so many items, the first ones or those behind the cursor."""
+
+    cursors: Cursors
+    cursor: str | None
+    limit: int
+
+
 async def paginate(
     session: AsyncSession,
     statement: Select[T],
     keys: Sequence[Key],
     *,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
     filters: object = None,
 ) -> Listing[T]:
     """One page of a list of ORM rows in the order of the keys, by one index scan however far in it is.
@@ -101,12 +108,13 @@ async def paginate(
     `filters` is whatever else decides which rows are listed: a cursor is refused with other ones.
     """
     digest = sha256(orjson.dumps([[str(key.column) for key in keys], filters], default=str)).hexdigest()[:16]
-    if cursor is not None:
-        statement = statement.where(_after(keys, cursors.decode(cursor, digest)))
+    if page.cursor is not None:
+        statement = statement.where(_after(keys, page.cursors.decode(page.cursor, digest)))
     order = [key.column.desc() if key.descending else key.column.asc() for key in keys]
-    rows = list(await session.scalars(statement.order_by(*order).limit(limit + 1)))
-    items, more = rows[:limit], len(rows) > limit
-    following = cursors.encode([getattr(items[-1], key.column.key) for key in keys], digest) if more else None
+    rows = list(await session.scalars(statement.order_by(*order).limit(page.limit + 1)))
+    items, more = rows[: page.limit], len(rows) > page.limit
+    last = [getattr(items[-1], key.column.key) for key in keys] if more else None
+    following = None if last is None else page.cursors.encode(last, digest)
     return Listing(items, following, more)
 
 

@@ -12,15 +12,13 @@ from crm_gateway.errors import ApiKeyAlreadyIssued, ApiKeyNotFound, ApiKeyRevoke
 from crm_gateway.models import ApiKey
 from crm_gateway.schemas import ApiKeyIn, ApiKeyOut, IssuedApiKeyOut, Owner, RotationIn
 from crm_shared.callers import Role
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.routing import Route
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -69,13 +67,11 @@ async def issue_api_key(
 @router.get("", response_model=Page[ApiKeyOut], responses=documented(InvalidCursor))
 async def list_api_keys(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     owner: Annotated[Owner | None, Query()] = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[ApiKey]:
     """List keys, the oldest first."""
-    return await api_keys.list_(session, cursors=cursors, cursor=cursor, limit=limit, owner=owner)
+    return await api_keys.list_(session, page=page, owner=owner)
 
 
 @router.get("/{api_key_id}", response_model=ApiKeyOut, responses=documented(ApiKeyNotFound))

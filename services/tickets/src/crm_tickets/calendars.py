@@ -12,7 +12,7 @@ from crm_shared.contracts.base import Event
 from crm_shared.contracts.calendars import Calendar
 from crm_shared.contracts.tickets import CalendarChanged
 from crm_shared.outbox import publish
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_tickets.errors import CalendarNotFound
 from crm_tickets.models import CalendarVersion
 
@@ -40,32 +40,24 @@ def days(row: CalendarVersion) -> Days:
     return Days(Calendar.model_validate(row.calendar))
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[CalendarVersion]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[CalendarVersion]:
     """The newest version of each calendar, by code."""
     return await paginate(
         session,
         select(CalendarVersion).where(_NEWEST),
         [Key(CalendarVersion.code)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
     )
 
 
-async def list_versions(
-    session: AsyncSession, code: str, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[CalendarVersion]:
+async def list_versions(session: AsyncSession, code: str, *, page: PageRequest) -> Listing[CalendarVersion]:
     """Every version of the calendar, the newest first; raises CalendarNotFound."""
     await get(session, code)
     return await paginate(
         session,
         select(CalendarVersion).where(CalendarVersion.code == code),
         [Key(CalendarVersion.version, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=code,
     )
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from crm_shared.contracts.segmentation import Level
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_tickets.models import WAITING, Customer, Severity, Ticket
 
 LEVEL_RANKS: Mapping[Level, int] = {Level.VIP: 0, Level.IMPORTANT: 1, Level.ORDINARY: 2, Level.POTENTIAL: 3}
@@ -40,12 +40,10 @@ _REORDER = (
 )
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Ticket]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[Ticket]:
     """A page of the queue, by one scan of its index."""
     waiting = select(Ticket).where(WAITING).options(joinedload(Ticket.customer))
-    return await paginate(session, waiting, _ORDER, cursors=cursors, cursor=cursor, limit=limit)
+    return await paginate(session, waiting, _ORDER, page=page)
 
 
 async def reorder(session: AsyncSession, customer_ids: Collection[UUID]) -> None:

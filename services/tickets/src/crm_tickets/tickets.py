@@ -13,7 +13,7 @@ from crm_shared.contracts import tickets as contracts
 from crm_shared.contracts.segmentation import Level
 from crm_shared.database import Json
 from crm_shared.outbox import publish
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_tickets import flow
 from crm_tickets.errors import TicketNotFound
 from crm_tickets.flow import Status, Step, Verdict
@@ -95,9 +95,7 @@ async def list_(
     *,
     customer_id: UUID | None,
     status: Status | None,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Ticket]:
     """Tickets, the newest first."""
     statement = select(Ticket).options(joinedload(Ticket.customer))
@@ -109,25 +107,19 @@ async def list_(
         session,
         statement,
         [Key(Ticket.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[customer_id, status],
     )
 
 
-async def list_steps(
-    session: AsyncSession, ticket_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[TicketEvent]:
+async def list_steps(session: AsyncSession, ticket_id: UUID, *, page: PageRequest) -> Listing[TicketEvent]:
     """What was done with the ticket, in its order; raises TicketNotFound."""
     await get(session, ticket_id)
     return await paginate(
         session,
         select(TicketEvent).where(TicketEvent.ticket_id == ticket_id),
         [Key(TicketEvent.version)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=ticket_id,
     )
 

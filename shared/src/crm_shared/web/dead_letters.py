@@ -12,15 +12,13 @@ from sqlalchemy import select
 from crm_shared import dead_letters
 from crm_shared.callers import Role
 from crm_shared.dead_letters import WAITING, DeadLetter, DeadLetterNotFound, DeadLetterSettled, State
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Key, Listing, Page, paginate
+from crm_shared.pages import InvalidCursor, Key, Listing, Page, paginate
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -63,11 +61,9 @@ class RedriveOut(BaseModel):
 
 async def list_dead_letters(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     state: State | None = None,
     consumer: Annotated[str | None, Query(max_length=200)] = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[DeadLetter]:
     """List dead letters, the oldest first: those that wait, unless a state is asked for."""
     statement = select(DeadLetter).where(DeadLetter.state.in_([state] if state else WAITING))
@@ -77,9 +73,7 @@ async def list_dead_letters(
         session,
         statement,
         [Key(DeadLetter.seq)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[state, consumer],
     )
 

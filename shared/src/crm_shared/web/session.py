@@ -12,7 +12,7 @@ from crm_shared import customers, idempotency
 from crm_shared.callers import Caller, Role
 from crm_shared.clock import Clock
 from crm_shared.database import Sessions
-from crm_shared.pages import MAX_LIMIT, Cursors
+from crm_shared.pages import DEFAULT_LIMIT, MAX_LIMIT, Cursors, PageRequest
 from crm_shared.problems import Forbidden, Unauthorized
 from crm_shared.together import Together
 from crm_shared.web.context import Context
@@ -119,6 +119,16 @@ CurrentCursors = Annotated[Cursors, Depends(get_cursors)]
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many items at most")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")]
+
+
+async def get_page_request(
+    cursors: CurrentCursors, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+) -> PageRequest:
+    return PageRequest(cursors, cursor, limit)
+
+
+Paging = Annotated[PageRequest, Depends(get_page_request)]
+"""Which page of its list a GET is asked for."""
 IfMatch = Annotated[str | None, Header(max_length=1000, description="change it only while this is its ETag")]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.errors import ActivityCancelled, ActivityNotFound
 from crm_loyalty.models.activities import Activity
 from crm_loyalty.schemas.activities import ActivityIn
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 async def create(session: AsyncSession, body: ActivityIn, *, at: datetime, by: str) -> Activity:
@@ -38,17 +38,13 @@ async def held(session: AsyncSession, activity_id: UUID) -> Activity:
     return found
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Activity]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[Activity]:
     """Activities, the newest first."""
     return await paginate(
         session,
         select(Activity),
         [Key(Activity.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
     )
 
 

@@ -26,7 +26,7 @@ from crm_shared.contracts.loyalty import ActivityAttended
 from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 async def invite(
@@ -67,9 +67,7 @@ async def list_(
     activity_id: UUID,
     *,
     state: InvitationState | None,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Invitation]:
     """Who is invited, in the order in which they were; raises ActivityNotFound."""
     await activities.get(session, activity_id)
@@ -80,9 +78,7 @@ async def list_(
         session,
         statement,
         [Key(Invitation.id)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[activity_id, state],
     )
 

@@ -12,7 +12,7 @@ from crm_loyalty.care.judging import Case, Outcome, Verdict
 from crm_loyalty.rules import care
 from crm_loyalty.schemas.care_plans import DryRunItemOut, PlanOut
 from crm_shared import customers, permission_copies
-from crm_shared.pages import Cursors, Listing
+from crm_shared.pages import Listing, PageRequest
 
 
 async def run(
@@ -20,18 +20,16 @@ async def run(
     key: str,
     day: date,
     *,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
     at: datetime,
 ) -> Listing[DryRunItemOut]:
     """Nothing is written down or sent; raises CarePlanNotFound, InvalidCursor."""
     plan = PlanOut.model_validate(await plans.get(session, key))
     await customers.stop_merges(session)
     filters = f"{key} {day}"
-    after = UUID(cursors.decode(cursor, filters)[0]) if cursor else None
+    after = UUID(page.cursors.decode(page.cursor, filters)[0]) if page.cursor else None
     zone = (await permission_copies.current_policy(session)).time_zone
-    found = await candidates.find(session, plan, day, default_zone=zone, limit=limit, after=after)
+    found = await candidates.find(session, plan, day, default_zone=zone, limit=page.limit, after=after)
     items: list[DryRunItemOut] = []
     opening: dict[datetime, list[Candidate]] = {}
     for each in found.candidates:
@@ -41,7 +39,7 @@ async def run(
         items += [_item(verdict) for verdict in await _judge(session, plan, together, when)]
     items.sort(key=lambda item: item.customer_id)
     return Listing(
-        items, cursors.encode([str(found.last)], filters) if found.last else None, found.last is not None
+        items, page.cursors.encode([str(found.last)], filters) if found.last else None, found.last is not None
     )
 
 

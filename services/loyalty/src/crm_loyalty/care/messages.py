@@ -20,7 +20,7 @@ from crm_shared import customers
 from crm_shared.contracts import loyalty
 from crm_shared.contracts.messages import MessageState as MessageEvent
 from crm_shared.outbox import publish
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 LEASE = timedelta(minutes=5)
 MAILBOX = "mailbox"
@@ -162,9 +162,7 @@ async def report(
     return message
 
 
-async def mailbox(
-    session: AsyncSession, customer_id: UUID | None, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Message]:
+async def mailbox(session: AsyncSession, customer_id: UUID | None, *, page: PageRequest) -> Listing[Message]:
     """What would have been sent had there been a carrier, newest first."""
     statement = select(Message).where(Message.carrier == MAILBOX)
     if customer_id is not None:
@@ -172,9 +170,7 @@ async def mailbox(
         statement = statement.where(Message.customer_id == owner)
     keys = [Key(Message.id, descending=True)]
     filters = str(customer_id)
-    return await paginate(
-        session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=filters
-    )
+    return await paginate(session, statement, keys, page=page, filters=filters)
 
 
 def _fail(session: AsyncSession, message: Message, failure: str | None, at: datetime) -> None:

@@ -8,26 +8,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.care import plans
 from crm_loyalty.models.care import CareOccasion
 from crm_shared import customers
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
-async def of_plan(
-    session: AsyncSession, key: str, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[CareOccasion]:
+async def of_plan(session: AsyncSession, key: str, *, page: PageRequest) -> Listing[CareOccasion]:
     """Whom the plan reaches, newest first; raises CarePlanNotFound, InvalidCursor."""
     await plans.get(session, key)
     statement = select(CareOccasion).where(CareOccasion.plan_key == key)
     keys = [Key(CareOccasion.id, descending=True)]
-    return await paginate(session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=key)
+    return await paginate(session, statement, keys, page=page, filters=key)
 
 
 async def of_customer(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
+    session: AsyncSession, customer_id: UUID, *, page: PageRequest
 ) -> Listing[CareOccasion]:
     """What plans thought of for whom this id means today, newest first; raises InvalidCursor."""
     owner = (await customers.resolve(session, [customer_id]))[customer_id]
     statement = select(CareOccasion).where(CareOccasion.customer_id == owner)
     keys = [Key(CareOccasion.id, descending=True)]
-    return await paginate(
-        session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=str(owner)
-    )
+    return await paginate(session, statement, keys, page=page, filters=str(owner))

@@ -14,7 +14,7 @@ from crm_loyalty.errors import CarePlanNotFound, CareReferenceUnknown, HolidayUn
 from crm_loyalty.models.care import CarePlan, CareSchedule
 from crm_loyalty.schemas.care_plans import HolidayTrigger, PlanIn, PlanOut
 from crm_shared import calendar_copies, due, permission_copies, versions
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 PLANNING = "care_planning"
 """The kind of due work by which plans find whom they reach."""
@@ -40,14 +40,10 @@ async def named(session: AsyncSession, keys: Collection[str]) -> list[PlanOut]:
     return [PlanOut.model_validate(row) for row in await session.scalars(rows)]
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[CarePlan]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[CarePlan]:
     """The newest version of each plan, by key."""
     statement = select(CarePlan).where(_NEWEST)
-    return await paginate(
-        session, statement, [Key(CarePlan.key)], cursors=cursors, cursor=cursor, limit=limit
-    )
+    return await paginate(session, statement, [Key(CarePlan.key)], page=page)
 
 
 async def put(

@@ -15,7 +15,7 @@ from crm_loyalty.models.care import CareTemplate
 from crm_loyalty.rules import texts
 from crm_loyalty.schemas.care_templates import PreviewIn, PreviewOut, TemplateIn, TextIn
 from crm_shared import versions
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.permissions import ContactChannel
 
 _NEWEST = versions.newest(CareTemplate.key, CareTemplate.version)
@@ -34,13 +34,11 @@ async def get(session: AsyncSession, key: str) -> CareTemplate:
     return template
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[CareTemplate]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[CareTemplate]:
     """The newest version of each template, by key."""
     statement = select(CareTemplate).where(_NEWEST)
     keys = [Key(CareTemplate.key)]
-    return await paginate(session, statement, keys, cursors=cursors, cursor=cursor, limit=limit)
+    return await paginate(session, statement, keys, page=page)
 
 
 async def put(

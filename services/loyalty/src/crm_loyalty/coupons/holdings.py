@@ -9,7 +9,7 @@ from crm_loyalty.errors import CouponNotFound
 from crm_loyalty.models.coupons import Coupon, CouponOwner
 from crm_loyalty.rules import codes
 from crm_shared import customers
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 async def get(session: AsyncSession, coupon_id: UUID) -> Coupon:
@@ -20,9 +20,7 @@ async def get(session: AsyncSession, coupon_id: UUID) -> Coupon:
     return coupon
 
 
-async def of_customer(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Coupon]:
+async def of_customer(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[Coupon]:
     """The customer's personal coupons, newest first."""
     owner = (await customers.resolve(session, [customer_id]))[customer_id]
     owned = select(CouponOwner.coupon_id).where(CouponOwner.customer_id == owner)
@@ -30,24 +28,18 @@ async def of_customer(
         session,
         select(Coupon).where(Coupon.id.in_(owned)),
         [Key(Coupon.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=str(customer_id),
     )
 
 
-async def of_batch(
-    session: AsyncSession, batch_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Coupon]:
+async def of_batch(session: AsyncSession, batch_id: UUID, *, page: PageRequest) -> Listing[Coupon]:
     """The coupons of a batch, in the order in which they were made."""
     return await paginate(
         session,
         select(Coupon).where(Coupon.batch_id == batch_id),
         [Key(Coupon.id)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=str(batch_id),
     )
 

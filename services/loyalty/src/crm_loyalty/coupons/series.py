@@ -18,7 +18,7 @@ from crm_shared.customers import CustomerWasErased
 from crm_shared.database import rows_of
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, publish_many
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 NEWEST = versions.newest(CouponSeries.key, CouponSeries.version)
 
@@ -35,17 +35,13 @@ async def get(session: AsyncSession, key: str) -> CouponSeries:
     return series
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[CouponSeries]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[CouponSeries]:
     """The newest version of each series, by key."""
     return await paginate(
         session,
         select(CouponSeries).where(NEWEST),
         [Key(CouponSeries.key)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
     )
 
 

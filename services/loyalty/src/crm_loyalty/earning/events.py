@@ -25,7 +25,7 @@ from crm_shared import customers
 from crm_shared.contracts.base import Event
 from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
 _ONE_LINE = (BoughtLine(0, 0, 1),)
@@ -125,18 +125,14 @@ async def get(session: AsyncSession, event_id: UUID) -> EarningEvent:
     return found
 
 
-async def list_(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[EarningEvent]:
+async def list_(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[EarningEvent]:
     """What happened to the customer, the newest first; raises AccountNotFound."""
     owner = (await accounts.owned(session, customer_id))[0].customer_id
     return await paginate(
         session,
         select(EarningEvent).where(EarningEvent.customer_id == owner),
         [Key(EarningEvent.occurred_at, descending=True), Key(EarningEvent.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=str(customer_id),
     )
 

@@ -21,7 +21,7 @@ from crm_loyalty.rules.refunds import EarnedLine, kept
 from crm_shared import customers, due
 from crm_shared.contracts.profiles import PurchaseRefunded
 from crm_shared.database import Json
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 PENDING = "pending-points"
 """The kind of due work by which they come to the account."""
@@ -91,16 +91,12 @@ async def release(session: AsyncSession, cause_ids: Collection[UUID], *, at: dat
             verdict.accepted()
 
 
-async def list_(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[PendingAward]:
+async def list_(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[PendingAward]:
     """What is still to come, by purchase or event, the newest first; raises AccountNotFound."""
     owner = (await accounts.owned(session, customer_id))[0].customer_id
     statement = select(PendingAward).where(PendingAward.customer_id == owner)
     keys = [Key(PendingAward.cause_id, descending=True)]
-    return await paginate(
-        session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=str(customer_id)
-    )
+    return await paginate(session, statement, keys, page=page, filters=str(customer_id))
 
 
 async def _locked(session: AsyncSession, cause_ids: Collection[UUID]) -> Sequence[PendingAward]:

@@ -26,7 +26,7 @@ from crm_loyalty.schemas.earning_rules import (
     WhenIn,
 )
 from crm_shared import versions
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 _NEWEST = versions.newest(EarningRule.key, EarningRule.version)
 
@@ -134,19 +134,15 @@ async def get(session: AsyncSession, key: str) -> EarningRule:
     return rule
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[EarningRuleOut]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[EarningRuleOut]:
     """The newest version of each rule, by key."""
-    page = await paginate(
+    found = await paginate(
         session,
         select(EarningRule).where(_NEWEST),
         [Key(EarningRule.key)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
     )
-    return page.map(out)
+    return found.map(out)
 
 
 async def put(

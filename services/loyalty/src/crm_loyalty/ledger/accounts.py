@@ -18,7 +18,7 @@ from crm_loyalty.models.ledger import Account, Allocation, Entry, Hold, HoldPart
 from crm_loyalty.schemas.accounts import LotOut
 from crm_shared import customers
 from crm_shared.ids import uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ async def get_then(session: AsyncSession, customer_id: UUID, then: Then) -> Stan
 
 
 async def list_entries(
-    session: AsyncSession, customer_id: UUID, then: Then, *, cursors: Cursors, cursor: str | None, limit: int
+    session: AsyncSession, customer_id: UUID, then: Then, *, page: PageRequest
 ) -> Listing[Entry]:
     """What came and went, newest first, each with its transaction and its reason."""
     ids = [account.id for account in await owned(session, customer_id)]
@@ -207,13 +207,11 @@ async def list_entries(
         statement = statement.where(Entry.transaction.has(Transaction.effective_at <= then.effective))
     keys = [Key(Entry.recorded_at, descending=True), Key(Entry.id, descending=True)]
     filters = [str(customer_id), then.recorded, then.effective]
-    return await paginate(
-        session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=filters
-    )
+    return await paginate(session, statement, keys, page=page, filters=filters)
 
 
 async def list_lots(
-    session: AsyncSession, customer_id: UUID, then: Then, *, cursors: Cursors, cursor: str | None, limit: int
+    session: AsyncSession, customer_id: UUID, then: Then, *, page: PageRequest
 ) -> Listing[LotOut]:
     """Lots that have something left, and debts, newest first; of the past: with what they had left then."""
     ids = [account.id for account in await owned(session, customer_id)]
@@ -225,9 +223,7 @@ async def list_lots(
         session,
         statement,
         [Key(Lot.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[str(customer_id), then.recorded, then.effective],
     )
     had = {lot.id: lot.remaining for lot in listing.items}

@@ -20,7 +20,7 @@ from crm_shared import customers
 from crm_shared.callers import MANAGERS, Caller
 from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 async def check(session: AsyncSession, points: int, caller: Caller) -> None:
@@ -91,16 +91,14 @@ async def get(session: AsyncSession, adjustment_id: UUID) -> Adjustment:
 
 
 async def list_(
-    session: AsyncSession, *, state: AdjustmentState | None, cursors: Cursors, cursor: str | None, limit: int
+    session: AsyncSession, *, state: AdjustmentState | None, page: PageRequest
 ) -> Listing[Adjustment]:
     """What was asked for, the newest first."""
     statement = select(Adjustment)
     if state is not None:
         statement = statement.where(Adjustment.state == state)
     key = Key(Adjustment.id, descending=True)
-    return await paginate(
-        session, statement, [key], cursors=cursors, cursor=cursor, limit=limit, filters=state
-    )
+    return await paginate(session, statement, [key], page=page, filters=state)
 
 
 async def _undecided(session: AsyncSession, adjustment_id: UUID, caller: Caller) -> Adjustment:

@@ -17,7 +17,7 @@ from crm_shared import due
 from crm_shared.contracts.loyalty import PointsExpiring
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, publish_many
-from crm_shared.pages import Cursors, Listing
+from crm_shared.pages import Listing, PageRequest
 
 _of_owner = aliased(Account)
 _ACTIVE_AT = (
@@ -160,14 +160,14 @@ async def list_(
     customer_id: UUID,
     *,
     at: datetime,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Expiration]:
     """Every coming instant at which points of the customer expire, the next first."""
     owned = await accounts.owned(session, customer_id)
     digest = f"expirations {owned[0].customer_id}"
-    after = datetime.fromisoformat(cursors.decode(cursor, digest)[0]) if cursor is not None else at
+    after = (
+        datetime.fromisoformat(page.cursors.decode(page.cursor, digest)[0]) if page.cursor is not None else at
+    )
     versions = func.array_agg(func.distinct(Lot.policy_version)).filter(Lot.policy_version.is_not(None))
     figures = (
         func.sum(Lot.remaining).label("points"),
@@ -180,7 +180,7 @@ async def list_(
         .where(*open_, Lot.expires_at > after)
         .group_by(Lot.expires_at)
         .order_by(Lot.expires_at)
-        .limit(limit + 1)
+        .limit(page.limit + 1)
     )
     found = {row.key: Expiration(row.key, int(row.points), row.lots, row.versions or []) for row in dated}
     idle = (
@@ -201,6 +201,6 @@ async def list_(
                 same.lots += row.lots
                 same.policy_versions = sorted({*same.policy_versions, *(row.versions or [])})
     items = [found[instant] for instant in sorted(found)]
-    more = len(items) > limit
-    following = cursors.encode([items[limit - 1].expires_at], digest) if more else None
-    return Listing(items[:limit], following, more)
+    more = len(items) > page.limit
+    following = page.cursors.encode([items[page.limit - 1].expires_at], digest) if more else None
+    return Listing(items[: page.limit], following, more)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.ledger import Hold, HoldState
 from crm_loyalty.postings import RunOut
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 SOURCE = "/crm/loyalty"
 
@@ -30,9 +30,7 @@ async def list_(
     customer_id: UUID,
     *,
     state: HoldState | None,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Hold]:
     """The customer's holds, newest first."""
     owner = (await accounts.owned(session, customer_id))[0].customer_id
@@ -43,9 +41,7 @@ async def list_(
         session,
         statement,
         [Key(Hold.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[str(customer_id), state],
     )
 

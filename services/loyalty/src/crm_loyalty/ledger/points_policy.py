@@ -11,7 +11,7 @@ from crm_loyalty.rules.earning import Policy, Rounding
 from crm_loyalty.rules.expiry import Expiry, ExpiryRule
 from crm_loyalty.schemas.points_policy import MEMBERS, PointsPolicyIn
 from crm_shared import versions
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 async def current(session: AsyncSession) -> PointsPolicyVersion:
@@ -55,17 +55,13 @@ async def put(
     )
 
 
-async def list_versions(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[PointsPolicyVersion]:
+async def list_versions(session: AsyncSession, *, page: PageRequest) -> Listing[PointsPolicyVersion]:
     """Every version that was ever written, the newest first."""
     return await paginate(
         session,
         select(PointsPolicyVersion),
         [Key(PointsPolicyVersion.version, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
     )
 
 

@@ -14,7 +14,7 @@ from crm_shared import customers
 from crm_shared.callers import Caller
 from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 async def invite(
@@ -122,9 +122,7 @@ async def list_(
     caller: Caller,
     *,
     state: MemberState | None,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[PoolMember]:
     """Who belongs or belonged to the pool, in the order of the invitations; raises PoolNotFound."""
     await pools.get(session, pool_id, caller)
@@ -132,21 +130,15 @@ async def list_(
     if state is not None:
         statement = statement.where(PoolMember.state == state)
     keys, filters = [Key(PoolMember.id)], [str(pool_id), state]
-    return await paginate(
-        session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=filters
-    )
+    return await paginate(session, statement, keys, page=page, filters=filters)
 
 
-async def list_of(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[PoolMember]:
+async def list_of(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[PoolMember]:
     """The customer's invitations and memberships, the newest first."""
     owners = await customers.resolve(session, [customer_id])
     statement = select(PoolMember).where(PoolMember.customer_id == owners[customer_id])
     keys, filters = [Key(PoolMember.id, descending=True)], [str(customer_id)]
-    return await paginate(
-        session, statement, keys, cursors=cursors, cursor=cursor, limit=limit, filters=filters
-    )
+    return await paginate(session, statement, keys, page=page, filters=filters)
 
 
 async def _own(session: AsyncSession, pool_id: UUID, member_id: UUID, caller: Caller) -> PoolMember:

@@ -17,7 +17,7 @@ from crm_shared.contracts.loyalty import PoolJoined
 from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 async def create(session: AsyncSession, body: PoolIn, caller: Caller, *, at: datetime) -> Pool:
@@ -97,15 +97,13 @@ async def lock(session: AsyncSession, pool_id: UUID) -> Pool:
     return pool
 
 
-async def list_(session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int) -> Listing[Pool]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[Pool]:
     """Pools, the newest first."""
     return await paginate(
         session,
         select(Pool),
         [Key(Pool.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
     )
 
 

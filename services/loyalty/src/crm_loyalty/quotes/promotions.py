@@ -17,7 +17,7 @@ from crm_loyalty.rules.pricing import Discount
 from crm_loyalty.schemas.earning_rules import WhenIn
 from crm_loyalty.schemas.quotes import PromotionIn
 from crm_shared import versions
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 _NEWEST = versions.newest(Promotion.key, Promotion.version)
 
@@ -34,17 +34,13 @@ async def get(session: AsyncSession, key: str) -> Promotion:
     return promotion
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Promotion]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[Promotion]:
     """The newest version of each promotion, by key."""
     return await paginate(
         session,
         select(Promotion).where(_NEWEST),
         [Key(Promotion.key)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
     )
 
 

@@ -23,7 +23,7 @@ from crm_shared import customers
 from crm_shared.callers import MANAGERS, Caller
 from crm_shared.contracts.tickets import ComplaintUpheld
 from crm_shared.ids import uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 async def propose(session: AsyncSession, events: Sequence[ComplaintUpheld], *, at: datetime) -> None:
@@ -140,9 +140,7 @@ async def list_(
     *,
     customer_id: UUID | None,
     state: RecoveryState | None,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Recovery]:
     """Compensations, the newest first."""
     statement = select(Recovery)
@@ -155,9 +153,7 @@ async def list_(
         session,
         statement,
         [Key(Recovery.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[customer_id, state],
     )
 

@@ -25,7 +25,7 @@ from crm_loyalty.schemas.referrals import ReferralIn
 from crm_shared import customers
 from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 # Claims are rare: one after the other, so that no circle closes by several at once.
 _IN_TURN = select(func.pg_advisory_xact_lock(0x72656672))
@@ -95,9 +95,7 @@ async def list_(
     *,
     referrer_id: UUID | None,
     state: ReferralState | None,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Referral]:
     """Who came by codes, the newest first; of one customer's codes, those of merged ids included."""
     statement = select(Referral)
@@ -110,9 +108,7 @@ async def list_(
         session,
         statement,
         [Key(Referral.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[referrer_id, state],
     )
 

@@ -12,7 +12,7 @@ from crm_loyalty.errors import LimitReached, OutOfStock, RewardNotFound
 from crm_loyalty.models.rewards import Reward, RewardStock
 from crm_loyalty.schemas.rewards import RewardIn
 from crm_shared import versions
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.problems import InvalidRequest
 
 _NEWEST = versions.newest(Reward.key, Reward.version)
@@ -34,9 +34,7 @@ async def list_(
     session: AsyncSession,
     *,
     offered_at: datetime | None,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Reward]:
     """The newest version of each reward, by key; with an instant only those that can be ordered then."""
     statement = select(Reward).where(_NEWEST)
@@ -50,9 +48,7 @@ async def list_(
         session,
         statement,
         [Key(Reward.key)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=offered_at is not None,
     )
 

@@ -33,7 +33,7 @@ from crm_shared.contracts.loyalty import (
 )
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 SOURCE = "/crm/loyalty/rewards"
 
@@ -132,9 +132,7 @@ async def list_(
     *,
     customer_id: UUID | None = None,
     state: OrderState | None,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[RewardOrder]:
     """Orders, newest first: a customer's, or everybody's."""
     statement = select(RewardOrder)
@@ -147,9 +145,7 @@ async def list_(
         session,
         statement,
         [Key(RewardOrder.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[str(customer_id), state],
     )
 

@@ -37,7 +37,7 @@ from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import etag
 from crm_shared.fields import Instant
 from crm_shared.idempotency import IdempotencyKeyMissing
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.context import Context
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
@@ -45,10 +45,8 @@ from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
     CurrentDesks,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -120,17 +118,13 @@ async def get_account(
 )
 async def list_entries(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
     as_of: AsOf = None,
     effective_at: EffectiveAt = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[EntryOut]:
     """List what came and went, newest first, with the rules and reasons."""
-    found = await accounts.list_entries(
-        session, customer_id, Then(as_of, effective_at), cursors=cursors, cursor=cursor, limit=limit
-    )
+    found = await accounts.list_entries(session, customer_id, Then(as_of, effective_at), page=page)
     return found.map(EntryOut.of)
 
 
@@ -142,17 +136,13 @@ async def list_entries(
 )
 async def list_lots(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
     as_of: AsOf = None,
     effective_at: EffectiveAt = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[LotOut]:
     """List the lots that have something left, and debts, newest first."""
-    return await accounts.list_lots(
-        session, customer_id, Then(as_of, effective_at), cursors=cursors, cursor=cursor, limit=limit
-    )
+    return await accounts.list_lots(session, customer_id, Then(as_of, effective_at), page=page)
 
 
 @router.get(
@@ -164,15 +154,11 @@ async def list_lots(
 async def list_expirations(
     session: Session,
     clock: CurrentClock,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[Expiration]:
     """List every coming instant at which points expire, the next first, with the policies that say so."""
-    return await expirations.list_(
-        session, customer_id, at=clock.now(), cursors=cursors, cursor=cursor, limit=limit
-    )
+    return await expirations.list_(session, customer_id, at=clock.now(), page=page)
 
 
 @router.post(

@@ -29,16 +29,14 @@ from crm_loyalty.schemas.activities import (
 from crm_shared.callers import MANAGERS, READERS, STAFF, Role
 from crm_shared.customers import CustomerWasErased
 from crm_shared.etags import etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -67,11 +65,9 @@ async def create_activity(
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_activities(
-    session: Session, cursors: CurrentCursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> Listing[Activity]:
+async def list_activities(session: Session, page: Paging) -> Listing[Activity]:
     """List activities, the newest first."""
-    return await activities.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await activities.list_(session, page=page)
 
 
 @router.get(
@@ -121,17 +117,13 @@ async def invite_to_activity(
 )
 async def list_invitations(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     settings: CurrentSettings,
     activity_id: UUID,
     state: Annotated[InvitationState | None, Query(description="only those in this state")] = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[InvitationOut]:
     """List who is invited, in the order in which they were, with their codes."""
-    found = await invitations.list_(
-        session, activity_id, state=state, cursors=cursors, cursor=cursor, limit=limit
-    )
+    found = await invitations.list_(session, activity_id, state=state, page=page)
     return found.map(lambda invitation: _out(invitation, settings.invitation_key))
 
 

@@ -18,16 +18,14 @@ from crm_loyalty.schemas.adjustments import AdjustmentDecisionIn, AdjustmentIn, 
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerWasErased
 from crm_shared.etags import etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -62,13 +60,11 @@ async def request_adjustment(
 )
 async def list_adjustments(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     state: Annotated[AdjustmentState | None, Query(description="only those in this state")] = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[Adjustment]:
     """List what was asked for, the newest first."""
-    return await adjustments.list_(session, state=state, cursors=cursors, cursor=cursor, limit=limit)
+    return await adjustments.list_(session, state=state, page=page)
 
 
 @router.get(

@@ -10,15 +10,13 @@ from crm_loyalty.errors import MessageNotFound, MessageNotSent
 from crm_loyalty.models.messages import Message, MessageState
 from crm_loyalty.schemas.messages import MailboxMessageOut, MessageReportIn, MessageStateOut
 from crm_shared.callers import MANAGERS, STAFF, Role
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -35,13 +33,11 @@ router = Router(tags=["care"])
 async def list_mailbox(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: Annotated[UUID | None, Query(description="only this customer's")] = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[MailboxMessageOut]:
     """List what would have been sent by channels for which no carrier is set up, newest first."""
-    found = await messages.mailbox(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    found = await messages.mailbox(session, customer_id, page=page)
     # A text may hold the code of a coupon: agents see that there was one, managers what it said.
     whole = caller.sees_personal_data and caller.has(MANAGERS)
     return found.map(lambda message: MailboxMessageOut.of(message, whole=whole))

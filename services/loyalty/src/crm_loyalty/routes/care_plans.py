@@ -14,16 +14,14 @@ from crm_loyalty.schemas.care_plans import DryRunItemOut, OccasionOut, PlanIn, P
 from crm_shared.callers import MANAGERS, STAFF
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
 from crm_shared.fields import Day
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -39,11 +37,9 @@ CarePlanKey = Annotated[Key, Path(description="lower-case words with hyphens", e
     dependencies=[allow(*STAFF)],
     responses=documented(InvalidCursor),
 )
-async def list_care_plans(
-    session: Session, cursors: CurrentCursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> Listing[CarePlan]:
+async def list_care_plans(session: Session, page: Paging) -> Listing[CarePlan]:
     """List the care plans, by key."""
-    return await plans.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await plans.list_(session, page=page)
 
 
 @router.get(
@@ -103,16 +99,12 @@ async def put_care_plan(
 async def dry_run_care_plan(
     session: Session,
     clock: CurrentClock,
-    cursors: CurrentCursors,
+    page: Paging,
     care_plan_key: CarePlanKey,
     on: Annotated[Day, Query(description="the day, by each customer's clock", examples=["2026-08-08"])],
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[DryRunItemOut]:
     """See whom a plan would reach on a day, when, and why not, by what is known now; nothing happens."""
-    return await dry_runs.run(
-        session, care_plan_key, on, cursors=cursors, cursor=cursor, limit=limit, at=clock.now()
-    )
+    return await dry_runs.run(session, care_plan_key, on, page=page, at=clock.now())
 
 
 @router.get(
@@ -123,13 +115,11 @@ async def dry_run_care_plan(
 )
 async def list_care_occasions(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     care_plan_key: CarePlanKey,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[CareOccasion]:
     """List whom a plan reaches, the latest first, and what became of it."""
-    return await occasions.of_plan(session, care_plan_key, cursors=cursors, cursor=cursor, limit=limit)
+    return await occasions.of_plan(session, care_plan_key, page=page)
 
 
 @router.get(
@@ -140,13 +130,11 @@ async def list_care_occasions(
 )
 async def list_customer_occasions(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: Annotated[UUID, Query(description="whose, also by an id that was merged into them")],
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[CareOccasion]:
     """List what plans thought of for a customer, the latest first: what happened, and why others did not."""
-    return await occasions.of_customer(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    return await occasions.of_customer(session, customer_id, page=page)
 
 
 @router.get(

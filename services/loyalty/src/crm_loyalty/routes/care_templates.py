@@ -12,16 +12,14 @@ from crm_loyalty.schemas.base import Key
 from crm_loyalty.schemas.care_templates import PreviewIn, PreviewOut, TemplateIn, TemplateOut
 from crm_shared.callers import MANAGERS, STAFF
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -37,11 +35,9 @@ CareTemplateKey = Annotated[Key, Path(description="lower-case words with hyphens
     dependencies=[allow(*STAFF)],
     responses=documented(InvalidCursor),
 )
-async def list_care_templates(
-    session: Session, cursors: CurrentCursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> Listing[CareTemplate]:
+async def list_care_templates(session: Session, page: Paging) -> Listing[CareTemplate]:
     """List the texts of messages, by key."""
-    return await templates.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await templates.list_(session, page=page)
 
 
 @router.get(

@@ -23,17 +23,15 @@ from crm_shared.callers import MANAGERS, READERS, STAFF
 from crm_shared.customers import CustomerWasErased
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
 from crm_shared.jobs import JobNotFound, JobOut
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -49,11 +47,9 @@ SeriesKey = Annotated[Key, Path(description="lower-case words with hyphens", exa
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_coupon_series(
-    session: Session, cursors: CurrentCursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> Listing[CouponSeries]:
+async def list_coupon_series(session: Session, page: Paging) -> Listing[CouponSeries]:
     """List the series of coupons, by key."""
-    return await series.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await series.list_(session, page=page)
 
 
 @router.get(
@@ -163,14 +159,12 @@ async def get_coupon_batch(session: Session, batch_id: UUID) -> JobOut:
 async def list_coupons_of_batch(
     session: Session,
     clock: CurrentClock,
-    cursors: CurrentCursors,
+    page: Paging,
     settings: CurrentSettings,
     batch_id: UUID,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[CouponOut]:
     """List the coupons of a batch with their codes, to be printed or sent."""
     await batches.get(session, batch_id)
-    found = await holdings.of_batch(session, batch_id, cursors=cursors, cursor=cursor, limit=limit)
+    found = await holdings.of_batch(session, batch_id, page=page)
     at, key = clock.now(), settings.coupon_key
     return found.map(lambda coupon: CouponOut.of(coupon, at=at, code=holdings.code(coupon, key)))

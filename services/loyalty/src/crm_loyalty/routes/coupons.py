@@ -42,16 +42,14 @@ from crm_shared.callers import MANAGERS, READERS, STAFF, Role
 from crm_shared.contracts.base import Money
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -94,14 +92,12 @@ ENDED = documented(CouponUseNotFound, CouponUseEnded)
 async def list_coupons(
     session: Session,
     clock: CurrentClock,
-    cursors: CurrentCursors,
+    page: Paging,
     settings: CurrentSettings,
     customer_id: UUID,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[CouponOut]:
     """List a customer's own coupons with their codes, newest first."""
-    found = await holdings.of_customer(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    found = await holdings.of_customer(session, customer_id, page=page)
     at, key = clock.now(), settings.coupon_key
     return found.map(lambda coupon: CouponOut.of(coupon, at=at, code=holdings.code(coupon, key)))
 

@@ -14,10 +14,10 @@ from crm_loyalty.schemas.earning_events import (
 )
 from crm_shared.callers import MANAGERS, READERS, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentClock, CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import CurrentClock, Paging, Session, allow
 
 router = Router(tags=["earning events"])
 
@@ -80,14 +80,12 @@ async def get_earning_event(session: Session, event_id: UUID) -> EarningEventOut
 )
 async def list_earning_events(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[EarningEventOut]:
     """List what happened to a customer that might have earned points, the newest first.
 
     Published events are among them from when on a rule names their type.
     """
-    found = await events.list_(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    found = await events.list_(session, customer_id, page=page)
     return found.map(EarningEventOut.of)

@@ -16,16 +16,14 @@ from crm_loyalty.schemas.earning_rules import EarningRuleIn, EarningRuleOut, Rul
 from crm_loyalty.schemas.evaluations import EvaluationIn, EvaluationOut
 from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -42,14 +40,12 @@ IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="`*`: on
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_earning_rules(
-    session: Session, cursors: CurrentCursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> Listing[EarningRuleOut]:
+async def list_earning_rules(session: Session, page: Paging) -> Listing[EarningRuleOut]:
     """List the rules in force, by key; what several give for one purchase or event is added up.
 
     Unless they are of one group, and its `choice` says that only the best or the first of them counts.
     """
-    return await rules.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await rules.list_(session, page=page)
 
 
 @router.get(

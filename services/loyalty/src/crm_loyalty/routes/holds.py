@@ -23,17 +23,15 @@ from crm_loyalty.routes.accounts import Reference, order
 from crm_loyalty.schemas.holds import HoldIn, HoldOut
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
     CurrentDesks,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -49,14 +47,12 @@ router = Router(tags=["holds"])
 )
 async def list_holds(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
     state: Annotated[HoldState | None, Query(description="only those in this state")] = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[Hold]:
     """List holds, newest first."""
-    return await holds.list_(session, customer_id, state=state, cursors=cursors, cursor=cursor, limit=limit)
+    return await holds.list_(session, customer_id, state=state, page=page)
 
 
 @router.post(

@@ -8,10 +8,10 @@ from crm_loyalty.models.purchases import PendingAward
 from crm_loyalty.schemas.accounts import PendingOut
 from crm_shared.callers import READERS, Role
 from crm_shared.customers import CustomerNotFound
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import Paging, Session, allow
 
 router = Router(tags=["accounts"])
 
@@ -24,13 +24,11 @@ router = Router(tags=["accounts"])
 )
 async def list_pending_points(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[PendingAward]:
     """List points that wait for the end of a return window, by purchase, the newest first.
 
     They are not in the balance. A purchase that is given back takes its pending points with it.
     """
-    return await pending.list_(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    return await pending.list_(session, customer_id, page=page)

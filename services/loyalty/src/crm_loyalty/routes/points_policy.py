@@ -7,16 +7,14 @@ from crm_loyalty.models.points_policy import PointsPolicyVersion
 from crm_loyalty.schemas.points_policy import PointsPolicyIn, PointsPolicyOut
 from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -58,8 +56,6 @@ async def put_points_policy(
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_points_policy_versions(
-    session: Session, cursors: CurrentCursors, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
-) -> Listing[PointsPolicyVersion]:
+async def list_points_policy_versions(session: Session, page: Paging) -> Listing[PointsPolicyVersion]:
     """List the versions that somebody has written, the newest first; before them points never expired."""
-    return await points_policy.list_versions(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await points_policy.list_versions(session, page=page)

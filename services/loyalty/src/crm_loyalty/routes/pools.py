@@ -22,17 +22,15 @@ from crm_loyalty.schemas.pools import InviteeIn, PoolIn, PoolMemberOut, PoolOut,
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -63,11 +61,9 @@ async def create_pool(session: Session, clock: CurrentClock, caller: CurrentCall
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_pools(
-    session: Session, cursors: CurrentCursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> Listing[Pool]:
+async def list_pools(session: Session, page: Paging) -> Listing[Pool]:
     """List pools, the newest first."""
-    return await pools.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await pools.list_(session, page=page)
 
 
 @router.get(
@@ -122,17 +118,13 @@ async def dissolve_pool(session: Session, clock: CurrentClock, caller: CurrentCa
 )
 async def list_pool_members(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     caller: CurrentCaller,
     pool_id: UUID,
     state: Annotated[MemberState | None, Query(description="only those in this state")] = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[PoolMember]:
     """List who is invited, a member, or was one, in the order of the invitations."""
-    return await members.list_(
-        session, pool_id, caller, state=state, cursors=cursors, cursor=cursor, limit=limit
-    )
+    return await members.list_(session, pool_id, caller, state=state, page=page)
 
 
 @router.post(
@@ -216,10 +208,8 @@ async def appoint_pool_head(
 )
 async def list_pool_memberships(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[PoolMember]:
     """List a customer's invitations to pools and memberships, the newest first."""
-    return await members.list_of(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    return await members.list_of(session, customer_id, page=page)

@@ -12,16 +12,14 @@ from crm_loyalty.schemas.base import Key
 from crm_loyalty.schemas.quotes import PaymentPolicyIn, PaymentPolicyOut, PromotionIn, PromotionOut
 from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -37,11 +35,9 @@ PromotionKey = Annotated[Key, Path(description="lower-case words with hyphens", 
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_promotions(
-    session: Session, cursors: CurrentCursors, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> Listing[Promotion]:
+async def list_promotions(session: Session, page: Paging) -> Listing[Promotion]:
     """List the promotions, by key."""
-    return await promotions.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await promotions.list_(session, page=page)
 
 
 @router.get(

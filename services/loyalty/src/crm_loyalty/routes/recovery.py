@@ -25,17 +25,15 @@ from crm_loyalty.schemas.recovery import (
 from crm_shared.callers import MANAGERS, STAFF, Role
 from crm_shared.customers import CustomerWasErased
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -81,16 +79,12 @@ async def put_recovery_policy(
 )
 async def list_recoveries(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: Annotated[UUID | None, Query(description="only this customer's")] = None,
     state: Annotated[RecoveryState | None, Query(description="only those in this state")] = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[Recovery]:
     """List compensations, the newest first; each upheld complaint has one at most."""
-    return await recoveries.list_(
-        session, customer_id=customer_id, state=state, cursors=cursors, cursor=cursor, limit=limit
-    )
+    return await recoveries.list_(session, customer_id=customer_id, state=state, page=page)
 
 
 @router.get(

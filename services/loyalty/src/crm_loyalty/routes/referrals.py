@@ -31,17 +31,15 @@ from crm_loyalty.settings import Settings
 from crm_shared.callers import MANAGERS, READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -139,16 +137,12 @@ async def claim_referral(session: Session, clock: CurrentClock, body: ReferralIn
 )
 async def list_referrals(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     referrer_id: Annotated[UUID | None, Query(description="only those by this customer's code")] = None,
     state: Annotated[ReferralState | None, Query(description="only those in this state")] = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[Referral]:
     """List who came by codes, the newest first."""
-    return await referrals.list_(
-        session, referrer_id=referrer_id, state=state, cursors=cursors, cursor=cursor, limit=limit
-    )
+    return await referrals.list_(session, referrer_id=referrer_id, state=state, page=page)
 
 
 @router.get(

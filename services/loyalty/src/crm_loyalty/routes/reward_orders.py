@@ -29,16 +29,14 @@ from crm_loyalty.schemas.rewards import RewardOrderIn, RewardOrderOut, RewardOrd
 from crm_shared.callers import MANAGERS, READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -106,16 +104,12 @@ async def order_reward(
 )
 async def list_reward_orders_of_customer(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
     state: State = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[RewardOrderOut]:
     """List a customer's orders, newest first."""
-    found = await orders.list_(
-        session, customer_id=customer_id, state=state, cursors=cursors, cursor=cursor, limit=limit
-    )
+    found = await orders.list_(session, customer_id=customer_id, state=state, page=page)
     return found.map(RewardOrderOut.of)
 
 
@@ -127,13 +121,11 @@ async def list_reward_orders_of_customer(
 )
 async def list_reward_orders(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     state: State = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[RewardOrderOut]:
     """List everybody's orders, newest first: what is to be approved, packed or sent."""
-    found = await orders.list_(session, state=state, cursors=cursors, cursor=cursor, limit=limit)
+    found = await orders.list_(session, state=state, page=page)
     return found.map(RewardOrderOut.of)
 
 

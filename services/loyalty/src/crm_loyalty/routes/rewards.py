@@ -12,17 +12,15 @@ from crm_loyalty.schemas.base import Key
 from crm_loyalty.schemas.rewards import RestockIn, RewardIn, RewardOut
 from crm_shared.callers import MANAGERS, READERS, Role
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -42,14 +40,12 @@ async def list_rewards(
     session: Session,
     clock: CurrentClock,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
+    page: Paging,
     offered: Annotated[bool, Query(description="only what can be ordered now")] = False,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
 ) -> Listing[RewardOut]:
     """List what points can be exchanged for, by key."""
     offered_at = clock.now() if offered else None
-    found = await catalogue.list_(session, offered_at=offered_at, cursors=cursors, cursor=cursor, limit=limit)
+    found = await catalogue.list_(session, offered_at=offered_at, page=page)
     stocks = await catalogue.stocks(session, [reward.key for reward in found.items])
     segments = caller.has(READERS)
     return found.map(lambda reward: RewardOut.of(reward, stocks.get(reward.key), segments=segments))

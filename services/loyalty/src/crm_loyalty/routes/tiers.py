@@ -20,16 +20,14 @@ from crm_loyalty.tiers import ladders, tiers
 from crm_shared.callers import MANAGERS, READERS, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -91,11 +89,9 @@ async def put_tier_ladder(
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_tier_ladder_versions(
-    session: Session, cursors: CurrentCursors, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
-) -> Listing[TierLadder]:
+async def list_tier_ladder_versions(session: Session, page: Paging) -> Listing[TierLadder]:
     """List every version of the ladder, the newest first; each is read with `?version=`."""
-    return await ladders.list_versions(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await ladders.list_versions(session, page=page)
 
 
 @router.post("/v1/tiers/preview", response_model=TierPreviewOut, dependencies=[allow(*MANAGERS)])
@@ -123,13 +119,11 @@ async def get_customer_tier(session: Session, clock: CurrentClock, customer_id: 
 )
 async def list_customer_tier_changes(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[TierChange]:
     """List how a customer's tier changed, the newest first."""
-    return await tiers.list_changes(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    return await tiers.list_changes(session, customer_id, page=page)
 
 
 @router.put(

@@ -12,7 +12,7 @@ from crm_loyalty.models.tiers import TierLadder
 from crm_loyalty.rules.tiers import Ladder, Tier
 from crm_loyalty.schemas.tiers import TierBenefits, TierLadderIn, TierLadderOut
 from crm_shared import due, versions
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 LOOK = "tier"
 """The kind of due work by which customers are looked at when time alone may change their tier."""
@@ -69,17 +69,13 @@ def out(row: TierLadder) -> TierLadderOut:
     )
 
 
-async def list_versions(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[TierLadder]:
+async def list_versions(session: AsyncSession, *, page: PageRequest) -> Listing[TierLadder]:
     """Every version, the newest first."""
     return await paginate(
         session,
         select(TierLadder),
         [Key(TierLadder.version, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
     )
 
 

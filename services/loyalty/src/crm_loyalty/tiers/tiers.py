@@ -23,7 +23,7 @@ from crm_loyalty.schemas.tiers import (
 from crm_loyalty.tiers import counting, ladders, standings
 from crm_loyalty.tiers.standings import Look
 from crm_shared import customers
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 _WORDS = {
     TierReason.NONE: "Nothing that is counted reaches a tier.",
@@ -99,9 +99,7 @@ async def take_back(session: AsyncSession, customer_id: UUID, *, at: datetime) -
     return await explain(session, owner, at=at)
 
 
-async def list_changes(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[TierChange]:
+async def list_changes(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[TierChange]:
     """How the tier changed, the newest first; raises AccountNotFound."""
     owner = (await accounts.owned(session, customer_id))[0].customer_id
     return await paginate(
@@ -110,9 +108,7 @@ async def list_changes(
             TierChange.customer_id == owner, TierChange.previous.is_distinct_from(TierChange.tier)
         ),
         [Key(TierChange.at, descending=True), Key(TierChange.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=str(owner),
     )
 

@@ -23,7 +23,7 @@ from crm_shared.customers import CustomerNotFound
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, publish_many
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.problems import Problem
 
 FIRST_VERSION = 1
@@ -79,17 +79,13 @@ async def patch(
     return interaction
 
 
-async def list_(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Interaction]:
+async def list_(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[Interaction]:
     """The customer's interactions, the newest first."""
     return await paginate(
         session,
         select(Interaction).where(Interaction.customer_id == customer_id),
         [Key(Interaction.occurred_at, descending=True), Key(Interaction.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=str(customer_id),
     )
 

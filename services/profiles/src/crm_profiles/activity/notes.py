@@ -14,7 +14,7 @@ from crm_profiles.schemas.notes import NoteIn, NotePatch
 from crm_shared import etags
 from crm_shared.customers import resolve
 from crm_shared.ids import uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,7 @@ async def list_(
     customer_id: UUID,
     filters: NoteFilters,
     *,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Note]:
     """The customer's notes, the newest first."""
     statement = select(Note).where(Note.customer_id == customer_id)
@@ -106,8 +104,6 @@ async def list_(
         session,
         statement,
         [Key(Note.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[str(customer_id), asdict(filters)],
     )

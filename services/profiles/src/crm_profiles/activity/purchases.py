@@ -34,7 +34,7 @@ from crm_shared.customers import CustomerNotFound
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, publish_many
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.problems import Problem
 
 FIRST_VERSION = 1
@@ -82,17 +82,13 @@ async def get(session: AsyncSession, purchase_id: UUID) -> Purchase:
     return purchase
 
 
-async def list_(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Purchase]:
+async def list_(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[Purchase]:
     """The customer's purchases, the newest first."""
     return await paginate(
         session,
         select(Purchase).where(Purchase.customer_id == customer_id).options(selectinload(Purchase.lines)),
         [Key(Purchase.occurred_at, descending=True), Key(Purchase.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=str(customer_id),
     )
 

@@ -35,7 +35,7 @@ from crm_shared.customers import CustomerWasErased
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.problems import Fault, InvalidRequest
 
 MAX_REFUNDS = 100
@@ -103,17 +103,13 @@ async def find_purchase(session: AsyncSession, source: str, external_id: str) ->
     return found
 
 
-async def list_(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Refund]:
+async def list_(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[Refund]:
     """What was given back to the customer, the newest first."""
     return await paginate(
         session,
         select(Refund).where(Refund.customer_id == customer_id).options(selectinload(Refund.lines)),
         [Key(Refund.occurred_at, descending=True), Key(Refund.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=str(customer_id),
     )
 

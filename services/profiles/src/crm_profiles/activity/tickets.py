@@ -12,7 +12,7 @@ from crm_profiles.customers.contact_points import Owner
 from crm_profiles.models.tickets import Ticket
 from crm_shared.contracts.tickets import TicketClosed, TicketResolved, TicketState
 from crm_shared.database import Json
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 _TABLE = Ticket.metadata.tables[Ticket.__tablename__]
 _COLUMNS = tuple(column.name for column in _TABLE.c)
@@ -51,9 +51,7 @@ async def list_(
     customer_id: UUID,
     kind: str | None,
     *,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Ticket]:
     """The customer's tickets, or those of a kind, the newest first."""
     statement = select(Ticket).where(Ticket.customer_id == customer_id)
@@ -63,9 +61,7 @@ async def list_(
         session,
         statement,
         [Key(Ticket.opened_at, descending=True), Key(Ticket.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[str(customer_id), kind],
     )
 

@@ -14,7 +14,7 @@ from crm_profiles.models.timeline import FAMILY, EntryType, TimelineEntry
 from crm_profiles.rules.lifecycle import Act
 from crm_profiles.stages import stages
 from crm_shared.database import Json
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 ACTS: Mapping[EntryType, Act] = {
     EntryType.PURCHASE_RECORDED: Act.PURCHASED,
@@ -104,9 +104,7 @@ async def list_(
     customer_id: UUID,
     filters: TimelineFilters,
     *,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[TimelineEntry]:
     """The customer's entries that pass the filters, the newest first.
 
@@ -128,8 +126,6 @@ async def list_(
         session,
         statement,
         [Key(TimelineEntry.occurred_at, descending=True), Key(TimelineEntry.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[str(customer_id), sorted(filters.types), filters.family, filters.since, filters.until],
     )

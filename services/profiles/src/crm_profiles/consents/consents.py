@@ -13,7 +13,7 @@ from crm_profiles.models.consents import ConsentStatement
 from crm_profiles.models.timeline import EntryType
 from crm_profiles.schemas.consents import ConsentIn
 from crm_shared.clock import Clock
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.permissions import ContactChannel
 from crm_shared.problems import Fault
 
@@ -64,7 +64,7 @@ async def state(
 
 
 async def history(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
+    session: AsyncSession, customer_id: UUID, *, page: PageRequest
 ) -> Listing[ConsentStatement]:
     """Every statement ever recorded, the last recorded first; raises CustomerNotFound."""
     current = await documents.current_id(session, customer_id)
@@ -72,9 +72,7 @@ async def history(
         session,
         select(ConsentStatement).where(ConsentStatement.customer_id == current),
         [Key(ConsentStatement.recorded_at, descending=True), Key(ConsentStatement.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=str(current),
     )
 

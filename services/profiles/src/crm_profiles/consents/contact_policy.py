@@ -11,7 +11,7 @@ from crm_shared import versions
 from crm_shared.contracts.permissions import ContactPolicy
 from crm_shared.contracts.profiles import ContactPolicyChanged
 from crm_shared.outbox import publish
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.permissions import INITIAL_POLICY, INITIAL_VERSION
 
 
@@ -50,15 +50,11 @@ async def put(
     return InForce(written.version, policy)
 
 
-async def list_versions(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[ContactPolicyVersion]:
+async def list_versions(session: AsyncSession, *, page: PageRequest) -> Listing[ContactPolicyVersion]:
     """Every version that was ever written, the newest first."""
     return await paginate(
         session,
         select(ContactPolicyVersion),
         [Key(ContactPolicyVersion.version, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
     )

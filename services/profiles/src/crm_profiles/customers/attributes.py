@@ -17,7 +17,7 @@ from crm_profiles.models.customers import Customer
 from crm_profiles.schemas.attributes import MAX_NUMBER, MAX_TEXT, CustomerAttributeIn
 from crm_shared import etags
 from crm_shared.clock import Clock
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.problems import Fault
 
 MAX_DECLARED = 200
@@ -33,13 +33,11 @@ async def get(session: AsyncSession, key: str) -> CustomerAttribute:
     return found
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[CustomerAttribute]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[CustomerAttribute]:
     """All that are declared, by key."""
     statement = select(CustomerAttribute)
     keys = [Key(CustomerAttribute.key)]
-    return await paginate(session, statement, keys, cursors=cursors, cursor=cursor, limit=limit)
+    return await paginate(session, statement, keys, page=page)
 
 
 async def put(

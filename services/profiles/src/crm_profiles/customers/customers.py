@@ -32,7 +32,7 @@ from crm_shared.contracts.base import Event
 from crm_shared.customers import CustomerNotFound, resolve, stop_merges
 from crm_shared.ids import uuid7
 from crm_shared.outbox import Author
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.problems import Problem
 
 
@@ -225,17 +225,13 @@ async def _lock_all(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Dr
     return {id: locked[now] for id, now in current.items() if now in locked}
 
 
-async def list_(
-    session: AsyncSession, filters: CustomerFilters, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Customer]:
+async def list_(session: AsyncSession, filters: CustomerFilters, *, page: PageRequest) -> Listing[Customer]:
     """Customers, the newest first."""
     return await paginate(
         session,
         matching(filters),
         [Key(Customer.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=asdict(filters),
     )
 

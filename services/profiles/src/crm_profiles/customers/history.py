@@ -15,7 +15,7 @@ from crm_profiles.schemas.customers import CustomerOut
 from crm_profiles.schemas.history import CustomerVersionOut, MemberChange
 from crm_shared.customers import CustomerNotFound
 from crm_shared.database import Json
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 # The version of that instant; where that says that the customer was absorbed, the survivor's of that instant.
 _NEWEST = """
@@ -60,7 +60,7 @@ async def get_as_of(session: AsyncSession, customer_id: UUID, as_of: datetime) -
 
 
 async def list_(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
+    session: AsyncSession, customer_id: UUID, *, page: PageRequest
 ) -> Listing[CustomerVersionOut]:
     """What was changed under this very id, the newest first; raises CustomerNotFound.
 
@@ -71,13 +71,11 @@ async def list_(
         session,
         of_customer,
         [Key(CustomerVersion.version, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=str(customer_id),
     )
     versions = found.items
-    if not versions and cursor is None:
+    if not versions and page.cursor is None:
         raise CustomerNotFound(customer_id=str(customer_id))
     states = [version.state for version in versions]
     if found.has_more:

@@ -19,7 +19,7 @@ from crm_shared import jobs
 from crm_shared.customers import stop_merges
 from crm_shared.ids import uuid7
 from crm_shared.jobs import Job, JobNotFound, JobState
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 MAKE = "exports.make"
 
@@ -78,12 +78,10 @@ async def job_of(session: AsyncSession, found: Export) -> Job:
     return job
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Export]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[Export]:
     """All exports, the newest first."""
     order = [Key(Export.id, descending=True)]
-    return await paginate(session, select(Export), order, cursors=cursors, cursor=cursor, limit=limit)
+    return await paginate(session, select(Export), order, page=page)
 
 
 async def file_of(session: AsyncSession, found: Export) -> File:

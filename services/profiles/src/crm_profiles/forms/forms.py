@@ -17,7 +17,7 @@ from crm_profiles.models.forms import FormVersion
 from crm_profiles.schemas.attributes import MAX_TEXT
 from crm_profiles.schemas.forms import AttributeTarget, ConsentTarget, FieldType, FormField, FormIn
 from crm_shared import versions
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.problems import Fault
 
 _TYPES: dict[AttributeType, set[FieldType]] = {
@@ -54,16 +54,12 @@ async def definitions(
     }
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[FormVersion]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[FormVersion]:
     """All forms as they are now, by key."""
     other = aliased(FormVersion)
     newest = select(func.max(other.version)).where(other.key == FormVersion.key).scalar_subquery()
     statement = select(FormVersion).where(FormVersion.version == newest)
-    return await paginate(
-        session, statement, [Key(FormVersion.key)], cursors=cursors, cursor=cursor, limit=limit
-    )
+    return await paginate(session, statement, [Key(FormVersion.key)], page=page)
 
 
 async def put(

@@ -22,7 +22,7 @@ from crm_profiles.schemas.submissions import SubmissionIn
 from crm_shared import due
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 LOOK = "form-submission"
 """The due work of finding out whose a submission is, and putting on file what it tells."""
@@ -140,9 +140,7 @@ async def list_(
     form_key: str,
     state: SubmissionState | None,
     *,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[FormSubmission]:
     """The form's submissions, the newest first; raises FormNotFound."""
     await forms.get(session, form_key)
@@ -153,9 +151,7 @@ async def list_(
         session,
         statement,
         [Key(FormSubmission.received_at, descending=True), Key(FormSubmission.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[form_key, state],
     )
 

@@ -28,7 +28,7 @@ from crm_shared import due, jobs
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.jobs import Job, JobState
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 INSPECT = "imports.inspect"
 RUN = "imports.run"
@@ -91,12 +91,10 @@ async def get(session: AsyncSession, import_id: UUID, *, lock: bool = False) -> 
     return found
 
 
-async def list_(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Import]:
+async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[Import]:
     """All imports, the newest first."""
     order = [Key(Import.id, descending=True)]
-    return await paginate(session, select(Import), order, cursors=cursors, cursor=cursor, limit=limit)
+    return await paginate(session, select(Import), order, page=page)
 
 
 async def standings(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Standing]:
@@ -227,9 +225,7 @@ async def list_rows(
     found: Import,
     status: RowStatus | None,
     *,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[ImportRow]:
     """The verdicts of the last run, in the order of the file."""
     statement = select(ImportRow).where(ImportRow.run_id == found.run_id)
@@ -239,9 +235,7 @@ async def list_rows(
         session,
         statement,
         [Key(ImportRow.line)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[str(found.run_id), status],
     )
 

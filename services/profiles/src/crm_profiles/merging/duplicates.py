@@ -36,7 +36,7 @@ from crm_shared.customers import resolve
 from crm_shared.database import Json, Sessions
 from crm_shared.ids import uuid7
 from crm_shared.jobs import RunningJob
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 MATCH = "match-customers"
 """Due work: those who changed since the instant at which it was due are compared with the others."""
@@ -164,9 +164,7 @@ class DuplicateFilters:
     customer_id: UUID | None
 
 
-async def list_(
-    session: AsyncSession, filters: DuplicateFilters, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Duplicate]:
+async def list_(session: AsyncSession, filters: DuplicateFilters, *, page: PageRequest) -> Listing[Duplicate]:
     """Pairs, the likeliest first."""
     statement = _with_customers().where(
         Duplicate.state == filters.state, Duplicate.score >= filters.min_score
@@ -178,9 +176,7 @@ async def list_(
         session,
         statement,
         [Key(Duplicate.score, descending=True), Key(Duplicate.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=asdict(filters),
     )
 

@@ -46,7 +46,7 @@ from crm_shared.customers import (
 from crm_shared.database import Json
 from crm_shared.etags import StaleVersion
 from crm_shared.outbox import publish
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.problems import Fault
 
 
@@ -161,9 +161,7 @@ async def get(session: AsyncSession, merge_id: UUID) -> Merge:
     return found
 
 
-async def list_(
-    session: AsyncSession, customer_id: UUID | None, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[Merge]:
+async def list_(session: AsyncSession, customer_id: UUID | None, *, page: PageRequest) -> Listing[Merge]:
     """Merges, the newest first: all, or those of a customer and of whoever was merged into them."""
     statement = select(Merge).options(selectinload(Merge.images))
     if customer_id is not None:
@@ -174,9 +172,7 @@ async def list_(
         session,
         statement,
         [Key(Merge.sequence, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=str(customer_id),
     )
 

@@ -27,7 +27,7 @@ from crm_shared.contracts.profiles import MessageLogged
 from crm_shared.customers import resolve
 from crm_shared.database import Json
 from crm_shared.outbox import News, publish_many
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 from crm_shared.permissions import consent_refusal
 
 
@@ -162,9 +162,7 @@ async def list_(
     customer_id: UUID,
     purpose: str | None,
     *,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Message]:
     """The customer's messages, the newest first; raises CustomerNotFound."""
     current = await documents.current_id(session, customer_id)
@@ -177,9 +175,7 @@ async def list_(
         session,
         statement,
         [Key(Message.sent_at, descending=True), Key(Message.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[str(current), purpose],
     )
 

@@ -26,7 +26,7 @@ from crm_shared.customers import CustomerNotFound, Forgotten, absorbed_into, res
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, Outbox, publish, publish_many
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 TELL_AGAIN = "privacy.tell_again"
 """The kind of due work that sends tombstones a second time."""
@@ -200,9 +200,7 @@ async def list_(
     state: ErasureState | None,
     *,
     overdue_since: datetime,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[Erasure]:
     """Erasures with their confirmations, the newest first; overdue: asked for before `overdue_since`."""
     statement = select(Erasure).options(selectinload(Erasure.confirmations))
@@ -217,9 +215,7 @@ async def list_(
         session,
         statement,
         [Key(Erasure.id, descending=True)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=state,
     )
 

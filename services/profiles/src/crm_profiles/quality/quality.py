@@ -24,7 +24,7 @@ from crm_shared import jobs, versions
 from crm_shared.customers import stop_merges
 from crm_shared.database import Json, Sessions
 from crm_shared.jobs import Job, RunningJob
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 LOOK = "quality"
 """The due work of assessing who has changed since the instant at which it was due."""
@@ -145,12 +145,10 @@ async def assess(session: AsyncSession, ids: Sequence[UUID], *, at: datetime) ->
     await verifying.open_tasks(session, stale, reason=TaskReason.STALE, at=at)
 
 
-async def list_worst(
-    session: AsyncSession, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[QualityScore]:
+async def list_worst(session: AsyncSession, *, page: PageRequest) -> Listing[QualityScore]:
     """Customers by their score, the worst first."""
     keys = [Key(QualityScore.score), Key(QualityScore.customer_id)]
-    return await paginate(session, select(QualityScore), keys, cursors=cursors, cursor=cursor, limit=limit)
+    return await paginate(session, select(QualityScore), keys, page=page)
 
 
 async def _store(

@@ -19,7 +19,7 @@ from crm_shared import etags
 from crm_shared.customers import stop_merges
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 SYSTEM = "quality"
 """Who completes tasks about what is not on file any more."""
@@ -111,9 +111,7 @@ async def list_(
     done: bool,
     reason: TaskReason | None,
     subject: Subject | None,
-    cursors: Cursors,
-    cursor: str | None,
-    limit: int,
+    page: PageRequest,
 ) -> Listing[VerificationTask]:
     """What is to be verified, or was, the oldest first."""
     outcome = VerificationTask.outcome
@@ -126,9 +124,7 @@ async def list_(
         session,
         statement,
         [Key(VerificationTask.created_at), Key(VerificationTask.id)],
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
         filters=[done, reason, subject],
     )
 

@@ -10,10 +10,16 @@ from crm_profiles.models.attributes import CustomerAttribute
 from crm_profiles.schemas.attributes import AttributeKey, CustomerAttributeIn, CustomerAttributeOut
 from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentClock, CurrentCursors, Cursor, IfMatch, Limit, Session, allow
+from crm_shared.web.session import (
+    CurrentClock,
+    IfMatch,
+    Paging,
+    Session,
+    allow,
+)
 
 router = Router(tags=["customer attributes"])
 
@@ -26,11 +32,9 @@ KeyPath = Annotated[AttributeKey, Path(description="by which customers have it",
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_customer_attributes(
-    session: Session, cursors: CurrentCursors, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
-) -> Listing[CustomerAttribute]:
+async def list_customer_attributes(session: Session, page: Paging) -> Listing[CustomerAttribute]:
     """List the custom attributes that customers can have, by key."""
-    return await attributes.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await attributes.list_(session, page=page)
 
 
 @router.get(

@@ -27,17 +27,15 @@ from crm_shared.contracts.permissions import Purpose
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion, etag
 from crm_shared.fields import Instant
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.permissions import ContactChannel
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -88,13 +86,11 @@ async def get_consents(session: Session, show: Show, customer_id: UUID) -> Permi
 async def list_consent_history(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[ConsentOut]:
     """List all that was ever said, the last recorded first: by whom, when, and how it can be shown."""
-    found = await consents.history(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    found = await consents.history(session, customer_id, page=page)
     return found.map(partial(_consent, caller=caller))
 
 

@@ -8,16 +8,14 @@ from crm_profiles.models.consents import ContactPolicyVersion
 from crm_profiles.schemas.consents import ContactPolicyIn, ContactPolicyOut, ContactPolicyVersionOut
 from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -58,11 +56,9 @@ async def put_contact_policy(
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_contact_policy_versions(
-    session: Session, cursors: CurrentCursors, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
-) -> Listing[ContactPolicyVersion]:
+async def list_contact_policy_versions(session: Session, page: Paging) -> Listing[ContactPolicyVersion]:
     """List the versions that somebody has written, the newest first; before them the initial rules held."""
-    return await contact_policy.list_versions(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await contact_policy.list_versions(session, page=page)
 
 
 def _shown(response: Response, rules: InForce) -> ContactPolicyOut:

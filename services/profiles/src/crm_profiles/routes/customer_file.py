@@ -11,10 +11,10 @@ from crm_profiles.models.tickets import Ticket
 from crm_profiles.schemas.customer_file import CustomerFileOut, TicketOnFileOut
 from crm_shared.callers import STAFF
 from crm_shared.customers import CustomerNotFound
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import Paging, Session, allow
 
 router = Router(tags=["file"])
 
@@ -42,12 +42,10 @@ async def get_customer_file(session: Session, customer_id: UUID) -> CustomerFile
 )
 async def list_tickets_on_file(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
     kind: Annotated[str | None, Query(max_length=50, description="enquiry, complaint, …")] = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[Ticket]:
     """List a customer's tickets as they were last told of, the newest first."""
     current = await documents.current_id(session, customer_id)
-    return await tickets.list_(session, current, kind, cursors=cursors, cursor=cursor, limit=limit)
+    return await tickets.list_(session, current, kind, page=page)

@@ -47,7 +47,7 @@ from crm_shared.clock import Clock
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion
 from crm_shared.fields import Instant
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.problems import Problem
 from crm_shared.web.desk import Handed
 from crm_shared.web.problems import documented
@@ -55,12 +55,10 @@ from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
     CurrentDesks,
     CurrentSessions,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     ReadTogether,
     RoleMissing,
     Session,
@@ -109,7 +107,7 @@ async def _make_known(
 async def list_customers(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
+    page: Paging,
     attribute: AttributeFilters,
     tag: Annotated[str | None, Query(max_length=64)] = None,
     phone: Annotated[str | None, Query(max_length=50, description="with country code")] = None,
@@ -120,8 +118,6 @@ async def list_customers(
     source: Annotated[Source | None, Query(description="the system that first told of them")] = None,
     channel: Annotated[Channel | None, Query(description="by which they first came to be known")] = None,
     manager: Annotated[str | None, Query(max_length=200, description="who looks after them")] = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[CustomerOut]:
     """List customers, the newest first; all filters that are given must hold.
 
@@ -141,7 +137,7 @@ async def list_customers(
         manager=manager,
         attribute=attribute,
     )
-    found = await customers.list_(session, filters, cursors=cursors, cursor=cursor, limit=limit)
+    found = await customers.list_(session, filters, page=page)
     shown = found.map(CustomerOut.model_validate)
     if not caller.sees_personal_data:
         for point in (point for customer in shown.items for point in customer.contact_points):

@@ -16,15 +16,13 @@ from crm_profiles.schemas.duplicates import DismissIn, DuplicateOut
 from crm_shared import jobs
 from crm_shared.callers import MANAGERS, READERS, STAFF, Caller
 from crm_shared.jobs import JobNotFound, JobOut
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -41,19 +39,17 @@ router = Router(tags=["duplicates"])
 async def list_duplicates(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
+    page: Paging,
     state: DuplicateState = DuplicateState.OPEN,
     min_score: Annotated[float, Query(ge=0, le=1)] = 0,
     customer_id: Annotated[UUID | None, Query(description="only pairs with this customer")] = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[DuplicateOut]:
     """List pairs of customers who may be one person, the likeliest first, with all that speaks for it.
 
     They are found within seconds of a change, and never merge by themselves.
     """
     filters = DuplicateFilters(state, min_score, customer_id)
-    found = await duplicates.list_(session, filters, cursors=cursors, cursor=cursor, limit=limit)
+    found = await duplicates.list_(session, filters, page=page)
     common = await duplicates.common_keys(session, [each.id for each in found.items])
     return found.map(lambda duplicate: _shown(duplicate, common.get(duplicate.id, []), caller))
 

@@ -15,7 +15,7 @@ from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.exports import ExportIn, ExportOut
 from crm_shared.callers import MANAGERS
 from crm_shared.jobs import JobOut, JobState
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.limits import allowance
 from crm_shared.web.media import gives
 from crm_shared.web.problems import documented
@@ -23,10 +23,8 @@ from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
     CurrentSessions,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -75,11 +73,9 @@ async def create_export(
     dependencies=[allow(*MANAGERS)],
     responses=documented(InvalidCursor),
 )
-async def list_exports(
-    session: Session, cursors: CurrentCursors, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
-) -> Listing[ExportOut]:
+async def list_exports(session: Session, page: Paging) -> Listing[ExportOut]:
     """List exports, the newest first."""
-    found = await exports.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    found = await exports.list_(session, page=page)
     standing = await exports.standings(session, [each.id for each in found.items])
     return found.map(lambda each: _out(each, standing[each.id]))
 

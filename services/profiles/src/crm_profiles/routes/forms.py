@@ -32,7 +32,7 @@ from crm_profiles.settings import Settings
 from crm_shared.callers import MANAGERS, STAFF
 from crm_shared.clock import Clock
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.languages import negotiate
 from crm_shared.web.media import gives
 from crm_shared.web.problems import documented
@@ -40,10 +40,8 @@ from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
     public,
@@ -61,11 +59,9 @@ AcceptLanguage = Annotated[str | None, Header(max_length=1000, description="en, 
     dependencies=[allow(*STAFF)],
     responses=documented(InvalidCursor),
 )
-async def list_forms(
-    session: Session, cursors: CurrentCursors, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
-) -> Listing[FormOut]:
+async def list_forms(session: Session, page: Paging) -> Listing[FormOut]:
     """List all forms as they are now, by key."""
-    found = await forms.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    found = await forms.list_(session, page=page)
     return found.map(_defined)
 
 

@@ -7,10 +7,10 @@ from crm_profiles.customers.documents import mask
 from crm_profiles.schemas.history import CustomerVersionOut
 from crm_shared.callers import READERS
 from crm_shared.customers import CustomerNotFound
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentCaller, CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import CurrentCaller, Paging, Session, allow
 
 router = Router(tags=["customers"])
 
@@ -24,16 +24,14 @@ router = Router(tags=["customers"])
 async def list_customer_history(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[CustomerVersionOut]:
     """List every change of a customer, the newest first: who made it, when, from where, before and after.
 
     An id that was merged into another customer keeps its own history.
     """
-    found = await history.list_(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    found = await history.list_(session, customer_id, page=page)
     if not caller.sees_personal_data:
         for change in (change for version in found.items for change in version.changes):
             if change.member == "contact_points":

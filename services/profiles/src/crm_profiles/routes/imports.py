@@ -33,7 +33,7 @@ from crm_profiles.schemas.imports import ImportOut, ImportRowOut, LayoutOut, Map
 from crm_shared.callers import MANAGERS, Caller
 from crm_shared.database import Sessions
 from crm_shared.jobs import JobEnded, JobOut, JobState
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.limits import allowance
 from crm_shared.web.media import gives, takes
 from crm_shared.web.problems import documented
@@ -41,10 +41,8 @@ from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
     CurrentSessions,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -117,12 +115,10 @@ async def create_import(
 async def list_imports(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
+    page: Paging,
 ) -> Listing[ImportOut]:
     """List imports, the newest first."""
-    found = await imports.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    found = await imports.list_(session, page=page)
     standing = await imports.standings(session, [each.id for each in found.items])
     return found.map(lambda each: _out(each, standing[each.id], caller))
 
@@ -212,18 +208,16 @@ async def revert_import(
 async def list_import_rows(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
+    page: Paging,
     import_id: UUID,
     status: RowStatus | None = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[ImportRowOut]:
     """List the verdicts on the rows, in the order of the file.
 
     They are kept as long as the file would be; then only the counts are left.
     """
     found = await imports.get(session, import_id)
-    rows = await imports.list_rows(session, found, status, cursors=cursors, cursor=cursor, limit=limit)
+    rows = await imports.list_rows(session, found, status, page=page)
     return rows.map(partial(_row, caller=caller))
 
 

@@ -20,11 +20,17 @@ from crm_profiles.schemas.interactions import (
 from crm_shared.callers import STAFF
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.problems import Problem
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentClock, CurrentCursors, Cursor, IfMatch, Limit, Session, allow
+from crm_shared.web.session import (
+    CurrentClock,
+    IfMatch,
+    Paging,
+    Session,
+    allow,
+)
 
 router = Router(tags=["interactions"])
 
@@ -117,12 +123,10 @@ async def change_interaction(
 )
 async def list_interactions(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[InteractionOut]:
     """List when a customer and the company spoke with each other, the newest first."""
     current = await documents.current_id(session, customer_id)
-    found = await interactions.list_(session, current, cursors=cursors, cursor=cursor, limit=limit)
+    found = await interactions.list_(session, current, page=page)
     return found.map(InteractionOut.of)

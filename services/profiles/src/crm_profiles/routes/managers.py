@@ -15,16 +15,14 @@ from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.contracts.segmentation import Level
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -81,14 +79,12 @@ async def release_manager(
 )
 async def list_manager_assignments(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[ManagerAssignment]:
     """List who looked after a customer, the newest first."""
     current = await documents.current_id(session, customer_id)
-    return await managers.list_assignments(session, current, cursors=cursors, cursor=cursor, limit=limit)
+    return await managers.list_assignments(session, current, page=page)
 
 
 @router.get(
@@ -99,13 +95,11 @@ async def list_manager_assignments(
 )
 async def list_manager_alerts(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     level: Annotated[Level, Query(description="customers of this level")] = Level.VIP,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[AlertOut]:
     """List customers of a level whom nobody looks after, those first who have had it longest."""
-    found = await managers.list_alerts(session, level, cursors=cursors, cursor=cursor, limit=limit)
+    found = await managers.list_alerts(session, level, page=page)
     names = await managers.names_of(session, [row.customer_id for row in found.items])
     return found.map(
         lambda row: AlertOut(

@@ -23,16 +23,14 @@ from crm_profiles.schemas.merges import (
 from crm_shared.callers import READERS, STAFF, Caller, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import StaleVersion
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -81,15 +79,13 @@ async def merge_customers(
 async def list_merges(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: Annotated[
         UUID | None, Query(description="only those of this customer and of who was merged into them")
     ] = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[MergeOut]:
     """List merges, the newest first, those included that were undone."""
-    found = await merges.list_(session, customer_id, cursors=cursors, cursor=cursor, limit=limit)
+    found = await merges.list_(session, customer_id, page=page)
     return found.map(lambda merge: _masked(merge, caller))
 
 

@@ -20,11 +20,11 @@ from crm_shared.contracts.permissions import Purpose
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import etag
 from crm_shared.fields import Instant
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.problems import Fault
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentClock, CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import CurrentClock, Paging, Session, allow
 
 router = Router(tags=["messages"])
 
@@ -92,14 +92,12 @@ async def get_message(session: Session, response: Response, message_id: UUID) ->
 )
 async def list_messages(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
     purpose: Annotated[Purpose | None, Query(description="only those for this")] = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[MessageOut]:
     """List what was sent to a customer, the newest first."""
-    found = await messages.list_(session, customer_id, purpose, cursors=cursors, cursor=cursor, limit=limit)
+    found = await messages.list_(session, customer_id, purpose, page=page)
     return found.map(MessageOut.of)
 
 

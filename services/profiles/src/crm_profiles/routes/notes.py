@@ -15,16 +15,14 @@ from crm_shared.callers import STAFF
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion, etag
 from crm_shared.fields import Day
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -62,18 +60,16 @@ async def write_note(
 )
 async def list_notes(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
     kind: Annotated[NoteKind | None, Query()] = None,
     pinned: Annotated[bool | None, Query()] = None,
     due_by: Annotated[Day | None, Query(description="due on this day or before it")] = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[Note]:
     """List the notes on a customer, the newest first; all filters that are given must hold."""
     current = await documents.current_id(session, customer_id)
     filters = NoteFilters(kind=kind, pinned=pinned, due_by=due_by)
-    return await notes.list_(session, current, filters, cursors=cursors, cursor=cursor, limit=limit)
+    return await notes.list_(session, current, filters, page=page)
 
 
 @router.get(

@@ -23,15 +23,13 @@ from crm_profiles.settings import Settings
 from crm_shared.callers import MANAGERS, Role
 from crm_shared.clock import Clock
 from crm_shared.customers import CustomerNotFound
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -82,10 +80,8 @@ async def list_erasures(
     session: Session,
     clock: CurrentClock,
     settings: CurrentSettings,
-    cursors: CurrentCursors,
+    page: Paging,
     state: Annotated[ErasureState | None, Query(description="those that are overdue are open, too")] = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[ErasureOut]:
     """List erasures, the newest first: all of them, or those that are open, overdue or complete.
 
@@ -95,9 +91,7 @@ async def list_erasures(
         session,
         state,
         overdue_since=clock.now() - settings.answer_within,
-        cursors=cursors,
-        cursor=cursor,
-        limit=limit,
+        page=page,
     )
     return found.map(lambda erasure: _receipt(erasure, settings, clock))
 

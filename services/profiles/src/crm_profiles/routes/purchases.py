@@ -22,11 +22,11 @@ from crm_profiles.schemas.purchases import (
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.problems import Problem
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentClock, CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import CurrentClock, Paging, Session, allow
 
 router = Router(tags=["purchases"])
 
@@ -118,12 +118,10 @@ async def get_purchase(session: Session, response: Response, purchase_id: UUID) 
 )
 async def list_purchases(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[PurchaseOut]:
     """List what a customer bought, the newest first."""
     current = await documents.current_id(session, customer_id)
-    found = await purchases.list_(session, current, cursors=cursors, cursor=cursor, limit=limit)
+    found = await purchases.list_(session, current, page=page)
     return found.map(PurchaseOut.of)

@@ -46,16 +46,14 @@ from crm_shared.callers import MANAGERS, READERS, STAFF, Caller
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
 from crm_shared.jobs import JobNotFound, JobOut
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -116,11 +114,9 @@ async def report_quality(session: Session) -> QualityReportOut:
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_worst_customers(
-    session: Session, cursors: CurrentCursors, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
-) -> Listing[QualityScore]:
+async def list_worst_customers(session: Session, page: Paging) -> Listing[QualityScore]:
     """List customers by the quality of their data, the worst first."""
-    return await quality.list_worst(session, cursors=cursors, cursor=cursor, limit=limit)
+    return await quality.list_worst(session, page=page)
 
 
 @router.get("/v1/quality/policy", response_model=QualityPolicyOut, dependencies=[allow(*READERS)])
@@ -171,18 +167,14 @@ async def get_quality_job(session: Session, job_id: UUID) -> JobOut:
 )
 async def list_verification_tasks(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     caller: CurrentCaller,
     done: Annotated[bool, Query(description="those that are completed instead")] = False,
     reason: TaskReason | None = None,
     subject: Subject | None = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[VerificationTaskOut]:
     """List what is to be verified, the oldest first: stale, or by which a message did not arrive."""
-    found = await verifying.list_(
-        session, done=done, reason=reason, subject=subject, cursors=cursors, cursor=cursor, limit=limit
-    )
+    found = await verifying.list_(session, done=done, reason=reason, subject=subject, page=page)
     return found.map(lambda task: _task(task, caller))
 
 

@@ -20,10 +20,10 @@ from crm_profiles.fields import Reference, Source
 from crm_profiles.schemas.refunds import RefundIn, RefundOut
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentClock, CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import CurrentClock, Paging, Session, allow
 
 router = Router(tags=["purchases"])
 
@@ -86,14 +86,12 @@ async def refund_purchase_by_external_id(
 )
 async def list_refunds(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[RefundOut]:
     """List what was given back to a customer, the newest first."""
     current = await documents.current_id(session, customer_id)
-    found = await refunds.list_(session, current, cursors=cursors, cursor=cursor, limit=limit)
+    found = await refunds.list_(session, current, page=page)
     return found.map(RefundOut.of)
 
 

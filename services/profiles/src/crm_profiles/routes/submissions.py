@@ -28,16 +28,14 @@ from crm_shared.callers import READERS, STAFF, Caller
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion, etag
 from crm_shared.fields import Day
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -63,15 +61,13 @@ UNFIT = (
 )
 async def list_submissions(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     caller: CurrentCaller,
     form_key: FormPath,
     state: SubmissionState | None = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[SubmissionOut]:
     """List what was submitted by a form, the newest first; `suggested` is what waits for staff."""
-    found = await submissions.list_(session, form_key, state, cursors=cursors, cursor=cursor, limit=limit)
+    found = await submissions.list_(session, form_key, state, page=page)
     definitions = await submissions.definitions_of(session, found.items)
     return found.map(lambda each: _shown(each, definitions[each.id], caller))
 

@@ -7,10 +7,10 @@ from fastapi import Query
 from crm_profiles.customers import tags
 from crm_profiles.schemas.tags import TagOut
 from crm_shared.callers import READERS
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import Paging, Session, allow
 
 router = Router(tags=["customers"])
 
@@ -23,10 +23,8 @@ router = Router(tags=["customers"])
 )
 async def list_customer_tags(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     prefix: Annotated[str, Query(max_length=64, description="how the tags begin")] = "",
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[TagOut]:
     """List the tags that customers have, by name, and how many customers have each now."""
-    return await tags.list_(session, prefix, cursors=cursors, cursor=cursor, limit=limit)
+    return await tags.list_(session, prefix, page=page)

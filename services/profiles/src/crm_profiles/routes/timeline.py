@@ -14,10 +14,10 @@ from crm_profiles.schemas.timeline import Family, TimelineEntryOut
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound
 from crm_shared.fields import Instant
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentCaller, CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import CurrentCaller, Paging, Session, allow
 
 Types = Annotated[list[EntryType], Field(max_length=20)]
 
@@ -33,7 +33,7 @@ router = Router(tags=["timeline"])
 async def list_timeline(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID,
     type: Annotated[Types | None, Query(description="any of these")] = None,
     family: Annotated[
@@ -41,8 +41,6 @@ async def list_timeline(
     ] = None,
     since: Annotated[Instant | None, Query(alias="from", description="from then on")] = None,
     until: Annotated[Instant | None, Query(alias="to", description="before then")] = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[TimelineEntryOut]:
     """List what happened with a customer in all services, the newest first; all filters must hold.
 
@@ -50,7 +48,7 @@ async def list_timeline(
     """
     current = await documents.current_id(session, customer_id)
     filters = TimelineFilters(types=type or (), family=family, since=since, until=until)
-    found = await timeline.list_(session, current, filters, cursors=cursors, cursor=cursor, limit=limit)
+    found = await timeline.list_(session, current, filters, page=page)
     shown = found.map(TimelineEntryOut.model_validate)
     if not caller.has(STAFF):
         for entry in shown.items:

@@ -15,7 +15,7 @@ from crm_shared import etags
 from crm_shared.clock import Clock
 from crm_shared.contracts.segmentation import Level
 from crm_shared.ids import uuid7
-from crm_shared.pages import Cursors, Key, Listing, paginate
+from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
 async def assign(
@@ -57,19 +57,15 @@ async def assign(
 
 
 async def list_assignments(
-    session: AsyncSession, customer_id: UUID, *, cursors: Cursors, cursor: str | None, limit: int
+    session: AsyncSession, customer_id: UUID, *, page: PageRequest
 ) -> Listing[ManagerAssignment]:
     """Who looked after the customer, the newest first."""
     mine = select(ManagerAssignment).where(ManagerAssignment.customer_id == customer_id)
     keys = [Key(ManagerAssignment.assigned_at, descending=True), Key(ManagerAssignment.id, descending=True)]
-    return await paginate(
-        session, mine, keys, cursors=cursors, cursor=cursor, limit=limit, filters=str(customer_id)
-    )
+    return await paginate(session, mine, keys, page=page, filters=str(customer_id))
 
 
-async def list_alerts(
-    session: AsyncSession, level: Level, *, cursors: Cursors, cursor: str | None, limit: int
-) -> Listing[CustomerLevel]:
+async def list_alerts(session: AsyncSession, level: Level, *, page: PageRequest) -> Listing[CustomerLevel]:
     """Customers of the level whom nobody looks after, those first who have had it longest."""
     neglected = (
         select(CustomerLevel)
@@ -77,9 +73,7 @@ async def list_alerts(
         .where(CustomerLevel.level == level, Customer.manager.is_(None))
     )
     keys = [Key(CustomerLevel.since), Key(CustomerLevel.customer_id)]
-    return await paginate(
-        session, neglected, keys, cursors=cursors, cursor=cursor, limit=limit, filters=level
-    )
+    return await paginate(session, neglected, keys, page=page, filters=level)
 
 
 async def names_of(session: AsyncSession, ids: list[UUID]) -> dict[UUID, str]:

@@ -8,16 +8,14 @@ from crm_shared.callers import MANAGERS, READERS
 from crm_shared.contracts.calendars import Calendar, CalendarCode
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
 from crm_shared.outbox import EventTooLarge
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -46,11 +44,9 @@ Year = Annotated[int, Query(ge=1900, le=2999, examples=[2026])]
     dependencies=[allow(*READERS)],
     responses=documented(InvalidCursor),
 )
-async def list_calendars(
-    session: Session, cursors: CurrentCursors, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
-) -> Listing[CalendarSummaryOut]:
+async def list_calendars(session: Session, page: Paging) -> Listing[CalendarSummaryOut]:
     """List the calendars, by code, each in its newest version."""
-    found = await calendars.list_(session, cursors=cursors, cursor=cursor, limit=limit)
+    found = await calendars.list_(session, page=page)
     return found.map(CalendarSummaryOut.of)
 
 
@@ -107,13 +103,11 @@ async def put_calendar(
 )
 async def list_calendar_versions(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     calendar_code: Code,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[CalendarSummaryOut]:
     """List every version of a calendar, the newest first; each is read with `?version=`."""
-    found = await calendars.list_versions(session, calendar_code, cursors=cursors, cursor=cursor, limit=limit)
+    found = await calendars.list_versions(session, calendar_code, page=page)
     return found.map(CalendarSummaryOut.of)
 
 

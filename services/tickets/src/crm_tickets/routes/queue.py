@@ -1,10 +1,10 @@
 """The queue over HTTP."""
 
 from crm_shared.callers import READERS
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
-from crm_shared.web.session import CurrentCaller, CurrentCursors, Cursor, Limit, Session, allow
+from crm_shared.web.session import CurrentCaller, Paging, Session, allow
 from crm_tickets import queue
 from crm_tickets.routes.tickets import shown
 from crm_tickets.schemas import TicketOut
@@ -21,12 +21,10 @@ router = Router(tags=["queue"])
 async def list_queue(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
+    page: Paging,
 ) -> Listing[TicketOut]:
     """List the tickets that wait for somebody: by level (VIP first), then severity, then what is due first.
 
     A change of a customer's level moves their tickets at once.
     """
-    return shown(await queue.list_(session, cursors=cursors, cursor=cursor, limit=limit), caller)
+    return shown(await queue.list_(session, page=page), caller)

@@ -9,16 +9,14 @@ from crm_shared import customers
 from crm_shared.callers import READERS, STAFF, Caller, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import StaleVersion, etag
-from crm_shared.pages import DEFAULT_LIMIT, InvalidCursor, Listing, Page
+from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import (
     CurrentCaller,
     CurrentClock,
-    CurrentCursors,
-    Cursor,
     IfMatch,
-    Limit,
+    Paging,
     Session,
     allow,
 )
@@ -65,20 +63,16 @@ async def open_ticket(
 async def list_tickets(
     session: Session,
     caller: CurrentCaller,
-    cursors: CurrentCursors,
+    page: Paging,
     customer_id: UUID | None = None,
     status: Status | None = None,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[TicketOut]:
     """List tickets, the newest first. Customers see their own."""
     asked = customer_id or _self(caller, READERS)
     if asked is not None:
         await _refuse_others(session, caller, READERS, asked)
         asked = (await customers.resolve(session, [asked]))[asked]
-    found = await tickets.list_(
-        session, customer_id=asked, status=status, cursors=cursors, cursor=cursor, limit=limit
-    )
+    found = await tickets.list_(session, customer_id=asked, status=status, page=page)
     return shown(found, caller)
 
 
@@ -106,13 +100,11 @@ async def get_ticket(
 )
 async def list_ticket_steps(
     session: Session,
-    cursors: CurrentCursors,
+    page: Paging,
     ticket_id: UUID,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
 ) -> Listing[TicketEvent]:
     """List what was done with a ticket, in its order, with what was answered."""
-    return await tickets.list_steps(session, ticket_id, cursors=cursors, cursor=cursor, limit=limit)
+    return await tickets.list_steps(session, ticket_id, page=page)
 
 
 @router.post(
