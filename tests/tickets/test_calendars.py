@@ -92,7 +92,7 @@ async def test_of_two_who_change_it_at_once_one_is_told_to_look_again(
             "/working_hours/0/hours/0",
         ),
         ({"holidays": [SHOP["holidays"][0], SHOP["holidays"][0]]}, "/holidays"),
-        ({"holidays": [{"kind": "full-moon", "key": "moon", "names": {"en": "Moon"}}]}, "/holidays/0"),
+        ({"holidays": [{"kind": "full-moon", "key": "moon", "names": {"en": "Moon"}}]}, "/holidays/0/kind"),
         ({"make_up_days": [{"on": "10000-01-01"}]}, "/make_up_days/0/on"),
     ],
 )
