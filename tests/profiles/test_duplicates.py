@@ -148,6 +148,51 @@ async def test_a_merge_settles_its_pair_and_an_undone_one_says_they_are_two(
     assert [each["id"] for each in dismissed] == [settled[0]["id"]]
 
 
+async def test_after_an_undone_merge_nothing_is_thought_theirs_that_the_other_brought(
+    profiles: httpx2.AsyncClient, make: Make, look: Look
+) -> None:
+    first = await make("Ann Lee", "ann.lee@example.com", **BORN)
+    second = await make("Ann Lee", "ann.lee@example.org", **BORN)
+    [before] = await look()
+    body = {"survivor_id": first, "absorbed_id": second}
+    merge = await profiles.post("/v1/merges", json=body, headers={"Idempotency-Key": str(uuid4())})
+    assert await look() == []
+
+    undo = f"/v1/merges/{merge.json()['id']}/undo"
+    assert (await profiles.post(undo, json={"reason": "mother and daughter"})).status_code == 200
+
+    assert await look() == []
+    [parted] = (await profiles.get("/v1/duplicates", params={"state": "dismissed"})).json()["items"]
+    assert (parted["id"], parted["reason"]) == (before["id"], "mother and daughter")
+    assert (parted["score"], parted["reasons"]) == (before["score"], before["reasons"])
+    assert "same_contact_point" not in {each["reason"] for each in parted["reasons"]}
+
+    await profiles.patch(f"/v1/customers/{second}", json={"contact_points": []})
+    given = [{"kind": "email", "value": "ann.lee@example.org"}]
+    await profiles.patch(f"/v1/customers/{first}", json={"contact_points": given})
+    [again] = await look()
+    assert (again["id"], again["reasons"][0]["reason"]) == (before["id"], "same_contact_point")
+
+
+async def test_who_was_parted_by_hand_is_no_pair_though_nobody_had_found_it_before(
+    profiles: httpx2.AsyncClient, make: Make, look: Look
+) -> None:
+    first, second = await make("Ann Lee", **BORN), await make("Ann Lee", **BORN)
+    body = {"survivor_id": first, "absorbed_id": second}
+    merge = await profiles.post("/v1/merges", json=body, headers={"Idempotency-Key": str(uuid4())})
+    other_name = await profiles.patch(f"/v1/customers/{first}", json={"name": "Anne Lee"})
+    assert other_name.status_code == 200
+
+    await profiles.post(f"/v1/merges/{merge.json()['id']}/undo", json={})
+
+    assert await look() == []
+    [parted] = (await profiles.get("/v1/duplicates", params={"state": "dismissed"})).json()["items"]
+    assert [each["reason"] for each in parted["reasons"]] == ["same_birth_date", "near_name"]
+    await profiles.patch(f"/v1/customers/{first}", json={"name": "Ann Lee"})
+    [again] = await look()
+    assert (again["id"], again["state"], again["reason"]) == (parted["id"], "open", None)
+
+
 async def test_pairs_are_paged_by_score_and_filtered(
     profiles: httpx2.AsyncClient, make: Make, look: Look
 ) -> None:

@@ -16,13 +16,15 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    func,
     or_,
     select,
     text,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import aliased, selectinload
 
 from crm_profiles.bulk import arrays, insert_new
 from crm_profiles.customers import contact_points
@@ -70,13 +72,28 @@ _CHANGED = text(
 _NEXT = text(
     "SELECT customer_id FROM customers WHERE customer_id > :after ORDER BY customer_id LIMIT :most"
 ).bindparams(bindparam("after", type_=Uuid))
+# Former contact points are those in a customer's history, but for what somebody else brought along whom
+# they were taken for by mistake: it never was theirs.
 _BELONGINGS = text(
     """
+    WITH brought AS (
+        SELECT merge.survivor_id, merge.survivor_version, merge.undone_at, p ->> 'kind' AS kind,
+               p ->> 'value' AS value
+        FROM merges AS merge
+        JOIN merge_images AS image ON image.merge_id = merge.id AND image.customer_id = merge.absorbed_id
+        CROSS JOIN LATERAL jsonb_array_elements(image.before -> 'contact_points') AS p
+        WHERE merge.survivor_id = ANY(:ids) AND merge.undone_at IS NOT NULL
+    )
     SELECT customer_id, kind AS of, value, 'held' AS how FROM contact_points WHERE customer_id = ANY(:ids)
     UNION ALL
     SELECT v.customer_id, p ->> 'kind', p ->> 'value', 'former'
     FROM customer_versions AS v CROSS JOIN LATERAL jsonb_array_elements(v.state -> 'contact_points') AS p
-    WHERE v.customer_id = ANY(:ids)
+    WHERE v.customer_id = ANY(:ids) AND NOT EXISTS (
+        SELECT FROM brought
+        WHERE brought.survivor_id = v.customer_id AND brought.kind = p ->> 'kind'
+            AND brought.value = p ->> 'value'
+            AND v.version > brought.survivor_version AND v.recorded_at <= brought.undone_at
+    )
     UNION ALL
     SELECT customer_id, source, external_id, 'named' FROM external_ids WHERE customer_id = ANY(:ids)
     """
@@ -230,9 +247,23 @@ async def note_merge(session: AsyncSession, merge: Merge) -> None:
 
 
 async def note_undoing(session: AsyncSession, merge: Merge, *, by: str, at: datetime) -> None:
-    """Somebody has found that they are two."""
-    settled = {"state": DuplicateState.DISMISSED, "settled_at": at, "settled_by": by, "merge_id": None}
-    await session.execute(update(Duplicate).where(_pair(merge)).values(reason=merge.undo_reason, **settled))
+    """Somebody has found that they are two, whatever speaks for one now: only something else asks again."""
+    first_id, second_id = sorted((merge.survivor_id, merge.absorbed_id))
+    found = await _weigh(session, first_id, second_id)
+    dismissed = {
+        **_judged(found),
+        "state": DuplicateState.DISMISSED,
+        "settled_at": at,
+        "settled_by": by,
+        "reason": merge.undo_reason,
+        "merge_id": None,
+    }
+    pair = {"id": uuid7(), "first_id": first_id, "second_id": second_id, "found_at": at}
+    await session.execute(
+        insert(Duplicate)
+        .values(**pair, **dismissed)
+        .on_conflict_do_update(index_elements=["first_id", "second_id"], set_=dismissed)
+    )
 
 
 async def match_changed(session: AsyncSession, *, since: datetime, at: datetime) -> bool:
@@ -272,51 +303,74 @@ async def compare(session: AsyncSession, ids: Sequence[UUID], *, at: datetime) -
     for row in rows:
         one, other = Person(row.first_name, row.first_birth), Person(row.second_name, row.second_birth)
         shared = [MatchKey(KeyKind(kind), value) for kind, value in row.keys_]
-        found = matching.reasons(one, other, shared, row.similarity)
-        if (score := matching.score(found)) >= matching.THRESHOLD:
-            pairs.append(
-                {
-                    "id": uuid7(),
-                    "first_id": row.first_id,
-                    "second_id": row.second_id,
-                    "score": score,
-                    "reasons": orjson.dumps([_shown(reason) for reason in found]).decode(),
-                    "facts": matching.digest(found),
-                }
-            )
+        judged = _judged(matching.reasons(one, other, shared, row.similarity))
+        if judged["score"] >= matching.THRESHOLD:
+            pairs.append({"id": uuid7(), "first_id": row.first_id, "second_id": row.second_id, **judged})
     pairs.sort(key=lambda pair: (pair["first_id"], pair["second_id"]))
     names = ("id", "first_id", "second_id", "score", "reasons", "facts")
     columns = arrays(pairs, *names)
     if pairs:
-        await session.execute(_KEEP, columns | {"at": at})
+        reasons = [orjson.dumps(each).decode() for each in columns["reasons"]]
+        await session.execute(_KEEP, columns | {"reasons": reasons, "at": at})
     groundless = {"ids": list(ids), "first_id": columns["first_id"], "second_id": columns["second_id"]}
     await session.execute(_FORGET_GROUNDLESS, groundless)
 
 
+async def _weigh(session: AsyncSession, first_id: UUID, second_id: UUID) -> list[Reason]:
+    """What speaks for these two being one, by what each has now: as comparing everybody will find it."""
+    one, other = aliased(Customer), aliased(Customer)
+    both = select(
+        one.name, one.birth_date, other.name, other.birth_date, func.similarity(one.name, other.name)
+    ).join(other, other.id == second_id)
+    name, born, other_name, other_born, similarity = (
+        await session.execute(both.where(one.id == first_id))
+    ).one()
+    keys = await _keys(session, [first_id, second_id])
+    mine, theirs = ({MatchKey(key.kind, key.value) for key in keys[id]} for id in (first_id, second_id))
+    return matching.reasons(Person(name, born), Person(other_name, other_born), mine & theirs, similarity)
+
+
 async def _renew_keys(session: AsyncSession, ids: Collection[UUID]) -> None:
-    belongings: dict[tuple[UUID, str], list[tuple[str, str]]] = defaultdict(list)
-    for row in await session.execute(_BELONGINGS, {"ids": list(ids)}):
-        belongings[row.customer_id, row.how].append((row.of, row.value))
-    people = await session.execute(
-        select(Customer.id, Customer.name, Customer.birth_date).where(Customer.id.in_(ids))
-    )
     rows = [
-        {"kind": key.kind, "value": key.value, "customer_id": person.id, "former": key.former}
-        for person in people
-        for key in matching.keys_of(
-            Person(person.name, person.birth_date),
-            points=belongings[person.id, "held"],
-            former=belongings[person.id, "former"],
-            external_ids=[value for _, value in belongings[person.id, "named"]],
-        )
+        {"kind": key.kind, "value": key.value, "customer_id": id, "former": key.former}
+        for id, keys in (await _keys(session, ids)).items()
+        for key in keys
     ]
     await session.execute(delete(MatchingKey).where(MatchingKey.customer_id.in_(ids)))
     if rows:
         await session.execute(_INSERT_KEYS, arrays(rows, *_KEY_COLUMNS))
 
 
+async def _keys(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, set[MatchKey]]:
+    """By what each who is on file may be recognised."""
+    belongings: dict[tuple[UUID, str], list[tuple[str, str]]] = defaultdict(list)
+    for row in await session.execute(_BELONGINGS, {"ids": list(ids)}):
+        belongings[row.customer_id, row.how].append((row.of, row.value))
+    people = await session.execute(
+        select(Customer.id, Customer.name, Customer.birth_date).where(Customer.id.in_(ids))
+    )
+    return {
+        person.id: matching.keys_of(
+            Person(person.name, person.birth_date),
+            points=belongings[person.id, "held"],
+            former=belongings[person.id, "former"],
+            external_ids=[value for _, value in belongings[person.id, "named"]],
+        )
+        for person in people
+    }
+
+
 _KEY_COLUMNS = ("kind", "value", "customer_id", "former")
 _INSERT_KEYS = insert_new(MatchingKey, *_KEY_COLUMNS)
+
+
+def _judged(found: Sequence[Reason]) -> Json:
+    """The columns of a pair that say how likely it is, and why."""
+    return {
+        "score": matching.score(found),
+        "reasons": [_shown(reason) for reason in found],
+        "facts": matching.digest(found),
+    }
 
 
 def _shown(reason: Reason) -> Json:

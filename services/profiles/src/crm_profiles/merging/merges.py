@@ -138,6 +138,8 @@ async def undo(session: AsyncSession, merge_id: UUID, body: UndoIn, *, by: str, 
     # What was gathered about the one is about both of them.
     await privacy_exports.expire_since(session, [made.survivor_id, made.absorbed_id], made.made_at)
     survivor = (await drafts.lock(session, [Owner(made.survivor_id, made.survivor_id)]))[made.survivor_id]
+    # Whatever the clock says, what was recorded of the one was recorded before it was two again.
+    at = max(at, survivor.changed_at or at)
     reverted = revert(_image(survivor), image.before, image.after or {})
     survivor.after = _members(reverted.members)
     absorbed = await drafts.returning(
