@@ -12,6 +12,7 @@ from asyncpg import PostgresError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
+from tests.loyalty.tiers import LADDER, NEW, Json
 
 from crm_local.provisioning import Databases
 from crm_loyalty.handlers import subscriptions
@@ -227,3 +228,11 @@ def pool(loyalty: httpx2.AsyncClient) -> Household:
         return made
 
     return make
+
+
+@pytest_asyncio.fixture
+async def ladder(loyalty: httpx2.AsyncClient) -> Json:
+    made = await loyalty.put("/v1/tiers", json=LADDER, headers=NEW)
+    assert made.status_code == 200, made.text
+    body: Json = made.json()
+    return body

@@ -283,7 +283,9 @@ async def test_coupons_of_who_was_erased_cannot_be_used(
 
     await receive(erased(customer))
 
-    assert (await ask(loyalty, "redeem", code, customer)).json()["code"] == "coupon_not_yours"
+    for what in ("check", "reserve", "redeem"):
+        assert (await ask(loyalty, what, code, customer)).json()["code"] == "customer_was_erased"
+    assert (await ask(loyalty, "redeem", code, uuid7())).json()["code"] == "coupon_not_yours"
     body = {"customer_ids": [str(customer)]}
     more = await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=key())
     assert more.status_code == 410

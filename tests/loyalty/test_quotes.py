@@ -304,6 +304,9 @@ async def test_quotes_of_who_is_erased_are_gone(
     await receive(erased(customer))
 
     assert (await commit(loyalty, named["id"])).status_code == 404
+    body = {"customer_id": str(customer), "basket": BASKET}
+    refused = await loyalty.post("/v1/quotes", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (410, "customer_was_erased")
 
 
 async def test_nobody_is_quoted_a_price_of_whom_nothing_is_known(loyalty: httpx2.AsyncClient) -> None:

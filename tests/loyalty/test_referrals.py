@@ -268,6 +268,50 @@ async def test_a_referral_of_two_who_turn_out_to_be_one_is_void(
     assert await balance(loyalty, ann) == 0
 
 
+async def test_who_turns_out_to_be_an_old_customer_was_not_brought_by_anybody(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    created: MakeEvent,
+    merged: MakeEvent,
+    terms: dict[str, Any],
+    sessions: Sessions,
+    clock: FrozenClock,
+) -> None:
+    ann, ben, again = await known(receive, created, 3)
+    await receive(arrived(order(ben, 5000, clock.now() - timedelta(days=30))))
+    claimed = await claim(loyalty, await code_of(loyalty, ann), again)
+    await receive(merged(again, ben, uuid7()))
+    await receive(arrived(order(ben, 5000, clock.now() + timedelta(days=1))))
+    await due_work_runs(sessions, clock)
+
+    assert (await loyalty.get(f"/v1/referrals/{claimed.json()['id']}")).json()["state"] == "void"
+    assert (await balance(loyalty, ann), await balance(loyalty, ben)) == (0, 0)
+
+
+@pytest.mark.parametrize("ordered_before", [False, True])
+async def test_two_friends_who_turn_out_to_be_one_count_once(
+    ordered_before: bool,
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    created: MakeEvent,
+    merged: MakeEvent,
+    terms: dict[str, Any],
+    sessions: Sessions,
+    clock: FrozenClock,
+) -> None:
+    ann, ben, again = await known(receive, created, 3)
+    code = await code_of(loyalty, ann)
+    for friend in (ben, again):
+        assert (await claim(loyalty, code, friend)).status_code == 201
+    if ordered_before:
+        await receive(arrived(order(ben, 5000, clock.now())))
+    await receive(merged(again, ben, uuid7()))
+    await receive(arrived(order(ben, 5000, clock.now() + timedelta(days=1))))
+    await due_work_runs(sessions, clock)
+
+    assert (await balance(loyalty, ann), await balance(loyalty, ben)) == (500, 200)
+
+
 async def test_of_many_claims_at_once_as_many_count_as_the_limit_allows(
     committed: dict[str, Sessions],
     loyalty: httpx2.AsyncClient,

@@ -3,107 +3,22 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 import httpx2
 import pytest
-import pytest_asyncio
 from tests.conftest import ClientFactory
+from tests.loyalty.tiers import DAY, END, LADDER, NEW, Json, key, pass_time, refunded, tier, told
 
-from crm_loyalty.handlers import due_work
-from crm_shared import due
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event, Money
-from crm_shared.contracts.loyalty import TierChanged, TierDowngradeAnnounced
-from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
+from crm_shared.contracts.base import Event
+from crm_shared.contracts.loyalty import TierDowngradeAnnounced
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, arrived, published
+from crm_shared.testing import FrozenClock, published
 
-Json = dict[str, Any]
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
-
-LADDER: Json = {
-    "basis": "net_spend",
-    "currency": "USD",
-    "period": {"kind": "calendar_year"},
-    "grace_days": 30,
-    "notice_days": 45,
-    "tiers": [
-        {"key": "silver", "names": {"en": "Silver"}, "threshold": 10_000},
-        {
-            "key": "gold",
-            "names": {"en": "Gold", "zh": "金卡"},
-            "threshold": 50_000,
-            "benefits": {"discount_percent": 5, "texts": ["Free shipping"]},
-        },
-        {"key": "black", "names": {"en": "Black"}},
-    ],
-}
-END = datetime(2027, 1, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
-NEW = {"If-None-Match": "*"}
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
-
-
-@pytest_asyncio.fixture
-async def ladder(loyalty: httpx2.AsyncClient) -> Json:
-    made = await loyalty.put("/v1/tiers", json=LADDER, headers=NEW)
-    assert made.status_code == 200, made.text
-    body: Json = made.json()
-    return body
-
-
-async def tier(loyalty: httpx2.AsyncClient, customer_id: UUID) -> Json:
-    answer = await loyalty.get(f"/v1/accounts/{customer_id}/tier")
-    assert answer.status_code == 200, answer.text
-    body: Json = answer.json()
-    return body
-
-
-async def told(sessions: Sessions) -> list[tuple[str | None, str | None]]:
-    rows = [row for row in await published(sessions) if row.type == TierChanged.type]
-    events = [TierChanged.model_validate_json(row.data) for row in rows]
-    return [(event.previous, event.tier) for event in events]
-
-
-async def pass_time(sessions: Sessions, clock: FrozenClock, to: datetime) -> None:
-    """Every piece of due work up to then is done at its instant."""
-    while True:
-        async with sessions() as session:
-            following = await due.next_at(session, due_work)
-        if following is None or following > to:
-            clock.at = to
-            return
-        clock.at = max(clock.at, following)
-        await due.run(sessions, due_work, clock)
-
-
-def refunded(purchase: Event, cents: int) -> Event:
-    assert isinstance(purchase, PurchaseRecorded)
-    return arrived(
-        PurchaseRefunded(
-            customer_id=purchase.customer_id,
-            version=2,
-            purchase_id=purchase.purchase_id,
-            refund_id=uuid7(),
-            source="shop",
-            external_id=str(uuid7()),
-            occurred_at=purchase.occurred_at + DAY,
-            total=Money(amount=cents, currency="USD"),
-            lines=[],
-            purchased_at=purchase.occurred_at,
-            purchase_total=purchase.total,
-            refunded_total=Money(amount=cents, currency="USD"),
-            status="refunded" if cents == purchase.total.amount else "partly_refunded",
-        )
-    )
 
 
 async def test_without_a_ladder_there_are_no_tiers(
@@ -279,48 +194,6 @@ async def test_what_was_given_by_hand_can_be_ended(
     for _ in range(2):
         ended = await loyalty.delete(f"/v1/accounts/{who}/tier/grant")
         assert (ended.status_code, ended.json()["tier"], ended.json()["granted"]) == (200, "silver", None)
-
-
-async def test_merged_customers_reach_together_what_none_of_them_did_and_part_with_what_they_had(
-    loyalty: httpx2.AsyncClient,
-    receive: Receive,
-    purchased: MakeEvent,
-    merged: MakeEvent,
-    unmerged: MakeEvent,
-    ladder: Json,
-) -> None:
-    survivor, absorbed, merge_id = uuid7(), uuid7(), uuid7()
-    await receive(purchased(survivor, 12_000))
-    await receive(purchased(absorbed, 40_000))
-    before = [await tier(loyalty, who) for who in (survivor, absorbed)]
-    await receive(merged(absorbed, survivor, merge_id))
-    both = await tier(loyalty, absorbed)
-    assert (both["customer_id"], both["tier"], both["total"]) == (str(survivor), "gold", 52_000)
-
-    await receive(unmerged(absorbed, survivor, merge_id))
-    after = [await tier(loyalty, who) for who in (survivor, absorbed)]
-    same = ("customer_id", "tier", "why", "since", "until", "total")
-    assert [[each[name] for name in same] for each in after] == [
-        [each[name] for name in same] for each in before
-    ]
-
-
-async def test_a_tier_that_is_held_survives_a_merge(
-    loyalty: httpx2.AsyncClient,
-    give: Give,
-    receive: Receive,
-    purchased: MakeEvent,
-    merged: MakeEvent,
-    ladder: Json,
-) -> None:
-    survivor, absorbed = uuid7(), uuid7()
-    purchase = purchased(absorbed, 50_000)
-    await receive(purchase)
-    await receive(refunded(purchase, 50_000))
-    await give(survivor, 1)
-    await receive(merged(absorbed, survivor, uuid7()))
-    found = await tier(loyalty, survivor)
-    assert (found["tier"], found["why"]) == ("gold", "held")
 
 
 async def test_another_ladder_is_previewed_over_everybody_and_then_reaches_them(

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -156,6 +156,23 @@ async def test_a_day_has_a_limit(
     assert (first.status_code, third.status_code) == (201, 201)
     assert second.json()["code"] == "transfer_limit_reached"
     assert (second.json()["limit"], second.json()["transferred"]) == (10, 8)
+
+
+async def test_a_day_that_has_its_first_hour_twice_has_one_limit(
+    loyalty: httpx2.AsyncClient, give: Give, transfer: Ask, clock: FrozenClock
+) -> None:
+    terms = {"time_zone": "America/Havana", "expiry": "never", "transfer_max": 10}
+    await loyalty.put("/v1/programme/points-policy", json=terms, headers={"If-Match": '"1"'})
+    giver, to = uuid7(), uuid7()
+    await give(giver, 100)
+    await give(to, 1)
+
+    clock.at = datetime(2026, 11, 1, 4, 30, tzinfo=UTC)  # half past midnight, for the first time
+    first = await transfer(giver, to, 8)
+    clock.advance(timedelta(hours=1))
+    second = await transfer(giver, to, 3)
+
+    assert (first.status_code, second.json()["code"]) == (201, "transfer_limit_reached")
 
 
 async def test_a_transfer_is_undone_as_far_as_the_points_are_there(

@@ -165,6 +165,17 @@ async def test_a_server_that_is_gone_loses_nothing_until_it_is_too_late(
     assert await state_of(sessions, message) == (MessageState.FAILED, "carrier_unreachable")
 
 
+async def test_what_nobody_sent_in_its_time_is_not_sent_later(
+    sessions: Sessions, clock: FrozenClock, queue: Queue, inbox: tuple[Inbox, SmtpCarrier]
+) -> None:
+    kept, carrier = inbox
+    message = await queue()
+    clock.advance(timedelta(days=1))
+    assert await sending.send(sessions, "email", carrier, clock) == 0
+    assert await state_of(sessions, message) == (MessageState.FAILED, "too_late")
+    assert kept.messages == []
+
+
 GONE = SmtpCarrier("smtp://127.0.0.1:1", "care@shop.example")
 
 

@@ -25,6 +25,8 @@ from crm_shared.pages import Key, Listing, PageRequest, paginate
 LEASE = timedelta(minutes=5)
 MAILBOX = "mailbox"
 """The carrier that sends nothing: what would have been sent can be read."""
+TOO_LATE = "too_late"
+"""Why a message failed that nobody sent in its time."""
 
 _FIRST_RETRY = timedelta(seconds=30)
 _LAST_RETRY = timedelta(hours=1)
@@ -69,7 +71,7 @@ async def claim(session: AsyncSession, channel: str, *, at: datetime, limit: int
     """The channel's messages that are to go out next, for as long as the lease; others leave them alone.
 
     They may have waited for their carrier, so each is asked about again: a consent that was withdrawn or
-    a severe complaint since then stops it, and at night it waits.
+    a severe complaint since then stops it, at night it waits, and what comes too late does not go at all.
     """
     await customers.stop_merges(session)
     queued = (
@@ -84,7 +86,9 @@ async def claim(session: AsyncSession, channel: str, *, at: datetime, limit: int
     letters = []
     for message in messages:
         obstacle = obstacles.get(message.id)
-        if obstacle is None:
+        if at >= message.give_up_at:
+            _fail(session, message, message.failure or TOO_LATE, at)
+        elif obstacle is None:
             message.try_at = at + LEASE
             message.attempts += 1
             letters.append(Letter.of(message))
@@ -127,7 +131,7 @@ async def settle(
         else:
             message.carrier, message.failure = carrier, outcome.failure
             wait = min(_FIRST_RETRY * 2 ** min(message.attempts - 1, 10), _LAST_RETRY)
-            message.try_at = min(at + wait, max(message.give_up_at, at + _FIRST_RETRY))
+            message.try_at = min(at + wait, message.give_up_at)
 
 
 async def report(

@@ -42,6 +42,7 @@ from crm_loyalty.rules.pricing import Basket, Discount, Reason
 from crm_shared import customers, due
 from crm_shared.contracts.base import Money
 from crm_shared.contracts.loyalty import CouponRedeemed
+from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
 from crm_shared.problems import Problem
@@ -142,8 +143,9 @@ async def _held(session: AsyncSession, coupons: Sequence[Coupon]) -> list[Held]:
 async def look(
     session: AsyncSession, typed: str, customer_id: UUID, basket: Basket, order: Order, *, at: datetime
 ) -> Verdict:
-    """What `reserve` would find now; raises InvalidCouponCode, CouponNotFound."""
+    """What `reserve` would find now; raises CustomerWasErased, InvalidCouponCode, CouponNotFound."""
     owner = (await customers.resolve(session, [customer_id]))[customer_id]
+    await _check_remembered(session, customer_id)
     [held] = await find(session, {CODE: typed}, lock=False)
     return await _judge(session, held, owner, basket, order, at=at)
 
@@ -160,9 +162,10 @@ async def use(
 ) -> CouponUse:
     """Reserve the coupon until an instant, or with None redeem it at once.
 
-    Raises what makes it unusable: see `refusal_of`.
+    Raises CustomerWasErased, and what makes it unusable: see `refusal_of`.
     """
     owner = await lock_customer(session, customer_id)
+    await _check_remembered(session, customer_id)
     [held] = await find(session, {CODE: typed}, lock=True)
     verdict = await _judge(session, held, owner, basket, order, at=at)
     if verdict.refusal is not None:
@@ -177,6 +180,12 @@ async def lock_customer(session: AsyncSession, customer_id: UUID) -> UUID:
     owner = (await customers.resolve(session, [customer_id], lock=True))[customer_id]
     await session.execute(_LOCK_CUSTOMER, {"owner": f"coupons of {owner}"})
     return owner
+
+
+async def _check_remembered(session: AsyncSession, customer_id: UUID) -> None:
+    """Raises CustomerWasErased."""
+    if await customers.erased(session, [customer_id]):
+        raise CustomerWasErased(customer_id=str(customer_id))
 
 
 async def _judge(

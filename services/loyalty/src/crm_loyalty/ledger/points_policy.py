@@ -11,6 +11,7 @@ from crm_loyalty.rules.earning import Policy, Rounding
 from crm_loyalty.rules.expiry import Expiry, ExpiryRule
 from crm_loyalty.schemas.points_policy import MEMBERS, PointsPolicyIn
 from crm_shared import versions
+from crm_shared.calendars.clocks import start_of
 from crm_shared.pages import Key, Listing, PageRequest, paginate
 
 
@@ -36,7 +37,8 @@ def zone(policy: PointsPolicyVersion) -> ZoneInfo:
 
 def day_begins(policy: PointsPolicyVersion, at: datetime) -> datetime:
     """When the day of the programme began that it is now."""
-    return at.astimezone(zone(policy)).replace(hour=0, minute=0, second=0, microsecond=0)
+    place = zone(policy)
+    return start_of(at.astimezone(place).date(), place)
 
 
 async def put(

@@ -75,4 +75,4 @@ class TierChange(OwnedByCustomer, Base):
     at: Mapped[datetime]
     merge_id: Mapped[UUID | None]
     held: Mapped[Json | None]
-    """What had been reached before that merge, and until when it is held."""
+    """What had been reached and granted before that merge, and the grant that it `became` by the merge."""

@@ -8,12 +8,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from crm_loyalty.errors import NothingToReverse
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.ledger import Account
+from crm_loyalty.models.purchases import Purchase
 from crm_loyalty.models.referrals import Referral, ReferralPolicy, ReferralState
 from crm_loyalty.postings import SOURCE, Earn, Posting, Reverse
 from crm_shared import customers, due
@@ -27,14 +29,25 @@ SETTLE = "referral"
 WHOLLY = "refunded"
 """The status of a purchase of which nothing is left."""
 
+_other = aliased(Referral)
+_WAS_KNOWN = or_(
+    exists().where(Purchase.customer_id == Referral.customer_id, Purchase.occurred_at < Referral.claimed_at),
+    exists().where(
+        _other.customer_id == Referral.customer_id,
+        _other.state.in_([ReferralState.QUALIFIED, ReferralState.REVERSED]),
+    ),
+)
+"""Had ordered before, or came by another code, under whatever id; orders of this poll are on file by now."""
+
 
 async def qualify(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at: datetime) -> None:
     """Let the first order that comes to the minimum in time count; called under its buyer's account locks.
 
-    Who turns out to have ordered before the claim was no new customer.
+    Who turns out to have ordered before the claim, maybe under an id that was merged since, was no new
+    customer; and of two who turn out to be one, the first claim by which an order qualifies is the only one.
     """
     found = await session.execute(
-        select(Account.origin_customer_id, Referral, ReferralPolicy)
+        select(Account.origin_customer_id, Referral, ReferralPolicy, _WAS_KNOWN)
         .join(Referral, Referral.customer_id == Account.customer_id)
         .join(ReferralPolicy, ReferralPolicy.version == Referral.policy_version)
         .where(
@@ -45,19 +58,22 @@ async def qualify(session: AsyncSession, events: Sequence[PurchaseRecorded], *, 
         .with_for_update(of=Referral)
     )
     claimed: dict[UUID, list[tuple[Referral, ReferralPolicy]]] = {}
-    for customer_id, referral, terms in found:
-        claimed.setdefault(customer_id, []).append((referral, terms))
+    for customer_id, referral, terms, was_known in found:
+        if not was_known:
+            claimed.setdefault(customer_id, []).append((referral, terms))
+        elif referral.state is ReferralState.CLAIMED:
+            _void(referral)
     settled: dict[UUID, datetime] = {}
     for event in sorted(events, key=lambda event: event.occurred_at):
-        for referral, terms in claimed.get(event.customer_id, ()):
-            if referral.state is not ReferralState.CLAIMED:
-                continue
-            if event.occurred_at < referral.claimed_at:
-                referral.state, referral.version = ReferralState.VOID, referral.version + 1
-            elif event.occurred_at <= referral.qualify_by and _large_enough(event, terms):
-                referral.state, referral.version = ReferralState.QUALIFIED, referral.version + 1
-                referral.purchase_id, referral.qualified_at = event.purchase_id, event.occurred_at
-                settled[referral.id] = at
+        claims = [each for each in claimed.get(event.customer_id, ()) if _qualifies(*each, event)]
+        if claims:
+            [(referral, _), *_] = claims
+            referral.state, referral.version = ReferralState.QUALIFIED, referral.version + 1
+            referral.purchase_id, referral.qualified_at = event.purchase_id, event.occurred_at
+            settled[referral.id] = at
+            for other, _ in claimed[event.customer_id]:
+                if other.state is ReferralState.CLAIMED:
+                    _void(other)
     await due.reschedule(session, SETTLE, settled)
 
 
@@ -171,9 +187,18 @@ async def _take_back(session: AsyncSession, undone: Sequence[Referral], at: date
             verdict.accepted()
 
 
-def _large_enough(event: PurchaseRecorded, terms: ReferralPolicy) -> bool:
-    least = max(terms.minimum_order, 1)
-    return event.total.currency == terms.currency and event.total.amount >= least
+def _qualifies(referral: Referral, terms: ReferralPolicy, event: PurchaseRecorded) -> bool:
+    """Whether the claim still waits, and the order comes in time and is large enough."""
+    return (
+        referral.state is ReferralState.CLAIMED
+        and event.occurred_at <= referral.qualify_by
+        and event.total.currency == terms.currency
+        and event.total.amount >= max(terms.minimum_order, 1)
+    )
+
+
+def _void(referral: Referral) -> None:
+    referral.state, referral.version = ReferralState.VOID, referral.version + 1
 
 
 def _told(referral: Referral, terms: ReferralPolicy) -> ReferralQualified:

@@ -40,7 +40,7 @@ from crm_loyalty.schemas.coupons import (
 )
 from crm_shared.callers import MANAGERS, READERS, STAFF, Role
 from crm_shared.contracts.base import Money
-from crm_shared.customers import CustomerNotFound
+from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import etag
 from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.idempotency import requires_key
@@ -119,7 +119,7 @@ async def get_coupon(session: Session, clock: CurrentClock, response: Response, 
     "/v1/coupons/check",
     response_model=CouponVerdictOut,
     dependencies=[allow(*READERS)],
-    responses=documented(*UNKNOWN),
+    responses=documented(*UNKNOWN, CustomerWasErased),
 )
 async def check_coupon(
     session: Session, clock: CurrentClock, caller: CurrentCaller, guard: CurrentGuard, body: CouponUseIn
@@ -142,7 +142,7 @@ async def check_coupon(
     status_code=201,
     response_model=CouponUseOut,
     dependencies=[allow(*READERS), requires_key],
-    responses=documented(*UNKNOWN, *REFUSALS),
+    responses=documented(*UNKNOWN, *REFUSALS, CustomerWasErased),
 )
 async def reserve_coupon(
     session: Session,
@@ -171,7 +171,7 @@ async def reserve_coupon(
     status_code=201,
     response_model=CouponUseOut,
     dependencies=[allow(*READERS), requires_key],
-    responses=documented(*UNKNOWN, *REFUSALS),
+    responses=documented(*UNKNOWN, *REFUSALS, CustomerWasErased),
 )
 async def redeem_coupon(
     session: Session, clock: CurrentClock, caller: CurrentCaller, guard: CurrentGuard, body: CouponUseIn

@@ -36,15 +36,17 @@ router = Router(tags=["quotes"])
     status_code=201,
     response_model=QuoteOut,
     dependencies=[allow(*READERS)],
-    responses=documented(AccountNotFound, CouponNotFound, InvalidCouponCode, TooManyWrongCodes),
+    responses=documented(
+        AccountNotFound, CustomerWasErased, CouponNotFound, InvalidCouponCode, TooManyWrongCodes
+    ),
 )
 async def make_quote(
     session: Session, clock: CurrentClock, caller: CurrentCaller, guard: CurrentGuard, body: QuoteIn
 ) -> QuoteOut:
     """Name the price of a basket, with every effect and what does not count and why; it holds for a while.
 
-    The order of effects: promotions, coupons, points. Of the coupons that do not go together those count
-    that take off most. Nothing is reserved.
+    The order of effects: the tier's discount, promotions, coupons, points. Of the coupons that do not go
+    together those count that take off most. Nothing is reserved.
     """
     with guard.watching(caller.subject, at=clock.now()):
         return _shown(await quotes.make(session, body, at=clock.now()))

@@ -2,9 +2,11 @@
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
+
+from crm_shared.calendars.clocks import start_of
 
 
 class ExpiryRule(StrEnum):
@@ -54,13 +56,8 @@ def lapses_at(active_at: datetime, idle_days: int, zone: ZoneInfo) -> datetime:
 def notice_at(expires_at: datetime, notice_days: int, zone: ZoneInfo) -> datetime:
     """When to tell of it: at midnight, so many days of the zone before."""
     day = expires_at.astimezone(zone).date() - timedelta(days=notice_days)
-    return _midnight(day, zone)
+    return start_of(day, zone)
 
 
 def _after(day: date, zone: ZoneInfo) -> datetime:
-    return _midnight(day + timedelta(days=1), zone)
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of the day, also where the clocks skip midnight or have it twice."""
-    return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
+    return start_of(day + timedelta(days=1), zone)

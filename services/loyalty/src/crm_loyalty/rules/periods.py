@@ -1,8 +1,10 @@
 """Periods of the programme's calendar: which day, week, month or year an instant belongs to."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
+
+from crm_shared.calendars.clocks import start_of
 
 
 class Period(StrEnum):
@@ -23,7 +25,8 @@ def window(period: Period, instant: datetime, zone: str) -> tuple[datetime, date
     """The first instant of the period that holds this one, and the first after it; midnights of the zone."""
     if period in (Period.TOTAL, Period.PURCHASE):
         return _BEGINNING, _END
-    day = instant.astimezone(ZoneInfo(zone)).date()
+    place = ZoneInfo(zone)
+    day = instant.astimezone(place).date()
     match period:
         case Period.DAY:
             first, after = day, day + timedelta(days=1)
@@ -35,8 +38,4 @@ def window(period: Period, instant: datetime, zone: str) -> tuple[datetime, date
             after = (first + timedelta(days=31)).replace(day=1)
         case _:
             first, after = date(day.year, 1, 1), date(day.year + 1, 1, 1)
-    return _midnight(first, zone), _midnight(after, zone)
-
-
-def _midnight(day: date, zone: str) -> datetime:
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+    return start_of(first, place), start_of(after, place)

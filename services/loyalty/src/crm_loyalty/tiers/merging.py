@@ -29,14 +29,18 @@ async def join(session: AsyncSession, events: Sequence[CustomerMerged], *, at: d
         absorbed = rows.get(event.customer_id)
         if survivor is None or absorbed is None or survivor is absorbed:
             continue
-        session.add(_kept(event, survivor, ladder, at))
+        before = _state(survivor)
         _take_better(ladder, survivor, absorbed)
+        session.add(_kept(event, survivor, before, ladder, at))
     await session.flush()
     await standings.reassess(session, set(merged.values()), at=at, causes={e.customer_id: e for e in events})
 
 
 async def part(session: AsyncSession, events: Sequence[CustomerUnmerged], *, at: datetime) -> None:
-    """Both have what they had before the merge, or what their own basis has reached since."""
+    """Both have what they had before the merge, or what their own basis has reached since.
+
+    What was given or ended by hand meanwhile stays as it was decided.
+    """
     kept = await session.scalars(
         select(TierChange).where(TierChange.merge_id.in_({event.merge_id for event in events}))
     )
@@ -48,7 +52,9 @@ async def part(session: AsyncSession, events: Sequence[CustomerUnmerged], *, at:
     await standings.reassess(session, both, at=at, causes={e.customer_id: e for e in events})
 
 
-def _kept(event: CustomerMerged, survivor: TierStanding, ladder: Ladder, at: datetime) -> TierChange:
+def _kept(
+    event: CustomerMerged, survivor: TierStanding, before: Json, ladder: Ladder, at: datetime
+) -> TierChange:
     return TierChange(
         id=uuid7(),
         customer_id=survivor.origin_customer_id,
@@ -61,7 +67,7 @@ def _kept(event: CustomerMerged, survivor: TierStanding, ladder: Ladder, at: dat
         ladder_version=ladder.version,
         at=at,
         merge_id=event.merge_id,
-        held=_state(survivor),
+        held=before | {"became": _grant(survivor)},
     )
 
 
@@ -78,6 +84,12 @@ def _state(row: TierStanding) -> Json:
         "tier": row.tier,
         "since": _text(row.since),
         "until": _text(row.until),
+        **_grant(row),
+    }
+
+
+def _grant(row: TierStanding) -> Json:
+    return {
         "granted": row.granted,
         "granted_until": _text(row.granted_until),
         "granted_reason": row.granted_reason,
@@ -87,8 +99,9 @@ def _state(row: TierStanding) -> Json:
 
 def _restore(row: TierStanding, held: Json) -> None:
     row.tier, row.since, row.until = held.get("tier"), _instant(held, "since"), _instant(held, "until")
-    row.granted, row.granted_until = held.get("granted"), _instant(held, "granted_until")
-    row.granted_reason, row.granted_by = held.get("granted_reason"), held.get("granted_by")
+    if held.get("became") in (None, _grant(row)):
+        row.granted, row.granted_until = held.get("granted"), _instant(held, "granted_until")
+        row.granted_reason, row.granted_by = held.get("granted_reason"), held.get("granted_by")
 
 
 def _text(instant: datetime | None) -> str | None:
