@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
+from crm_loyalty.ledger import accounts, ledger
+from crm_loyalty.postings import Earn, Posting, Reverse, Spend
 from crm_loyalty.rules.expiry import Expiry, ExpiryRule, lapses_at, notice_at
 from crm_shared import due
 from crm_shared.callers import Role
@@ -184,6 +186,33 @@ async def test_a_hold_keeps_what_it_reserved_in_time_and_what_it_releases_expire
     await loyalty.post(f"/v1/accounts/{customer}/holds/{holds[1]}/release", headers=key())
 
     assert await balance(loyalty, customer) == 20
+
+
+async def test_what_is_over_pays_what_is_owed_before_what_is_earned_too_late(
+    loyalty: httpx2.AsyncClient, sessions: Sessions, clock: FrozenClock
+) -> None:
+    customer = uuid7()
+
+    async def post(kind: Callable[..., Posting], **terms: Any) -> UUID:
+        at = clock.now()
+        posting = kind(customer_id=customer, source="test", reference=str(uuid7()), effective_at=at, **terms)
+        async with sessions.begin() as session:
+            [verdict] = await ledger.post(session, [posting], at=at)
+        return verdict.accepted().id
+
+    async with sessions.begin() as session:
+        await accounts.open_(session, [customer], at=clock.now())
+    soon = clock.now() + timedelta(hours=1)
+    returned = await post(Earn, points=5)
+    await post(Spend, points=5)
+    await post(Earn, points=10, expires_at=soon)
+    await post(Reverse, transaction_id=returned)
+    clock.advance(timedelta(hours=2))
+    late = await post(Earn, points=7, expires_at=soon)
+    await post(Reverse, transaction_id=late)
+    await due_work_runs(sessions, clock)
+
+    assert await balance(loyalty, customer) == 0
 
 
 async def test_any_earning_or_spending_puts_inactivity_off(

@@ -596,7 +596,8 @@ async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(
     await run.look_back()
     every = [run.model.balance(who) for who in range(PEOPLE) if run.model.owner[who] == who]
     assert forgiving or sum(every) <= 0, "no sequence gains points"
-    if not any(move.passed for _, move in run.moves):
+    # Points that were given away stay, and while two are one the lots of one pay what the other owes.
+    if not past and not any(move.passed for _, move in run.moves):
         assert forgiving or max(every) <= 0, "nobody gains by any sequence"
     async with run.sessions() as session:
         assert await reconcile.differences(await session.connection()) == []

@@ -1,8 +1,9 @@
 """The rules of the ledger, applied in memory to what is locked: posting after posting, nothing half done."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from crm_loyalty.errors import (
@@ -54,6 +55,10 @@ class Terms:
     version: int
     expiry: Expiry
     debt: DebtRule
+
+    def end_of(self, posting: Earn) -> datetime | None:
+        """When what is earned expires; None: never by date."""
+        return posting.expires_at or self.expiry.of(posting.effective_at)
 
 
 class Book:
@@ -291,11 +296,13 @@ def needed(
     holds: Mapping[UUID, HoldRecord],
     targets: Mapping[UUID, Target],
     drawn: Mapping[UUID, int],
+    late: Collection[UUID],
 ) -> dict[UUID, int]:
     """At most how many points of its lots each account could lose to these postings; `drawn` is what members
     of its pool could take.
 
-    Accounts that only gain points are left out: nobody looks at their lots.
+    Accounts that only gain points are left out: nobody looks at their lots. Unless they gain them too `late`,
+    when they are over already: then lots that were over before come first.
     """
     by_origin = {account.origin_customer_id: account for account in accounts}
     by_owner: dict[UUID, int] = defaultdict(int)
@@ -306,7 +313,9 @@ def needed(
                 by_account[account_id] += part if isinstance(posting, Capture) else 0
         if isinstance(posting, Reverse) and posting.transaction_id in targets:
             by_account.update((id, by_account[id]) for id in targets[posting.transaction_id].moved_in)
-        if not isinstance(posting, Earn) and posting.customer_id in by_origin:
+        if posting.customer_id in by_origin and (
+            not isinstance(posting, Earn) or posting.customer_id in late
+        ):
             by_owner[by_origin[posting.customer_id].customer_id] += _taken(posting)
     return {
         account.id: min(

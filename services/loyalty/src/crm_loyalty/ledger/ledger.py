@@ -54,6 +54,7 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
     undone = {posting.transaction_id for posting in postings if isinstance(posting, Reverse)}
     locked = await reading.lock(session, {id for p in postings for id in p.concerned}, hold_ids, undone)
     policy = await _policy(session, postings)
+    terms = Terms(policy.version, points_policy.expiry(policy), policy.debt) if policy else None
     known = await reading.known(session, postings)
     holds = await reading.holds(session, hold_ids)
     targets = await reading.targets(session, undone)
@@ -61,14 +62,13 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
     for target in targets.values():
         named |= {target.lot_id} if target.lot_id else {*target.taken, *target.received}
     drawn = pooling.drawing(postings, locked)
-    wanted = needed(postings, locked, holds, targets, drawn)
+    wanted = needed(postings, locked, holds, targets, drawn, _late(postings, terms, at))
     indebted = [account.id for account in locked if account.owed]
     lots = await reading.lots(session, wanted, named, indebted, at=at)
     holds |= await reading.holds(session, (), _holding_on(locked, lots, at))
     journal = Journal(locked, lots, holds.values(), at=at)
     pool_ids = {account.pool_id for account in locked if account.pool_id and account.id in drawn}
     pools = await pooling.terms(session, pool_ids, at=at)
-    terms = Terms(policy.version, points_policy.expiry(policy), policy.debt) if policy else None
     book = Book(journal, known, targets, terms, pools)
     wished = {id for posting in postings if isinstance(posting, Wish) for id in posting.concerned}
     forgotten = {account.origin_customer_id for account in locked if account.erased}
@@ -101,6 +101,14 @@ async def _policy(session: AsyncSession, postings: Iterable[Posting]) -> PointsP
     if any(isinstance(posting, Earn | Adjust | Expire | Reverse | Transfer) for posting in postings):
         return await points_policy.current(session)
     return None
+
+
+def _late(postings: Iterable[Posting], terms: Terms | None, at: datetime) -> set[UUID]:
+    """Who earns something that is over by now."""
+    if terms is None:
+        return set()
+    earned = [posting for posting in postings if isinstance(posting, Earn)]
+    return {p.customer_id for p in earned if (end := terms.end_of(p)) is not None and end <= at}
 
 
 def _holding_on(locked: Iterable[AccountState], lots: Iterable[LotState], at: datetime) -> list[UUID]:
