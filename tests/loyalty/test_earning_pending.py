@@ -134,6 +134,31 @@ async def test_what_is_given_back_before_takes_its_points_along_and_what_comes_a
         assert await reconcile.differences(await session.connection()) == []
 
 
+async def test_it_makes_no_difference_whether_something_comes_back_before_the_end_of_the_window_or_after(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    bought: MakeEvent,
+    put: Put,
+    wait: Wait,
+    clock: FrozenClock,
+    sessions: Sessions,
+) -> None:
+    await put("base", currency="USD", rate=RATE | {"points": 3}, pending_days=14)
+    ann, bea = uuid7(), uuid7()
+    of_ann, of_bea = (bought(who, ("jazz", 100), at=clock.now()) for who in (ann, bea))
+    first = returned(of_ann, 1, 10)
+    await receive(of_ann, first, of_bea)
+    await wait(14)
+    # The first one is told of again, as if nobody remembered that.
+    async with sessions.begin() as session:
+        await session.execute(text("DELETE FROM inbox"))
+    await receive(first, returned(of_ann, 1, 20), returned(of_bea, 1, 10), returned(of_bea, 1, 20))
+
+    assert await account(loyalty, ann) == await account(loyalty, bea) == (2, [])
+    async with sessions() as session:
+        assert await reconcile.differences(await session.connection()) == []
+
+
 async def test_pending_points_follow_a_merge_and_go_with_an_erasure(
     loyalty: httpx2.AsyncClient,
     receive: Receive,

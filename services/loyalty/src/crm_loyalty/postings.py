@@ -57,7 +57,7 @@ class Earn(Posting):
     expires_at: datetime | None = None
     explanation: tuple[Line, ...] = ()
     lines: tuple[EarnedLine, ...] = ()
-    """What each line of the purchase earned: so much is taken back when it is given back."""
+    """What each line of the purchase earned, also what was given back while it was pending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

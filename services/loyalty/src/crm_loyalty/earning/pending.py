@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.earning.cases import Given
-from crm_loyalty.ledger import accounts, ledger
+from crm_loyalty.ledger import accounts, ledger, refunds
+from crm_loyalty.ledger.refunds import Returned
 from crm_loyalty.models.purchases import PendingAward
 from crm_loyalty.postings import Earn
 from crm_loyalty.rules.apportioning import apportion
@@ -82,13 +83,15 @@ async def take_back(session: AsyncSession, events: Sequence[PurchaseRefunded]) -
 async def release(session: AsyncSession, cause_ids: Collection[UUID], *, at: datetime) -> None:
     """Give what is left of points whose time is over; it expires as if it had been earned only then."""
     rows = await _locked(session, cause_ids)
-    postings = [_posting(row) for row in rows if row.points]
     if rows:
         ids = [row.cause_id for row in rows]
         await session.execute(delete(PendingAward).where(PendingAward.cause_id.in_(ids)))
-    if postings:
-        for verdict in await ledger.post(session, postings, at=at):
-            verdict.accepted()
+    giving = [row for row in rows if row.points]
+    if giving:
+        verdicts = await ledger.post(session, [_posting(row) for row in giving], at=at)
+        given = [(verdict.accepted().id, row) for verdict, row in zip(verdicts, giving, strict=True)]
+        # With them refunds to come reckon as if none of the points had waited.
+        await refunds.note(session, [each for id, row in given for each in _noted(id, row)])
 
 
 async def list_(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[PendingAward]:
@@ -121,6 +124,13 @@ def _returned(event: PurchaseRefunded, *, whole: bool) -> list[Json]:
     ]
 
 
+def _noted(transaction_id: UUID, row: PendingAward) -> list[Returned]:
+    return [
+        Returned(transaction_id, each["line"], UUID(each["refund_id"]), each["amount"], each["quantity"])
+        for each in row.returned
+    ]
+
+
 def _lines(row: PendingAward) -> list[EarnedLine]:
     return [EarnedLine(**line) for line in row.lines]
 
@@ -132,22 +142,16 @@ def _back(row: PendingAward, line: int) -> tuple[int, int]:
 
 
 def _posting(row: PendingAward) -> Earn:
-    left, explanation = [], []
-    for line in _lines(row):
-        amount, quantity = _back(row, line.line)
-        points = kept(line, amount, quantity)
-        left.append(
-            EarnedLine(line.line, max(line.amount - amount, 0), max(line.quantity - quantity, 0), points)
-        )
-        explanation += _explanation(row, line, points)
+    lines = tuple(_lines(row))
+    left = [(line, kept(line, *_back(row, line.line))) for line in lines]
     return Earn(
         customer_id=row.origin_customer_id,
         source=row.source,
         reference=str(row.cause_id),
         effective_at=row.available_at,
         points=row.points,
-        explanation=tuple(explanation),
-        lines=tuple(left),
+        explanation=tuple(each for line, points in left for each in _explanation(row, line, points)),
+        lines=lines,
     )
 
 

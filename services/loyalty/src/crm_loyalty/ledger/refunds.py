@@ -1,7 +1,8 @@
 """Refunds: what the returned lines earned is taken back, and what was paid on them with points comes back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Text, Uuid, bindparam, text
@@ -16,7 +17,7 @@ from crm_shared.customers import CustomerWasErased
 
 _EARNED = text(
     """
-    SELECT t.id, t.reference AS purchase_id, account.origin_customer_id,
+    SELECT t.id, t.reference AS purchase_id, t.points AS given, account.origin_customer_id,
         l.line, l.amount, l.quantity, l.points
     FROM transactions AS t
     JOIN unnest(CAST(:sources AS text[]), CAST(:references AS text[])) AS asked (source, reference)
@@ -66,6 +67,22 @@ _PAID = text(
 ).bindparams(bindparam("sources", type_=ARRAY(Text)), bindparam("references", type_=ARRAY(Text)))
 
 
+class Returned(NamedTuple):
+    """What one refund gave back of a line that earned points by that transaction."""
+
+    transaction_id: UUID
+    line: int
+    refund_id: UUID
+    amount: int
+    quantity: int
+
+
+class _Earning(NamedTuple):
+    id: UUID
+    customer_id: UUID
+    points: int
+
+
 async def reverse(session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime) -> None:
     """Bring what each purchase earned and cost in points to what its refunds so far have left of it.
 
@@ -91,49 +108,52 @@ async def _earned(session: AsyncSession, events: Sequence[PurchaseRefunded]) -> 
     if not rows:
         return []
     earned: dict[str, dict[int, EarnedLine]] = {}
-    transactions: dict[str, tuple[UUID, UUID]] = {}
+    transactions: dict[str, _Earning] = {}
     for row in rows:
         line = EarnedLine(row.line, row.amount, row.quantity, row.points)
         earned.setdefault(row.purchase_id, {})[row.line] = line
-        transactions[row.purchase_id] = (row.id, row.origin_customer_id)
+        transactions[row.purchase_id] = _Earning(row.id, row.origin_customer_id, row.given)
     told = [event for event in events if str(event.purchase_id) in earned]
-    await _note(session, told, transactions, earned)
+    await note(session, [each for event in told for each in _returned(event, transactions, earned)])
     returned = {
         (row.transaction_id, row.line): (row.amount, row.quantity)
-        for row in await session.execute(_RETURNED, {"ids": sorted(id for id, _ in transactions.values())})
+        for row in await session.execute(
+            _RETURNED, {"ids": sorted(each.id for each in transactions.values())}
+        )
     }
     # The last of several refunds of a purchase stands for all: what is returned is reckoned as a whole.
     postings: list[Posting] = []
     for event in {event.purchase_id: event for event in told}.values():
-        transaction_id, customer_id = transactions[str(event.purchase_id)]
+        earning = transactions[str(event.purchase_id)]
         lines = earned[str(event.purchase_id)].values()
-        left = sum(kept(each, *returned.get((transaction_id, each.line), (0, 0))) for each in lines)
-        total = sum(each.points for each in lines) - left
-        postings.append(_posting(event, transaction_id, customer_id, total))
+        left = sum(kept(each, *returned.get((earning.id, each.line), (0, 0))) for each in lines)
+        # What came back while the points were pending was never given.
+        postings.append(_posting(event, earning.id, earning.customer_id, earning.points - left))
     return postings
 
 
-async def _note(
-    session: AsyncSession,
-    events: Sequence[PurchaseRefunded],
-    transactions: dict[str, tuple[UUID, UUID]],
-    earned: dict[str, dict[int, EarnedLine]],
-) -> None:
-    """Remember what each refund gave back of lines that earned points; what is known is left alone."""
-    rows = []
-    for event in events:
-        purchase_id = str(event.purchase_id)
-        if 0 in earned[purchase_id]:
-            rows.append((transactions[purchase_id][0], 0, event.refund_id, event.total.amount, 0))
-        rows.extend(
-            (transactions[purchase_id][0], line.line, event.refund_id, line.amount.amount, line.quantity)
-            for line in event.lines
-            if line.line in earned[purchase_id]
-        )
-    names = ("transaction_ids", "lines", "refund_ids", "amounts", "quantities")
-    if rows:
-        columns = (list(column) for column in zip(*rows, strict=True))
+async def note(session: AsyncSession, returned: Sequence[Returned]) -> None:
+    """Remember what refunds gave back of lines that earned points; what is known is left alone."""
+    if returned:
+        names = ("transaction_ids", "lines", "refund_ids", "amounts", "quantities")
+        columns = (list(column) for column in zip(*returned, strict=True))
         await session.execute(_RETURN, dict(zip(names, columns, strict=True)))
+
+
+def _returned(
+    event: PurchaseRefunded,
+    transactions: Mapping[str, _Earning],
+    earned: Mapping[str, Mapping[int, EarnedLine]],
+) -> list[Returned]:
+    """By line; what earned as a whole is one line, numbered 0."""
+    purchase_id = str(event.purchase_id)
+    id, lines = transactions[purchase_id].id, earned[purchase_id]
+    whole = [Returned(id, 0, event.refund_id, event.total.amount, 0)] if 0 in lines else []
+    return whole + [
+        Returned(id, line.line, event.refund_id, line.amount.amount, line.quantity)
+        for line in event.lines
+        if line.line in lines
+    ]
 
 
 async def _paid(session: AsyncSession, events: Sequence[PurchaseRefunded]) -> list[Posting]:

@@ -147,7 +147,11 @@ class OrderPayment(OwnedByCustomer, Base):
 
 
 class EarnedLine(Base):
-    """What one line of a purchase earned; refunds lock it, so that they come one after the other."""
+    """What one line of a purchase earned; refunds lock it, so that they come one after the other.
+
+    Points that waited for the end of a return window are given less what came back before it: what that was
+    stands in the returned lines.
+    """
 
     __tablename__ = "earned_lines"
 
