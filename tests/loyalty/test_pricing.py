@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crm_loyalty.rules.apportioning import apportion
 from crm_loyalty.rules.pricing import (
     Basket,
     Discount,
@@ -17,7 +18,6 @@ from crm_loyalty.rules.pricing import (
     ValueKind,
     combinable,
     price,
-    spread,
 )
 
 PRODUCTS = ["lp", "cd", "cap"]
@@ -113,7 +113,7 @@ def test_one_more_coupon_never_makes_it_dearer(basket: Basket, coupons: list[Dis
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 5_000), min_size=1).filter(any))
 def test_largest_remainder_gives_everything_and_nobody_too_much(amount: int, weights: list[int]) -> None:
     amount = min(amount, sum(weights))
-    parts = spread(amount, weights)
+    parts = apportion(amount, weights)
     assert sum(parts) == amount
     assert all(0 <= part <= weight for part, weight in zip(parts, weights, strict=True))
     assert all(

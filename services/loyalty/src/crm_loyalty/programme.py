@@ -1,6 +1,6 @@
 """The programme in figures, each with its definition."""
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.models.ledger import Account, Entry, ProgrammeAccount
@@ -9,24 +9,26 @@ from crm_loyalty.schemas.programme import FigureOut, ProgrammeOut
 
 async def get(session: AsyncSession) -> ProgrammeOut:
     """Figures of one instant: issued + adjusted − redeemed − expired − reversed + forgiven = outstanding."""
-    given = {
-        account: select(-func.coalesce(func.sum(Entry.amount), 0))
-        .where(Entry.programme_account == account)
-        .scalar_subquery()
-        .label(account.value)
-        for account in ProgrammeAccount
-    }
-    row = (
-        await session.execute(
-            select(
-                func.count(Account.id).label("accounts"),
-                func.coalesce(func.sum(Account.balance), 0).label("outstanding"),
-                func.coalesce(func.sum(Account.held), 0).label("held"),
-                func.coalesce(func.sum(-func.least(Account.balance, 0)), 0).label("owed"),
-                *given.values(),
+    # All sums by one walk over the entries.
+    given = (
+        select(
+            *(
+                func.coalesce(-func.sum(Entry.amount).filter(Entry.programme_account == account), 0).label(
+                    account.value
+                )
+                for account in ProgrammeAccount
             )
         )
-    ).one()
+        .where(Entry.programme_account.is_not(None))
+        .subquery()
+    )
+    owned = select(
+        func.count().label("accounts"),
+        func.coalesce(func.sum(Account.balance), 0).label("outstanding"),
+        func.coalesce(func.sum(Account.held), 0).label("held"),
+        func.coalesce(func.sum(-func.least(Account.balance, 0)), 0).label("owed"),
+    ).subquery()
+    row = (await session.execute(select(given, owned).join(owned, true()))).one()
     return ProgrammeOut(
         accounts=_figure(row.accounts, "accounts opened: one per customer id ever heard of"),
         issued=_figure(row.issued, "points ever given by earning rules"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import repeat
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -83,8 +84,8 @@ _ROWS: dict[str, dict[str, TypeEngine[Any]]] = {
         "held": _INT,
         "hold_id": _ID,
         "reverses": _ID,
-        "explanation": _TEXT,
         "effective_at": _AT,
+        "explanation": _TEXT,
     },
     "entries": {
         "id": _ID,
@@ -140,6 +141,11 @@ _ROWS: dict[str, dict[str, TypeEngine[Any]]] = {
     },
 }
 """What the statement is given rows of, each column as an array."""
+
+# These columns are called as the fields that they keep.
+_MOVEMENT = attrgetter(*(name for name in _ROWS["transactions"] if name != "explanation"))
+_LOT, _HOLD, _ACCOUNT = (attrgetter(*_ROWS[name]) for name in ("lots", "holds", "changed_accounts"))
+
 _EVENTS: dict[str, TypeEngine[Any]] = {
     "id": _ID,
     "type": _TEXT,
@@ -183,7 +189,7 @@ async def write(session: AsyncSession, changes: Changes, told: Sequence[News], *
     """Write everything that changed and tell of it; the database's own checks have the last word."""
     await session.flush()  # what was published before goes before
     values: dict[str, Any] = {"at": at} | outbox.parameters(session, told, at=at)
-    rows = _new_rows(changes) | _changed_rows(changes)
+    rows = _new_rows(changes) | _rows_beside(changes) | _changed_rows(changes)
     for name, columns in _ROWS.items():
         arrays: Iterable[Row] = zip(*rows[name], strict=True) if rows[name] else repeat((), len(columns))
         values |= {f"{name}_{column}": array for column, array in zip(columns, arrays, strict=True)}
@@ -192,59 +198,23 @@ async def write(session: AsyncSession, changes: Changes, told: Sequence[News], *
 
 def _new_rows(changes: Changes) -> dict[str, list[Row]]:
     placed = [hold for hold in changes.holds.values() if hold.transaction_id is not None]
+    made = [lot for lot in changes.lots.values() if lot.transaction_id is not None]
     return {
         "transactions": [
-            (
-                m.id,
-                m.kind.value,
-                m.source,
-                m.reference,
-                m.account_id,
-                m.version,
-                m.points,
-                m.balance,
-                m.held,
-                m.hold_id,
-                m.reverses,
-                orjson.dumps(m.explanation).decode(),
-                m.effective_at,
-            )
-            for _, m in changes.movements
+            (*_MOVEMENT(movement), orjson.dumps(movement.explanation).decode())
+            for _, movement in changes.movements
         ],
         "entries": [_entry(*entry) for entry in changes.entries],
-        "lots": [
-            (
-                lot.id,
-                lot.account_id,
-                lot.transaction_id,
-                lot.amount,
-                lot.remaining,
-                lot.earned_at,
-                lot.expires_at,
-                lot.idle_days,
-                lot.policy_version,
-                lot.parted_from,
-            )
-            for lot in changes.lots.values()
-            if lot.transaction_id is not None
-        ],
+        "lots": [_LOT(lot) for lot in made],
         "allocations": [(*key, points) for key, points in changes.allocations.items() if points],
-        "holds": [
-            (
-                h.id,
-                h.customer_id,
-                h.origin_customer_id,
-                h.transaction_id,
-                h.points,
-                h.state.value,
-                h.reference,
-                h.placed_at,
-                h.expires_at,
-                h.resolved_at,
-            )
-            for h in placed
-        ],
-        "hold_parts": [(h.id, account_id, part) for h in placed for account_id, part in h.parts.items()],
+        "holds": [_HOLD(hold) for hold in placed],
+        "hold_parts": [(hold.id, id, part) for hold in placed for id, part in hold.parts.items()],
+    }
+
+
+def _rows_beside(changes: Changes) -> dict[str, list[Row]]:
+    """What is kept of postings apart from the books: reasons, orders, and lines that refunds will ask for."""
+    return {
         "reasons": [
             (movement.id, movement.account_id, posting.reason)
             for posting, movement in changes.movements
@@ -270,13 +240,11 @@ def _changed_rows(changes: Changes) -> dict[str, list[Row]]:
             (lot.id, lot.remaining) for lot in changes.lots.values() if lot.transaction_id is None
         ],
         "changed_holds": [
-            (hold.id, hold.state.value, hold.resolved_at)
+            (hold.id, hold.state, hold.resolved_at)
             for hold in changes.holds.values()
             if hold.transaction_id is None and hold.state is not HoldState.OPEN
         ],
-        "changed_accounts": [
-            (a.id, a.version, a.balance, a.held, a.owed, a.active_at) for a in changes.accounts.values()
-        ],
+        "changed_accounts": [_ACCOUNT(account) for account in changes.accounts.values()],
     }
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
 
+from crm_loyalty.rules.apportioning import apportion
+
 BASIS = 10_000
 """Basis points in a whole."""
 
@@ -194,20 +196,6 @@ def combinable(coupons: Sequence[Discount]) -> bool:
     return all(_bears(one, other) and _bears(other, one) for one, other in combinations(coupons, 2))
 
 
-def spread(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
-    """The amount in whole parts in proportion to the weights, which must not all be 0, by largest remainder.
-
-    Of equal remainders the first counts. No part is larger than its weight if the amount is not larger than
-    all weights together.
-    """
-    whole = sum(weights)
-    parts = [amount * weight // whole for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(amount * weights[i] % whole), i))
-    for index in by_remainder[: amount - sum(parts)]:
-        parts[index] += 1
-    return tuple(parts)
-
-
 def _matches(discount: Discount, line: Line) -> bool:
     if discount.value is ValueKind.FREE_ITEM:
         return line.product is not None and line.product == discount.product
@@ -252,10 +240,10 @@ def _off(basket: Basket, left: tuple[int, ...], discount: Discount) -> tuple[int
         return (0,) * len(left)
     match discount.value:
         case ValueKind.AMOUNT:
-            return spread(min(discount.amount, base), mine)
+            return tuple(apportion(min(discount.amount, base), mine))
         case ValueKind.PERCENT:
             amount = base * min(discount.basis_points, BASIS) // BASIS
-            return spread(min(amount, base if discount.cap is None else discount.cap), mine)
+            return tuple(apportion(min(amount, base if discount.cap is None else discount.cap), mine))
         case ValueKind.FREE_ITEM:
             pieces = [
                 amount // line.quantity if amount else None
@@ -315,6 +303,6 @@ def _paid(left: tuple[int, ...], payment: Payment) -> Effect | None:
         "points-payment",
         payment.version,
         amount,
-        spread(amount, left),
+        tuple(apportion(amount, left)),
         points=steps * payment.points,
     )
