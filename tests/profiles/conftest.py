@@ -1,11 +1,13 @@
 """What tests of profiles share: its worker's jobs and due work, done at once."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 from tests.conftest import ClientFactory
+from tests.profiles.merging import Make
 
 from crm_profiles.handlers import due_of, jobs_of
 from crm_shared.database import Sessions
@@ -37,3 +39,19 @@ def everybody(client: ClientFactory, apps: Callable[[str], FastAPI]) -> httpx2.A
     client("profiles")
     transport = httpx2.ASGITransport(apps("profiles"), raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://profiles")
+
+
+@pytest.fixture
+def make(profiles: httpx2.AsyncClient) -> Make:
+    """Makes customers: `await make("Ann", birth_date="1988-04-12")`."""
+
+    async def create(name: str, *points: str, **members: Any) -> dict[str, Any]:
+        contacts = [{"kind": "email" if "@" in value else "phone", "value": value} for value in points]
+        answer = await profiles.post(
+            "/v1/customers", json={"name": name, "contact_points": contacts, **members}
+        )
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    return create

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.profiles.merging import merged, undone
 
 from crm_profiles.handlers import subscriptions
 from crm_shared.contracts import loyalty
@@ -122,3 +123,20 @@ async def test_a_refund_and_a_message_at_once_leave_no_credit(
             send(committed["profiles"], ada, message, at=clock.now()),
         )
         assert await credited(profiles, ada) == {str(message.id): []}
+
+
+async def test_who_is_merged_and_who_is_two_again_is_credited_by_the_messages_of_that_person(
+    profiles: httpx2.AsyncClient, databases: dict[str, Sessions], clock: FrozenClock
+) -> None:
+    ann, bea = await customer(profiles), await customer(profiles)
+    first, second = Sent(uuid7(), BEGIN, False), Sent(uuid7(), BEGIN + DAY, False)
+    await send(databases["profiles"], ann, first, at=clock.now())
+    await send(databases["profiles"], bea, second, at=clock.now())
+    before = await buy(profiles, ann, BEGIN + 2 * DAY)
+    merge_id = await merged(profiles, {"id": ann}, {"id": bea})
+    since = await buy(profiles, ann, BEGIN + 3 * DAY)
+    assert await credited(profiles, ann) == {str(first.id): [], str(second.id): sorted([before, since])}
+
+    await undone(profiles, merge_id)
+    assert await credited(profiles, ann) == {str(first.id): sorted([before, since])}
+    assert await credited(profiles, bea) == {str(second.id): []}

@@ -1,70 +1,21 @@
-"""Imports: a file is inspected, mapped, tried, imported row by row, and taken back."""
+"""Imports: a file is inspected, mapped, tried, and imported row by row."""
 
 import csv
 import io
-from collections.abc import Awaitable, Callable
-from typing import Any
 from zipfile import ZipFile
 
 import httpx2
 import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.profiles.uploads import CSV, GOOD, Work, imported, read, rows, upload
 
 from crm_profiles.imports.sheets import MAX_ROW
 from crm_profiles.models.customers import Customer
-from crm_profiles.models.files import File
-from crm_profiles.models.history import CustomerVersion
-from crm_profiles.models.imports import ImportRow
 from crm_shared.database import Sessions
 from crm_shared.testing import published
 
-Work = Callable[[], Awaitable[None]]
-CSV = {"content-type": "text/csv"}
 CUSTOMER = "profiles.customer."
-
-GOOD = "客户编号,姓名,手机,邮箱,生日,标签\nc-1,王小明,138 1234 5678,Wang@Example.com,1988-04-12,vip;news\n"
-
-
-async def upload(
-    profiles: httpx2.AsyncClient, content: str | bytes, *, source: str = "shop", **query: str
-) -> dict[str, Any]:
-    data = content.encode() if isinstance(content, str) else content
-    params = {"name": "customers.csv", "source": source, **query}
-    answer = await profiles.post("/v1/imports", params=params, content=data, headers=CSV)
-    assert answer.status_code == 202, answer.text
-    body: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"/v1/imports/{body['id']}"
-    return body
-
-
-async def read(profiles: httpx2.AsyncClient, import_id: str) -> dict[str, Any]:
-    body: dict[str, Any] = (await profiles.get(f"/v1/imports/{import_id}")).json()
-    return body
-
-
-async def imported(
-    profiles: httpx2.AsyncClient, work: Work, content: str | bytes, *, region: str | None = "CN", **query: str
-) -> dict[str, Any]:
-    """The import once all is done, by the guessed mapping."""
-    made = await upload(profiles, content, **query)
-    await work()
-    inspected = await read(profiles, made["id"])
-    assert inspected["state"] == "ready", inspected
-    mapping = inspected["mapping"] | {"region": region}
-    mapped = await profiles.put(f"/v1/imports/{made['id']}/mapping", json=mapping)
-    assert mapped.status_code == 200, mapped.text
-    started = await profiles.post(f"/v1/imports/{made['id']}/start", json={})
-    assert started.status_code == 202, started.text
-    await work()
-    return await read(profiles, made["id"])
-
-
-async def rows(profiles: httpx2.AsyncClient, import_id: str, **query: str) -> list[dict[str, Any]]:
-    answer = await profiles.get(f"/v1/imports/{import_id}/rows", params={"limit": "200", **query})
-    assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()["items"]
-    return found
 
 
 async def test_a_file_is_inspected_and_its_columns_are_recognised(
@@ -305,80 +256,6 @@ async def test_a_mapping_that_does_not_fit_is_refused_with_the_place(
     ]
 
 
-async def test_a_revert_removes_whom_the_import_created_and_restores_whom_it_changed(
-    profiles: httpx2.AsyncClient, work: Work, databases: dict[str, Sessions]
-) -> None:
-    before = "id,name,email,tags\n1,Ann,a@example.com,old\n2,Bob,b@example.com,\n"
-    await imported(profiles, work, before)
-    done = await imported(
-        profiles,
-        work,
-        "id,name,email,tags\n1,Anna,a2@example.com,new\n2,Rob,,x\n3,Cid,c@example.com,\n4,Dan,,\n",
-    )
-    ids = {row["line"]: row["customer_id"] for row in await rows(profiles, done["id"])}
-    await profiles.patch(f"/v1/customers/{ids[3]}", json={"name": "Robert"})
-    await profiles.patch(f"/v1/customers/{ids[5]}", json={"language": "en"})
-
-    answer = await profiles.post(f"/v1/imports/{done['id']}/revert")
-    assert answer.status_code == 202, answer.text
-    await work()
-
-    reverted = await read(profiles, done["id"])
-    assert reverted["state"] == "reverted", reverted
-    assert reverted["job"]["result"]["counts"] == {"restored": 1, "changed_since": 2, "removed": 1}
-    assert [(row["line"], row["revert"]) for row in await rows(profiles, done["id"])] == [
-        (2, "restored"),
-        (3, "changed_since"),
-        (4, "removed"),
-        (5, "changed_since"),
-    ]
-    ann = (await profiles.get(f"/v1/customers/{ids[2]}")).json()
-    assert (ann["name"], ann["tags"], ann["version"]) == ("Ann", ["old"], 3)
-    assert [point["value"] for point in ann["contact_points"]] == ["a@example.com"]
-    bob = (await profiles.get(f"/v1/customers/{ids[3]}")).json()
-    assert (bob["name"], bob["tags"]) == ("Robert", [])
-    assert (await profiles.get(f"/v1/customers/{ids[4]}")).status_code == 404
-    assert [row.type for row in await published(databases["profiles"])].count(
-        "profiles.customer.erased.v1"
-    ) == 1
-    again = await imported(profiles, work, "id,name,email\n3,Cid,c@example.com\n")
-    assert again["job"]["counts"] == {"created": 1}
-    refused = await profiles.post(f"/v1/imports/{done['id']}/revert")
-    assert (refused.status_code, refused.json()["code"]) == (409, "nothing_to_revert")
-
-
-async def test_files_are_deleted_when_their_time_is_up(
-    profiles: httpx2.AsyncClient, work: Work, databases: dict[str, Sessions], clock: Any
-) -> None:
-    done = await imported(profiles, work, GOOD)
-    clock.at = clock.at.replace(day=clock.at.day + 8)
-    await work()
-    found = await read(profiles, done["id"])
-    assert found["file_expires_at"] is None
-    assert found["layout"]["samples"] == []
-    async with databases["profiles"]() as session:
-        assert await session.scalar(select(func.count()).select_from(File)) == 0
-        assert await session.scalar(select(func.count()).select_from(CustomerVersion)) == 1
-    gone = await profiles.get(f"/v1/imports/{done['id']}/rows.csv")
-    assert (gone.status_code, gone.json()["code"]) == (410, "file_gone")
-    assert await rows(profiles, done["id"]) == []
-    assert found["job"]["counts"] == {"created": 1}
-    refused = await profiles.post(f"/v1/imports/{done['id']}/revert")
-    assert (refused.status_code, refused.json()["code"]) == (409, "nothing_to_revert")
-
-
-async def test_a_new_run_replaces_what_the_one_before_said(
-    profiles: httpx2.AsyncClient, work: Work, databases: dict[str, Sessions]
-) -> None:
-    made = await upload(profiles, GOOD, start="true", dry_run="true")
-    await work()
-    for dry_run in (True, False):
-        await profiles.post(f"/v1/imports/{made['id']}/start", json={"dry_run": dry_run})
-        await work()
-    async with databases["profiles"]() as session:
-        assert await session.scalar(select(func.count()).select_from(ImportRow)) == 1
-
-
 @pytest.mark.parametrize("kind", ["imports", "exports"])
 async def test_a_list_takes_the_same_statements_however_many_are_listed(
     profiles: httpx2.AsyncClient, work: Work, engines: dict[str, AsyncEngine], kind: str
@@ -422,20 +299,3 @@ async def test_what_is_under_way_can_be_watched_and_cancelled(
     assert "event: end" in watched.text
     again = await profiles.post(f"/v1/imports/{made['id']}/cancel")
     assert (again.status_code, again.json()["code"]) == (409, "job_ended")
-
-
-async def test_an_erasure_takes_the_files_that_name_the_person_and_they_do_not_come_back(
-    profiles: httpx2.AsyncClient, work: Work
-) -> None:
-    done = await imported(profiles, work, GOOD)
-    [row] = await rows(profiles, done["id"])
-    erased = await profiles.post("/v1/privacy/erasures", json={"customer_id": row["customer_id"]})
-    assert erased.status_code == 202, erased.text
-    await work()
-
-    found = await read(profiles, done["id"])
-    assert (found["file_expires_at"], found["layout"]["samples"]) == (None, [])
-    [row] = await rows(profiles, done["id"])
-    assert row["customer_id"] is None
-    again = await imported(profiles, work, GOOD)
-    assert again["job"]["counts"] == {"suppressed": 1}

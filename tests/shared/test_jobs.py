@@ -1,5 +1,6 @@
 """Long work shows how far it is, goes on where a dead worker left it, and ends in a result or a problem."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from crm_shared.jobs import (
     LEASE,
     MAX_ATTEMPTS,
     MAX_DEATHS,
+    Job,
     JobNotFound,
     JobOut,
     Jobs,
@@ -199,3 +201,32 @@ async def test_who_does_a_job_that_is_to_start_over_can_keep_nothing(
     async with sessions.begin() as session:
         await jobs.start_over(session, [job.id])
     assert (await current(sessions, job)).state is JobState.SUCCEEDED
+
+
+async def test_a_worker_that_lives_keeps_its_job_however_long_it_says_nothing(
+    committed_sessions: Sessions, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "RENEW_EVERY", timedelta(milliseconds=20))
+    work = Jobs()
+    begun = 0
+
+    @work.on("count")
+    async def count(sessions: Sessions, job: RunningJob) -> Json:
+        nonlocal begun
+        begun += 1
+        clock.advance(LEASE)
+        async with asyncio.timeout(20):
+            while await ended_lease(sessions, job):
+                await asyncio.sleep(0.02)  # noqa: ASYNC110 - the lease is in the database
+        assert not await jobs.run(sessions, work, clock), "nobody else takes it up"
+        return {}
+
+    job = await queued(committed_sessions, clock)
+    assert await jobs.run(committed_sessions, work, clock)
+    assert (begun, (await current(committed_sessions, job)).state) == (1, JobState.SUCCEEDED)
+
+
+async def ended_lease(sessions: Sessions, job: RunningJob) -> bool:
+    async with sessions() as session:
+        until = (await session.get_one(Job, job.id)).lease_until
+    return until is None or until <= job.clock.now()

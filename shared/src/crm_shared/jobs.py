@@ -1,7 +1,9 @@
 """Jobs: long work with a lease, a heartbeat and progress, taken over where a dead worker left it."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,13 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_shared.clock import Clock
-from crm_shared.database import Json, Sessions, SharedBase, enum_column, unavailable
+from crm_shared.database import Json, Sessions, SharedBase, enum_column, in_words, unavailable
 from crm_shared.ids import uuid7
 from crm_shared.problems import Conflict, NotFound, Problem
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=30)
+RENEW_EVERY = LEASE / 3
 MAX_ATTEMPTS = 5
 MAX_DEATHS = 20
 """So often it is taken up without getting on: what ends every worker that does it must not do so for ever."""
@@ -249,7 +252,7 @@ async def run(sessions: Sessions, jobs: Jobs, clock: Clock) -> bool:
         await _give_up(sessions, job, f"It was taken up {MAX_DEATHS} times and never ended.")
         return True
     try:
-        result = await jobs[kind](sessions, job)
+        result = await _held(sessions, job, jobs[kind])
     except LeaseLost:
         log.warning("job was taken over by another worker", extra={"job_id": str(job.id), "kind": kind})
     except Problem as problem:
@@ -270,6 +273,36 @@ async def run(sessions: Sessions, jobs: Jobs, clock: Clock) -> bool:
     else:
         await _settle(sessions, job, state=JobState.SUCCEEDED, result=result)
     return True
+
+
+async def _held(sessions: Sessions, job: RunningJob, handle: JobHandler) -> Json:
+    """Do the job and keep its lease meanwhile, however long it takes from one `progress` to the next.
+    Reading a large file takes longer than a lease: others would begin the same again and again.
+    """
+    ended = asyncio.Event()
+    renewing = asyncio.create_task(_renew(sessions, job, ended))
+    try:
+        return await handle(sessions, job)
+    finally:
+        ended.set()
+        await asyncio.gather(renewing, return_exceptions=True)
+
+
+async def _renew(sessions: Sessions, job: RunningJob, ended: asyncio.Event) -> None:
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), RENEW_EVERY.total_seconds())
+            return
+        now = job.clock.now()
+        try:
+            async with sessions.begin() as session:
+                await session.execute(
+                    update(Job)
+                    .where(Job.id == job.id, Job.lease == job.lease)
+                    .values(heartbeat_at=now, lease_until=now + LEASE)
+                )
+        except Exception as error:  # whoever does the job finds out itself whether it still has the lease
+            log.warning("lease was not renewed", extra={"job_id": str(job.id), "error": in_words(error)})
 
 
 async def _claim(sessions: Sessions, kinds: list[str], clock: Clock) -> tuple[str, int, RunningJob] | None:

@@ -102,6 +102,15 @@ def checked(attributes: Declared, given: Mapping[str, JsonValue]) -> dict[str, J
     return kept
 
 
+def fits(attributes: Declared, key: str, value: JsonValue) -> bool:
+    """Whether the attribute may have the value as it is declared now."""
+    try:
+        checked(attributes, {key: value})
+    except InvalidAttributes:
+        return False
+    return True
+
+
 def condition(asked: str) -> ColumnElement[bool]:
     """That a customer has the value of `key:value`, as it is written in a query."""
     return or_(*(Customer.attributes.contains(reading) for reading in readings(asked)))

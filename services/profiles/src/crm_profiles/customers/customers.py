@@ -1,7 +1,7 @@
 """Customers: who they are, written as sets so that one and a thousand take the same statements."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import Select, false, func, select
@@ -222,7 +222,7 @@ async def _lock_all(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Dr
         return {}
     current = await resolve(session, ids, lock=True)
     locked = await drafts.lock(session, [Owner(now, id) for id, now in current.items()])
-    return {id: locked[now] for id, now in current.items() if now in locked}
+    return {id: replace(locked[now], owner=Owner(now, id)) for id, now in current.items() if now in locked}
 
 
 async def list_(session: AsyncSession, filters: CustomerFilters, *, page: PageRequest) -> Listing[Customer]:

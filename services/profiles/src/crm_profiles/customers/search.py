@@ -13,6 +13,7 @@ from typing import Any
 from unicodedata import normalize
 
 import orjson
+from phonenumbers import normalize_digits_only
 from sqlalchemy import ARRAY, Integer, Text, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -306,7 +307,7 @@ def parameters(
     given: Json = {**filters, "question": question, "reference": question.strip(), "limit": limit}
     if contact_points:
         written = normalize("NFKC", question).strip()
-        digits = re.sub(r"\D", "", written) if _PHONE.fullmatch(written) else ""
+        digits = normalize_digits_only(written) if _PHONE.fullmatch(written) else ""
         if len(digits) >= _WHOLE_NUMBER:  # 0 or 00 before it is how it is dialled
             digits = digits.lstrip("0")
         given["digits"] = digits if len(digits) >= _MIN_DIGITS else None

@@ -10,7 +10,7 @@ from crm_profiles.customers import attributes
 from crm_profiles.customers.attributes import Declared
 from crm_profiles.customers.contact_points import Owner, Point
 from crm_profiles.customers.drafts import Draft
-from crm_profiles.errors import InvalidAttributes, NoLunarDate
+from crm_profiles.errors import NoLunarDate
 from crm_profiles.forms import questions, submissions
 from crm_profiles.models.forms import FormSubmission
 from crm_profiles.models.timeline import EntryType
@@ -118,11 +118,7 @@ class Case:
         """Attributes may have been declared otherwise since the form was defined."""
         if not isinstance(asked.target, AttributeTarget):
             return True
-        try:
-            attributes.checked(declared, {asked.target.attribute: self.answer(asked)})
-        except InvalidAttributes:
-            return False
-        return True
+        return attributes.fits(declared, asked.target.attribute, self.answer(asked))
 
     def entry(self, owner: Owner) -> Entry:
         """What the timeline tells: the form, and the answers that do not say how to reach them."""

@@ -182,6 +182,8 @@ async def begin(
     if run_id is None:
         run_id, until = uuid7(), await _file_expiry(session, found)
         await due.schedule(session, FORGET, {run_id: until} | ({found.run_id: at} if found.run_id else {}))
+        # Nothing would lead an erasure to those of the run before.
+        await files.expire(session, [found.failures_id] if found.failures_id else [], at=at)
         failures = await files.create(session, f"{found.name}.failed.csv", "text/csv", at=at, until=until)
         found.failures_id = failures
     job = jobs.start(session, RUN, {"import_id": str(found.id)}, at=at)

@@ -53,13 +53,16 @@ class Chunk:
 def prepare(rows: Iterator[Row], run: Run, *, limit: int) -> Chunk:
     """The next rows, so many at most; none of them: there are no more."""
     prepared = [_prepared(row, run.reader) for row in islice(rows, limit)]
-    named = {index: one.item for index, one in enumerate(prepared) if isinstance(one.item, CustomerItem)}
-    question = suppression.Question.of(named, key=run.suppression_key)
-    for index, one in enumerate(prepared):
-        if isinstance(one.item, CustomerItem):
-            one.keys = {question.names[index], *question.points[index].values()}
-        elif one.item is not None:
-            one.keys = {one.item.customer_id, *suppression.points_of(one.item.body).values()}
+    bodies = {
+        index: one.item.body if isinstance(one.item, Revision) else one.item
+        for index, one in enumerate(prepared)
+        if one.item is not None
+    }
+    question = suppression.Question.of(bodies, key=run.suppression_key)
+    for index in bodies:
+        one = prepared[index]
+        who = one.item.customer_id if isinstance(one.item, Revision) else question.names[index]
+        one.keys = {who, *question.points[index].values()}
     return Chunk(prepared, question, {key for one in prepared for key in one.keys})
 
 

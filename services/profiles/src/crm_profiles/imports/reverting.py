@@ -5,8 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from pydantic import JsonValue
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, select, update
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, select, union, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_profiles.bulk import one_of
@@ -14,17 +13,17 @@ from crm_profiles.customers import attributes, drafts, history, writing
 from crm_profiles.customers.attributes import Declared
 from crm_profiles.customers.contact_points import Owner
 from crm_profiles.customers.drafts import Draft
-from crm_profiles.errors import InvalidAttributes
 from crm_profiles.imports import imports
-from crm_profiles.models.customers import Channel
+from crm_profiles.models.base import Base
+from crm_profiles.models.customers import Channel, ContactPoint, ExternalId
 from crm_profiles.models.history import CustomerVersion
 from crm_profiles.models.imports import ImportRow, RowRevert, RowStatus
-from crm_profiles.models.purchases import Purchase
+from crm_profiles.models.quality import VerificationTask
 from crm_profiles.models.timeline import EntryType, TimelineEntry
 from crm_profiles.privacy import privacy
 from crm_profiles.schemas.customers import CustomerPatch
 from crm_shared.clock import Clock
-from crm_shared.customers import resolve, stop_writers
+from crm_shared.customers import owned_tables, resolve, stop_writers
 from crm_shared.database import Json, Sessions
 from crm_shared.ids import derived
 from crm_shared.jobs import RunningJob
@@ -37,6 +36,8 @@ _MEMBERS = CustomerPatch.model_fields.keys() - {"channel", "source", "lunar_birt
 _ATTRIBUTE = "attributes."
 _OF_ITSELF = (EntryType.LEVEL_CHANGED, EntryType.STAGE_CHANGED)
 """What the timeline tells of everybody, whether anything happened with them or not."""
+_WRITTEN_ALONG = (ContactPoint, ExternalId, VerificationTask)
+"""Of what belongs to customers, that which whoever is put on file gets by that alone."""
 
 States = Mapping[tuple[UUID, int], Json]
 
@@ -162,11 +163,23 @@ def _restore(draft: Draft, versions: Sequence[int], states: States, source: str,
     for version in versions:
         older, newer = states.get((id, version - 1), {}), states.get((id, version), {})
         for change in history.changes(older, newer):
-            if change.member in _MEMBERS or change.member.startswith(_ATTRIBUTE):
-                before.setdefault(change.member, change.before)
-                after[change.member] = change.after
+            if change.member not in _MEMBERS and not change.member.startswith(_ATTRIBUTE):
+                continue
+            # What somebody else wrote between two rows of the file is what the later one replaced.
+            if change.member not in after or after[change.member] != change.before:
+                before[change.member] = change.before
+            after[change.member] = change.after
     now = history.members(states.get((id, draft.version), {}))
-    same = {name for name in after if now.get(name) == after[name] and _fits(name, before[name], declared)}
+    same = {
+        name
+        for name in after
+        if now.get(name) == after[name]
+        # Attributes may have been declared otherwise since.
+        and (
+            not name.startswith(_ATTRIBUTE)
+            or attributes.fits(declared, name.removeprefix(_ATTRIBUTE), before[name])
+        )
+    }
     body: Json = {"channel": Channel.IMPORT, "attributes": {}}
     for name in same:
         if name.startswith(_ATTRIBUTE):
@@ -175,15 +188,6 @@ def _restore(draft: Draft, versions: Sequence[int], states: States, source: str,
             body[name] = _patch(before[name], after[name])
     draft.apply(CustomerPatch.model_validate(body), source=source, declared=declared)
     return len(same) == len(after)
-
-
-def _fits(name: str, value: JsonValue, declared: Declared) -> bool:
-    """Whether the value may still be given: attributes may have been declared otherwise since."""
-    try:
-        attributes.checked(declared, {name.removeprefix(_ATTRIBUTE): value} if _ATTRIBUTE in name else {})
-    except InvalidAttributes:
-        return False
-    return True
 
 
 def _patch(before: object, after: object) -> object:
@@ -196,9 +200,16 @@ def _patch(before: object, after: object) -> object:
 
 
 async def _dealt_with(session: AsyncSession, customers: Collection[UUID]) -> set[UUID]:
-    """Those with whom something has happened."""
-    bought = select(Purchase.customer_id).where(one_of(Purchase.customer_id))
+    """Those with whom something has happened, or of whom somebody has said or asked something since."""
     told = select(TimelineEntry.customer_id).where(
         one_of(TimelineEntry.customer_id), TimelineEntry.type.not_in(_OF_ITSELF)
     )
-    return set(await session.scalars(bought.union(told), {"customer_id": list(customers)}))
+    apart = {model.__tablename__ for model in (*_WRITTEN_ALONG, TimelineEntry)}
+    others = [
+        select(table.c.customer_id).where(
+            table.c.customer_id == func.any(bindparam("customer_id", type_=ARRAY(Uuid)))
+        )
+        for table in owned_tables(Base.metadata)
+        if table.name not in apart
+    ]
+    return set(await session.scalars(union(told, *others), {"customer_id": list(customers)}))

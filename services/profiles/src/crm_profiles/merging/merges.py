@@ -9,13 +9,14 @@ from sqlalchemy import Uuid, delete, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crm_profiles.customers import contact_points, drafts, writing
+from crm_profiles.customers import attributes, contact_points, drafts, writing
 from crm_profiles.customers.contact_points import Owner, Point
 from crm_profiles.customers.describing import FIELDS
 from crm_profiles.customers.drafts import Belongings, Draft
 from crm_profiles.errors import LaterMergeFirst, MergeAlreadyUndone, MergeNotFound, SameCustomer
 from crm_profiles.merging import duplicates
 from crm_profiles.merging.blending import Blended, blend, revert
+from crm_profiles.messages import conversions
 from crm_profiles.models.base import Base
 from crm_profiles.models.customers import Channel, ContactKind, Customer
 from crm_profiles.models.history import Change, CustomerVersion
@@ -76,23 +77,8 @@ async def merge(session: AsyncSession, body: MergeIn, *, by: str, clock: Clock) 
     survivor, absorbed = plan.survivor, plan.absorbed
     _check_versions(body, plan)
     at = clock.now()
-    made = Merge(
-        survivor_id=survivor.owner.id,
-        absorbed_id=absorbed.owner.id,
-        survivor_version=survivor.version,
-        absorbed_version=absorbed.version,
-        prefer={member: side.value for member, side in body.prefer.items()},
-        moved=plan.moves,
-        reason=body.reason,
-        made_at=at,
-        made_by=by,
-    )
-    session.add(made)
-    await session.flush()
-    before = _image(survivor)
-    after = before | {each.member: each.result for each in plan.members}
-    session.add(MergeImage(merge_id=made.id, customer_id=survivor.owner.id, before=before, after=after))
-    session.add(MergeImage(merge_id=made.id, customer_id=absorbed.owner.id, before=_image(absorbed)))
+    after = _image(survivor) | {each.member: each.result for each in plan.members}
+    made = await _journal(session, plan, body, after, by=by, at=at)
     event = CustomerMerged(
         customer_id=absorbed.owner.id,
         version=absorbed.version + 1,
@@ -109,6 +95,7 @@ async def merge(session: AsyncSession, body: MergeIn, *, by: str, clock: Clock) 
     await writing.write_one(session, survivor, clock=clock)
     await duplicates.note_merge(session, made)
     await stages.look_again(session, [survivor.owner.id], at=at)
+    await conversions.credit_customers_anew(session, survivor.owner.id)
     return made.id
 
 
@@ -116,34 +103,27 @@ async def undo(session: AsyncSession, merge_id: UUID, body: UndoIn, *, by: str, 
     """Make the one two again: everything goes back to the id it was written under.
 
     Members of the survivor that the merge changed are as they were, but for those that somebody changed
-    since. A contact point that was given up or taken by somebody else meanwhile does not come back. Raises
-    MergeNotFound, MergeAlreadyUndone, LaterMergeFirst, CustomerWasErased.
+    since. A contact point that was given up or taken by somebody else meanwhile does not come back, nor does
+    a custom attribute that is not declared any more. Raises MergeNotFound, MergeAlreadyUndone,
+    LaterMergeFirst, CustomerWasErased.
     """
     await stop_writers(session)
     made = await get(session, merge_id)
     await _check_undoable(session, made)
     images = {image.customer_id: image for image in made.images}
     image, returning = images[made.survivor_id], images[made.absorbed_id]
+    before, back = await _as_declared(session, image.before, returning.before)
     last = await _last_version(session, made.absorbed_id)
-    event = CustomerUnmerged(
-        customer_id=made.absorbed_id,
-        version=last.version + 1,
-        survivor_id=made.survivor_id,
-        merge_id=made.id,
-        sequence=made.sequence,
-    )
-    await unlink(session, Base.metadata, [event])
     at = max(clock.now(), last.recorded_at + writing.RESOLUTION)
-    publish(session, event, at=at)
-    # What was gathered about the one is about both of them.
-    await privacy_exports.expire_since(session, [made.survivor_id, made.absorbed_id], made.made_at)
-    survivor = (await drafts.lock(session, [Owner(made.survivor_id, made.survivor_id)]))[made.survivor_id]
+    await _part(session, made, last.version + 1, at=at)
+    who = Owner(made.survivor_id, made.survivor_id)
+    survivor = (await drafts.lock(session, [who]))[who.id]
     # Whatever the clock says, what was recorded of the one was recorded before it was two again.
     at = max(at, survivor.changed_at or at)
-    reverted = revert(_image(survivor), image.before, image.after or {})
+    reverted = revert(_image(survivor), before, image.after or {})
     survivor.after = _members(reverted.members)
     absorbed = await drafts.returning(
-        session, _state(made.absorbed_id, returning.before), version=last.version, changed_at=last.recorded_at
+        session, _state(made.absorbed_id, back), version=last.version, changed_at=last.recorded_at
     )
     for draft in (survivor, absorbed):
         draft.change, draft.channel = Change.UNMERGED, Channel.MERGE
@@ -153,6 +133,7 @@ async def undo(session: AsyncSession, merge_id: UUID, body: UndoIn, *, by: str, 
     made.undone_at, made.undone_by, made.undo_reason, made.kept = at, by, body.reason, reverted.kept
     await duplicates.note_undoing(session, made, by=by, at=at)
     await stages.look_again(session, [made.survivor_id, made.absorbed_id], at=at)
+    await conversions.credit_customers_anew(session, made.survivor_id, made.absorbed_id)
 
 
 async def get(session: AsyncSession, merge_id: UUID) -> Merge:
@@ -254,6 +235,31 @@ async def _count(session: AsyncSession, customer_id: UUID) -> dict[str, int]:
     return {row.name: row.rows for row in found if row.rows}
 
 
+async def _journal(
+    session: AsyncSession, plan: Plan, body: MergeIn, after: Json, *, by: str, at: datetime
+) -> Merge:
+    """What undoing it will need: both as they were, and what the survivor becomes."""
+    survivor, absorbed = plan.survivor, plan.absorbed
+    made = Merge(
+        survivor_id=survivor.owner.id,
+        absorbed_id=absorbed.owner.id,
+        survivor_version=survivor.version,
+        absorbed_version=absorbed.version,
+        prefer={member: side.value for member, side in body.prefer.items()},
+        moved=plan.moves,
+        reason=body.reason,
+        made_at=at,
+        made_by=by,
+    )
+    session.add(made)
+    await session.flush()
+    found = MergeImage(merge_id=made.id, customer_id=survivor.owner.id, before=_image(survivor), after=after)
+    session.add_all(
+        [found, MergeImage(merge_id=made.id, customer_id=absorbed.owner.id, before=_image(absorbed))]
+    )
+    return made
+
+
 async def _put_away(session: AsyncSession, absorbed: Draft, event: CustomerMerged, *, at: datetime) -> None:
     """They are on file no more; their history stays and ends with whom they were merged into."""
     await session.execute(
@@ -272,6 +278,31 @@ async def _put_away(session: AsyncSession, absorbed: Draft, event: CustomerMerge
         )
     )
     publish(session, event, at=recorded_at)
+
+
+async def _as_declared(session: AsyncSession, *images: Json) -> list[Json]:
+    """The images without custom attributes that nobody could have any more."""
+    had = [image.get("attributes") or {} for image in images]
+    declared = await attributes.declared(session, (key for values in had for key in values))
+    return [
+        image | {"attributes": {k: v for k, v in values.items() if attributes.fits(declared, k, v)}}
+        for image, values in zip(images, had, strict=True)
+    ]
+
+
+async def _part(session: AsyncSession, made: Merge, version: int, *, at: datetime) -> None:
+    """Give each what was written under their id, and tell the world."""
+    event = CustomerUnmerged(
+        customer_id=made.absorbed_id,
+        version=version,
+        survivor_id=made.survivor_id,
+        merge_id=made.id,
+        sequence=made.sequence,
+    )
+    await unlink(session, Base.metadata, [event])
+    publish(session, event, at=at)
+    # What was gathered about the one is about both of them.
+    await privacy_exports.expire_since(session, [made.survivor_id, made.absorbed_id], made.made_at)
 
 
 async def _last_version(session: AsyncSession, customer_id: UUID) -> CustomerVersion:

@@ -35,6 +35,9 @@ _TOUCHED = text(
     WHERE m.id = ANY(:messages)
     """
 ).bindparams(bindparam("messages", type_=ARRAY(Uuid)))
+_OF_CUSTOMERS = text("SELECT id FROM purchases WHERE customer_id = ANY(:customers)").bindparams(
+    bindparam("customers", type_=ARRAY(Uuid))
+)
 _TAKE_BACK = text("DELETE FROM conversions WHERE purchase_id = ANY(:purchases)").bindparams(
     bindparam("purchases", type_=ARRAY(Uuid))
 )
@@ -52,6 +55,14 @@ async def credit_anew(session: AsyncSession, messages: Collection[UUID]) -> None
     if touched:
         await take_back(session, touched)
         await credit(session, touched)
+
+
+async def credit_customers_anew(session: AsyncSession, *customers: UUID) -> None:
+    """Credit again all that they have bought: a merge, or its undoing, has given them other messages."""
+    bought = list(await session.scalars(_OF_CUSTOMERS, {"customers": list(customers)}))
+    if bought:
+        await take_back(session, bought)
+        await credit(session, bought)
 
 
 async def take_back(session: AsyncSession, purchases: Collection[UUID]) -> None:

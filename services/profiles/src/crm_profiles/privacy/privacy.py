@@ -18,7 +18,7 @@ from crm_profiles.imports import imports
 from crm_profiles.models.base import Base
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.privacy import Erasure, ErasureConfirmation
-from crm_profiles.privacy import suppression
+from crm_profiles.privacy import suppression, traces
 from crm_shared import due, erasure
 from crm_shared.contracts.erasure import ErasureConfirmed
 from crm_shared.contracts.profiles import CustomerErased
@@ -102,6 +102,7 @@ async def _forget(
     ids = [who.customer_id, *who.absorbed]
     if key is not None:
         await suppression.suppress(session, ids, erasure_id=who.erasure_id, key=key, at=at)
+    left = await traces.remove(session, ids, at=at)
     files = await imports.forget(session, ids, at=at) + await exports.forget(session, ids, at=at)
     unowned = await submissions.forget(session, ids)
     receipt = await erasure.erase(
@@ -113,6 +114,7 @@ async def _forget(
         at=who.erased_at,
         lasting=[CustomerErased],
     )
+    receipt.removed |= {"states_of_others": left} if left else {}
     receipt.removed |= {"files": files} if files else {}
     receipt.removed |= {"unowned_form_submissions": unowned} if unowned else {}
     receipt.kept["files"] = "uploaded ones of which no row is known to be theirs, for some days at most"

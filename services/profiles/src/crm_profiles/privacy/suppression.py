@@ -57,11 +57,9 @@ async def suppress(
 
     What was lifted before is suppressed again, and why it was lifted is forgotten.
     """
-    ids = {"ids": sorted(customers)}
-    points = await session.execute(_EVERY_POINT, ids)
-    names = await session.execute(_EVERY_NAME, ids)
-    digests = {point_digest(Point(*row), key): SuppressedKind.CONTACT_POINT for row in points}
-    digests |= {external_digest((row[0], row[1]), key): SuppressedKind.EXTERNAL_ID for row in names}
+    points, names = await every_point(session, customers), await every_name(session, customers)
+    digests = {point_digest(point, key): SuppressedKind.CONTACT_POINT for point in points}
+    digests |= {external_digest(name, key): SuppressedKind.EXTERNAL_ID for name in names}
     if not digests:
         return 0
     new = {"erasure_id": erasure_id, "suppressed_at": at}
@@ -72,6 +70,17 @@ async def suppress(
     rows = [{"digest": digest, "kind": kind} | new for digest, kind in sorted(digests.items())]
     await session.execute(statement, rows)
     return len(rows)
+
+
+async def every_point(session: AsyncSession, customers: Collection[UUID]) -> list[Point]:
+    """All by which these customers are reached, or ever were."""
+    return [Point(*row) for row in await session.execute(_EVERY_POINT, {"ids": sorted(customers)})]
+
+
+async def every_name(session: AsyncSession, customers: Collection[UUID]) -> list[ExternalKey]:
+    """What other systems call these customers, or ever did."""
+    rows = await session.execute(_EVERY_NAME, {"ids": sorted(customers)})
+    return [(source, external_id) for source, external_id in rows]
 
 
 async def suppressed(
@@ -104,9 +113,13 @@ class Question:
     digests: Mapping[bytes, Point | ExternalKey]
 
     @classmethod
-    def of(cls, items: Mapping[int, CustomerItem], *, key: bytes) -> "Question":
+    def of(cls, items: Mapping[int, CustomerMembers], *, key: bytes) -> "Question":
         points = {index: points_of(item) for index, item in items.items()}
-        names = {index: (item.source, item.external_id) for index, item in items.items()}
+        names = {
+            index: (item.source, item.external_id)
+            for index, item in items.items()
+            if isinstance(item, CustomerItem)
+        }
         digests: dict[bytes, Point | ExternalKey] = {
             point_digest(point, key): point for of_item in points.values() for point in of_item.values()
         }
@@ -125,10 +138,9 @@ async def refuse(session: AsyncSession, question: Question) -> dict[int, PersonS
     if not (hits.points or hits.external_ids):
         return {}
     refused: dict[int, PersonSuppressed] = {}
-    for index, name in question.names.items():
-        points = question.points[index]
+    for index, points in question.points.items():
         where = [f"/contact_points/{i}/value" for i, point in points.items() if point in hits.points]
-        where += ["/external_id"] if name in hits.external_ids else []
+        where += ["/external_id"] if question.names.get(index) in hits.external_ids else []
         if where:
             refused[index] = PersonSuppressed(errors=[_fault(pointer) for pointer in where])
     return refused

@@ -151,8 +151,10 @@ async def complete(
     etags.check(if_match, task.version)
     if task.outcome is not None:
         raise TaskDone(outcome=task.outcome)
-    if outcome is Outcome.CHANGED and await session.get(ContactPoint, (task.subject, task.value)) is not None:
-        raise StillOnFile
+    if outcome is Outcome.CHANGED:
+        point = await session.get(ContactPoint, (task.subject, task.value))
+        if point is not None and point.customer_id == task.customer_id:
+            raise StillOnFile
     _complete(task, outcome, at=at, by=by)
     owner = Owner(task.customer_id, task.origin_customer_id)
     await _remember(session, owner, task.subject, task.value, outcome, at=at, by=by)

@@ -117,7 +117,8 @@ async def undo_merge(
 
     Everything goes back to the id it was written under, what was written after the merge included. Members
     that the merge changed are as they were before, but for those that somebody changed since; contact points
-    that were given up or taken since do not come back: the answer names both. While the survivor is itself
+    that were given up or taken since do not come back: the answer names both. Nor do custom attributes that
+    are not declared any more. While the survivor is itself
     merged into another customer, that merge has to be undone first.
     """
     await merges.undo(session, merge_id, body, by=caller.subject, clock=clock)
