@@ -1,6 +1,6 @@
 """Customers: who they are, written as sets so that one and a thousand take the same statements."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
@@ -179,19 +179,18 @@ async def upsert(
     now = clock.now()
     outcomes: dict[int, Written | Problem] = {}
     ready: dict[int, Draft] = {}
-    begun: set[UUID] = set()
-    for index, item in enumerate(items):
+    for index, draft in enumerate(_drafts_for(items, by_key, by_id)):
+        if isinstance(draft, Problem):
+            outcomes[index] = draft
+            continue
+        if only_new and draft.version > 0:
+            outcomes[index] = Written(draft.owner.id, Status.UNCHANGED, draft.version)
+            continue
         try:
-            draft = _draft_for(item, by_key, by_id)
-            if draft.owner.id in begun:
-                raise RepeatedItem("An earlier item of this batch is about the same customer.")
-            begun.add(draft.owner.id)
-            if only_new and draft.version > 0:
-                outcomes[index] = Written(draft.owner.id, Status.UNCHANGED, draft.version)
-                continue
-            body = item.body if isinstance(item, Revision) else item
-            describing.check_birthday(body, now=now)
-            draft.apply(body, source=body.source, declared=declared, kinds_apart=kinds_apart)
+            describing.check_birthday(bodies[index], now=now)
+            draft.apply(
+                bodies[index], source=bodies[index].source, declared=declared, kinds_apart=kinds_apart
+            )
         except Problem as problem:
             outcomes[index] = problem
         else:
@@ -205,15 +204,26 @@ async def upsert(
     return [outcomes[index] for index in range(len(items))]
 
 
-def _draft_for(
-    item: CustomerItem | Revision, by_key: Mapping[ExternalKey, Draft], by_id: Mapping[UUID, Draft]
-) -> Draft:
-    """Raises CustomerNotFound."""
-    if isinstance(item, CustomerItem):
-        return by_key[ExternalKey(item.source, item.external_id)]
-    if item.customer_id not in by_id:
-        raise CustomerNotFound(customer_id=str(item.customer_id))
-    return by_id[item.customer_id]
+def _drafts_for(
+    items: Sequence[CustomerItem | Revision],
+    by_key: Mapping[ExternalKey, Draft],
+    by_id: Mapping[UUID, Draft],
+) -> Iterator[Draft | Problem]:
+    """The draft of each item's customer: only the first item about one has it."""
+    begun: set[UUID] = set()
+    for item in items:
+        if isinstance(item, CustomerItem):
+            draft = by_key[ExternalKey(item.source, item.external_id)]
+        elif item.customer_id in by_id:
+            draft = by_id[item.customer_id]
+        else:
+            yield CustomerNotFound(customer_id=str(item.customer_id))
+            continue
+        if draft.owner.id in begun:
+            yield RepeatedItem("An earlier item of this batch is about the same customer.")
+        else:
+            begun.add(draft.owner.id)
+            yield draft
 
 
 async def _lock_all(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Draft]:

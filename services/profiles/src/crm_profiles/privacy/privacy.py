@@ -121,14 +121,20 @@ async def _forget(
     confirmed = _confirmation(who.erasure_id, "profiles", receipt.removed, receipt.kept, at)
     await session.execute(insert(ErasureConfirmation).values(confirmed).on_conflict_do_nothing())
     if first or receipt.removed:
-        told = CustomerErased(
-            customer_id=who.customer_id,
-            version=version + 1,
-            erasure_id=who.erasure_id,
-            absorbed=list(who.absorbed),
-        )
-        publish(session, told, at=at)
-        await due.schedule(session, TELL_AGAIN, {who.erasure_id: _again(at, segment)})
+        await _tell(session, who, version + 1, segment=segment, at=at)
+
+
+async def _tell(
+    session: AsyncSession, who: Forgotten, version: int, *, segment: timedelta, at: datetime
+) -> None:
+    told = CustomerErased(
+        customer_id=who.customer_id,
+        version=version,
+        erasure_id=who.erasure_id,
+        absorbed=list(who.absorbed),
+    )
+    publish(session, told, at=at)
+    await due.schedule(session, TELL_AGAIN, {who.erasure_id: _again(at, segment)})
 
 
 async def tell_again(

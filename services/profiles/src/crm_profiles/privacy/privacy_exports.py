@@ -58,12 +58,7 @@ async def request(
     current = (await resolve(session, [customer_id], lock=True))[customer_id]
     if current not in await customers.hold(session, [current]):
         raise CustomerNotFound(customer_id=str(customer_id))
-    recent = select(PrivacyExport.id).where(
-        PrivacyExport.customer_id == current,
-        PrivacyExport.requested_at > at - again_after,
-        PrivacyExport.expired.is_(False),
-    )
-    if known := await session.scalar(recent.order_by(PrivacyExport.id.desc()).limit(1)):
+    if known := await _asked_since(session, current, at - again_after):
         return known
     export = PrivacyExport(
         id=uuid7(),
@@ -85,6 +80,16 @@ async def request(
     told = ExportRequested(customer_id=current, version=1, export_id=export.id, absorbed_ids=absorbed)
     publish(session, told, at=at)
     return export.id
+
+
+async def _asked_since(session: AsyncSession, customer_id: UUID, since: datetime) -> UUID | None:
+    """The customer's last export, if it was asked for since then and can still be fetched."""
+    recent = select(PrivacyExport.id).where(
+        PrivacyExport.customer_id == customer_id,
+        PrivacyExport.requested_at > since,
+        PrivacyExport.expired.is_(False),
+    )
+    return await session.scalar(recent.order_by(PrivacyExport.id.desc()).limit(1))
 
 
 async def keep(session: AsyncSession, answers: Sequence[ExportPrepared], *, at: datetime) -> None:

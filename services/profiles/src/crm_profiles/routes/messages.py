@@ -110,10 +110,8 @@ async def list_messages(
 async def report_messages(
     session: Session,
     clock: CurrentClock,
-    since: Annotated[
-        Instant | None, Query(alias="from", description="30 days before its end, if absent")
-    ] = None,
-    until: Annotated[Instant | None, Query(alias="to", description="before this; now, if absent")] = None,
+    since: From = None,
+    until: To = None,
 ) -> MessageReportOut:
     """Report what was sent for each purpose by each way, and what came of it."""
     end: datetime = until or clock.now()
