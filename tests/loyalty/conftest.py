@@ -236,3 +236,12 @@ async def ladder(loyalty: httpx2.AsyncClient) -> Json:
     assert made.status_code == 200, made.text
     body: Json = made.json()
     return body
+
+
+@pytest.fixture
+async def people(give: Give) -> list[UUID]:
+    """Three with ten, twenty and thirty points."""
+    found = [uuid7() for _ in range(3)]
+    for points, customer in zip((10, 20, 30), found, strict=True):
+        await give(customer, points)
+    return found

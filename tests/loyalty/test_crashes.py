@@ -13,7 +13,7 @@ from tests.loyalty import coupons, test_quotes
 from tests.loyalty.crashing import NEVER, cut_off, dying, footprint, moments
 from tests.loyalty.test_races import differences
 from tests.loyalty.test_rewards import offer, order
-from tests.loyalty.test_tiers import LADDER, NEW, refunded
+from tests.loyalty.tiers import LADDER, NEW, refunded
 
 from crm_loyalty.handlers import due_work, subscriptions
 from crm_shared import due

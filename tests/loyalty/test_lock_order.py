@@ -19,7 +19,7 @@ from tests.loyalty.care.conftest import BIRTHDAY, TEMPLATE, person
 from tests.loyalty.test_races import differences, insist
 from tests.loyalty.test_recovery import TERMS, upheld
 from tests.loyalty.test_rewards import GIFT
-from tests.loyalty.test_tiers import LADDER, NEW, refunded
+from tests.loyalty.tiers import LADDER, NEW, refunded
 
 from crm_loyalty.coupons import series
 from crm_loyalty.handlers import due_work_of

@@ -3,70 +3,20 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
 from uuid import UUID
 
 import httpx2
-import orjson
 import pytest
+from tests.loyalty.pools import active, member_of, post, shares, told
 from tests.loyalty.test_races import differences
 
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import published
 
 Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 Household = Callable[..., Awaitable[str]]
 ClientFactory = Callable[..., httpx2.AsyncClient]
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
-
-
-async def post(client: httpx2.AsyncClient, path: str, body: Any = None) -> httpx2.Response:
-    return await client.post(path, json=body, headers=key())
-
-
-async def active(loyalty: httpx2.AsyncClient, pool_id: str) -> dict[str, bool]:
-    """The members, and who of them is the head."""
-    found = (await loyalty.get(f"/v1/pools/{pool_id}/members?state=active")).json()["items"]
-    return {member["customer_id"]: member["head"] for member in found}
-
-
-async def member_of(loyalty: httpx2.AsyncClient, customer: UUID) -> dict[str, Any]:
-    """The customer's newest membership."""
-    path = f"/v1/accounts/{customer}/pool-memberships"
-    newest: dict[str, Any] = (await loyalty.get(path)).json()["items"][0]
-    return newest
-
-
-async def shares(loyalty: httpx2.AsyncClient, customer: UUID) -> dict[str, int] | None:
-    """Whose points the customer's pool has, as the account tells."""
-    pool = (await loyalty.get(f"/v1/accounts/{customer}")).json()["pool"]
-    return pool and {each["customer_id"]: each["available"] for each in pool["shares"]}
-
-
-async def told(sessions: Sessions) -> list[tuple[str, str, str | None]]:
-    """What was told of pools: what, of whom, and why."""
-    return [
-        (event.type.split(".")[2], event.key, orjson.loads(event.data).get("reason"))
-        for event in await published(sessions)
-        if event.type.startswith("loyalty.pool.")
-    ]
-
-
-@pytest.fixture
-async def people(give: Give) -> list[UUID]:
-    """Three with ten, twenty and thirty points."""
-    found = [uuid7() for _ in range(3)]
-    for points, customer in zip((10, 20, 30), found, strict=True):
-        await give(customer, points)
-    return found
 
 
 async def test_who_agrees_shares(sessions: Sessions, loyalty: httpx2.AsyncClient, people: list[UUID]) -> None:
@@ -289,105 +239,6 @@ async def test_customers_act_for_themselves_and_heads_for_their_pool(
     assert (await bea.get(path)).status_code == (await bea.get(f"{path}/members")).status_code == 200
     assert (await post(ann, f"{member}/remove")).json()["ending"] == "removed"
     assert (await bea.get(path)).status_code == 404
-
-
-async def test_two_members_who_are_one_person_are_one_member_and_two_again(
-    sessions: Sessions,
-    loyalty: httpx2.AsyncClient,
-    people: list[UUID],
-    pool: Household,
-    receive: Receive,
-    merged: MakeEvent,
-    unmerged: MakeEvent,
-) -> None:
-    ann, bea, cid = people
-    pool_id, merge_id = await pool(people), uuid7()
-
-    await receive(merged(ann, bea, merge_id))
-    together = await shares(loyalty, cid)
-    await receive(unmerged(ann, bea, merge_id))
-
-    assert together == {str(bea): 30, str(cid): 30}
-    assert await shares(loyalty, cid) == {str(ann): 10, str(bea): 20, str(cid): 30}
-    assert await active(loyalty, pool_id) == {str(ann): True, str(bea): False, str(cid): False}
-    assert len(await told(sessions)) == 3, "nobody came or went"
-    assert await differences(sessions) == []
-
-
-async def test_who_is_merged_into_a_member_shares_too(
-    sessions: Sessions,
-    loyalty: httpx2.AsyncClient,
-    people: list[UUID],
-    pool: Household,
-    receive: Receive,
-    merged: MakeEvent,
-    unmerged: MakeEvent,
-) -> None:
-    ann, bea, cid = people
-    merge_id = uuid7()
-    await pool([ann, bea])
-
-    await receive(merged(bea, cid, merge_id))
-    together = await shares(loyalty, ann)
-    clean = await differences(sessions)
-    await receive(unmerged(bea, cid, merge_id))
-
-    assert together == {str(ann): 10, str(cid): 50}
-    assert await shares(loyalty, ann) == {str(ann): 10, str(bea): 20}
-    assert await shares(loyalty, cid) is None
-    assert clean == await differences(sessions) == []
-
-
-async def test_of_two_pools_that_meet_in_one_person_the_survivors_stays(
-    sessions: Sessions,
-    loyalty: httpx2.AsyncClient,
-    people: list[UUID],
-    pool: Household,
-    give: Give,
-    receive: Receive,
-    merged: MakeEvent,
-    unmerged: MakeEvent,
-) -> None:
-    ann, bea, cid = people
-    dan, merge_id = uuid7(), uuid7()
-    await give(dan, 40)
-    left, kept = await pool([ann, bea]), await pool([cid, dan])
-
-    await receive(merged(ann, dan, merge_id))
-    together = await shares(loyalty, cid)
-    clean = await differences(sessions)
-    await receive(unmerged(ann, dan, merge_id))
-
-    assert together == {str(cid): 30, str(dan): 50}
-    assert await active(loyalty, left) == {str(bea): True}
-    assert await active(loyalty, kept) == {str(cid): True, str(dan): False}
-    assert (await told(sessions))[4:] == [("left", str(ann), "merged")]
-    assert await shares(loyalty, ann) is None, "who left has left"
-    assert clean == await differences(sessions) == []
-
-
-async def test_who_was_erased_shares_no_more_and_names_no_pool(
-    sessions: Sessions,
-    loyalty: httpx2.AsyncClient,
-    people: list[UUID],
-    pool: Household,
-    receive: Receive,
-    erased: MakeEvent,
-) -> None:
-    ann, bea, cid = people
-    pool_id = await pool(people)
-
-    await receive(erased(bea))
-    named = (await loyalty.get(f"/v1/pools/{pool_id}")).json()["name"]
-    await receive(erased(ann))
-
-    assert named == "The Lims"
-    assert (await loyalty.get(f"/v1/pools/{pool_id}")).json()["name"] is None
-    assert await shares(loyalty, cid) == {str(cid): 30}
-    assert await active(loyalty, pool_id) == {str(cid): True}
-    refused = await post(loyalty, f"/v1/pools/{pool_id}/members", {"customer_id": str(ann)})
-    assert refused.json()["code"] == "customer_was_erased"
-    assert await differences(sessions) == []
 
 
 async def test_of_all_who_accept_at_once_only_as_many_come_in_as_there_is_room_for(
