@@ -66,3 +66,23 @@ async def test_what_reached_nobody_is_deleted_when_its_time_is_up(
     clock.advance(timedelta(days=60))
     await work()
     assert await left() == ["applied"]
+
+
+async def test_what_names_an_erased_person_by_any_answer_goes_with_them(
+    profiles: httpx2.AsyncClient, work: Work
+) -> None:
+    """Somebody who is not on file has told of a friend who is."""
+    friend = {"key": "friend", "type": "email", "label": {"en": "Whom else should we ask?"}}
+    form = FORM | {"fields": [*FORM["fields"], friend]}
+    assert (await profiles.put("/v1/forms/ask", json=form)).status_code == 201
+    for answers in ({"friend": "Ada@Example.com"}, {"friend": "eve@example.com"}):
+        answer = await profiles.post("/v1/forms/ask/submissions", json={"answers": answers})
+        assert answer.status_code == 202, answer.text
+    await work()
+    ada = {"name": "Ada", "contact_points": [{"kind": "email", "value": "ada@example.com"}]}
+    customer_id = (await profiles.post("/v1/customers", json=ada)).json()["id"]
+    erased = await profiles.post("/v1/privacy/erasures", json={"customer_id": customer_id})
+    assert erased.status_code == 202, erased.text
+
+    [left] = (await profiles.get("/v1/forms/ask/submissions")).json()["items"]
+    assert left["answers"] == {"friend": "eve@example.com"}

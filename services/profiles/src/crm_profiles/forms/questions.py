@@ -113,6 +113,12 @@ def points(form: FormIn, answers: Json) -> dict[str, Point]:
     }
 
 
+def reached(form: FormIn, answers: Json) -> list[Point]:
+    """All contact points among the answers, also those that are no way to reach who answers."""
+    kinds = {field.key: kind for field in answered(form, answers) if (kind := _reaches(field))}
+    return sorted({Point(kind, answers[key]) for key, kind in kinds.items()})
+
+
 def answered(form: FormIn, answers: Json) -> list[FormField]:
     return [field for field in form.fields if field.key in answers]
 

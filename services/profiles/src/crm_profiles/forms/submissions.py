@@ -221,6 +221,6 @@ def _filled_in(row: FormVersion, form: FormIn, body: SubmissionIn, *, key: bytes
     if form.difficulty:
         done = challenges.check(body.challenge, body.proof, form_key=row.key, key=key, at=at)
     answers = questions.checked(form, body.answers, now=at)
-    points = questions.points(form, answers).values()
+    points = questions.reached(form, answers)
     made = row_of(row, form.channel, SubmissionState.RECEIVED, answers, points)
     return made | {"challenge_id": done and done.id}

@@ -73,7 +73,7 @@ class FormSubmission(Base):
     answers: Mapped[Json]
     """As they are kept: normalised, by the key of their field."""
     points: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    """The contact points among them, by which erasure finds what belongs to nobody on file."""
+    """All contact points among them, by which erasure finds what belongs to nobody on file."""
     digest: Mapped[bytes]
     """Of what was sent: the same again is no other submission."""
     challenge_id: Mapped[UUID | None]
