@@ -10,7 +10,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from sqlalchemy import text
 
 from crm_shared.database import Sessions
-from crm_shared.fields import VISIBLE, Day, Instant, TimeZone, legible
+from crm_shared.fields import VISIBLE, Day, Instant, TimeZone, legible, legible_lines
 
 DAY = TypeAdapter[object](Day)
 INSTANT = TypeAdapter[object](Instant)
@@ -74,11 +74,19 @@ NAME = TypeAdapter[str](Annotated[str, StringConstraints(strip_whitespace=True, 
         ("👩\u200d🚀", "👩\u200d🚀"),
         ("🏳\ufe0f\u200d🌈", "🏳\ufe0f\u200d🌈"),
         ("葛\U000e0100城", "葛\U000e0100城"),
+        ("\x1b[31mAnn\x07\x7f", "[31mAnn"),
+        ("王\x9b小明", "王小明"),
+        ("Ann\r\nLee", "Ann Lee"),
+        ("小\t明\u2028王\x85", "小 明 王"),
     ],
 )
 def test_of_a_name_is_kept_what_can_be_seen_and_what_its_script_needs(written: str, kept: str) -> None:
     assert NAME.validate_python(written) == kept
     assert NAME.validate_python(kept) == kept
+
+
+def test_what_may_have_several_lines_keeps_them() -> None:
+    assert TypeAdapter(Annotated[str, legible_lines]).validate_python("Hi!\n\x1bBye\u200b!") == "Hi!\nBye!"
 
 
 @pytest.mark.parametrize(
@@ -97,4 +105,4 @@ def test_a_name_that_was_taken_is_taken_as_it_is(written: str) -> None:
     except ValidationError:
         return
     assert NAME.validate_python(kept) == kept
-    assert not {"\u200b", "\u202e", "\u2066", "\ufeff"} & set(kept)
+    assert not {"\u200b", "\u202e", "\u2066", "\ufeff", "\n", "\x1b"} & set(kept)

@@ -25,9 +25,12 @@ _NOWHERE = {"localtime", "Factory"}
 
 
 _INVISIBLE = re.compile(
-    "[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""Of no width, or turning the direction of what follows: by them one name passes for another."""
+"""Of no width, turning the direction of what follows, or a command to a terminal: by them one name passes
+for another."""
+_BREAKS = re.compile("[\t-\r\x85\u2028\u2029]+")
 _JOINS = (
     "\u0590-\u10ff\u1780-\u1cff\ua800-\uabff\ufb50-\ufdff\ufe0f\U00010a00-\U00011fff\U0001f000-\U0001faff"
 )
@@ -39,11 +42,17 @@ _STRAY_JOINERS = re.compile(
 
 def without_invisible(text: str) -> str:
     """The text as it can be seen, with the joiners that its script needs."""
-    return text if text.isascii() else _STRAY_JOINERS.sub("", _INVISIBLE.sub("", text))
+    if text.isascii():
+        return text if text.isprintable() else _INVISIBLE.sub("", text)
+    return _STRAY_JOINERS.sub("", _INVISIBLE.sub("", text))
 
 
 def _as_seen(value: object) -> object:
     return without_invisible(value) if isinstance(value, str) else value
+
+
+def _in_one_line(value: object) -> object:
+    return _BREAKS.sub(" ", without_invisible(value)) if isinstance(value, str) else value
 
 
 def _from_integral(value: object) -> object:
@@ -86,8 +95,10 @@ def _known_time_zone(name: str) -> str:
 # It closes the list of an alias that has bounds: those before it are checked by pydantic's fast core.
 whole = BeforeValidator(_from_integral)
 
-legible = BeforeValidator(_as_seen)
-"""Takes out of a name what nobody sees; it stands behind the bounds, as `whole` does."""
+legible = BeforeValidator(_in_one_line)
+"""Makes one line of a name, without what nobody sees; it stands behind the bounds, as `whole` does."""
+legible_lines = BeforeValidator(_as_seen)
+"""The same for what may have several lines."""
 VISIBLE = (
     r"[^\s\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     r"\u200b-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]"

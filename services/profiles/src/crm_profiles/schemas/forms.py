@@ -22,7 +22,7 @@ from crm_profiles.schemas.attributes import AttributeKey
 from crm_profiles.schemas.base import Body
 from crm_profiles.schemas.preferences import Topic
 from crm_shared.contracts.permissions import Purpose
-from crm_shared.fields import VISIBLE, Whole, legible
+from crm_shared.fields import VISIBLE, Whole, legible, legible_lines
 from crm_shared.permissions import ContactChannel
 
 MAX_ANSWER = 10_000
@@ -31,7 +31,9 @@ MAX_DIFFICULTY = 22
 
 FormKey = Annotated[str, StringConstraints(max_length=50, pattern="^[a-z0-9][a-z0-9-]*$")]
 FieldKey = Annotated[str, StringConstraints(max_length=64, pattern="^[a-z][a-z0-9_]*$")]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=VISIBLE), legible]
+Words = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=VISIBLE), legible_lines
+]
 ChoiceValue = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=100, pattern=VISIBLE), legible
 ]
