@@ -1,7 +1,7 @@
 """One API description for callers, merged of the services' own; it is also what the gateway routes by."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -14,7 +14,9 @@ One API for customers' profiles, segments, tickets and loyalty.
 
 Sign in with a bearer token of the deployment's issuer, or with an API key. Errors are problem documents
 (RFC 9457). Every reply carries `X-Request-Id`, `RateLimit-Policy` and `RateLimit`; the quota is counted per
-caller by each gateway process. A `POST` or `PATCH` with an `Idempotency-Key` may be repeated safely.
+caller by each gateway process. A `POST` or `PATCH` with an `Idempotency-Key` may be repeated safely; what moves
+value demands one. Money is in the minor units of its currency: 2933 USD are 29.33 dollars. What one service has
+just written the others know within seconds.
 
 What asks for no sign-in is counted by the client's address, under the policy `public`. Credentials sent there
 all the same are looked at: good ones are served as their owner's, others refused with a 401.
@@ -61,9 +63,24 @@ def merge(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             if merged["components"]["schemas"].setdefault(name, schema) != schema:
                 raise ContradictingDocuments(f"schema {name} of {service} differs from another service's")
     _compose(merged)
+    merged["tags"] = _tags(merged, documents)
     merged["paths"] = dict(sorted(merged["paths"].items()))
     merged["components"]["schemas"] = dict(sorted(merged["components"]["schemas"].items()))
     return merged
+
+
+def _tags(merged: Mapping[str, Any], services: Iterable[str]) -> list[dict[str, str]]:
+    """The headings under which readers find operations: by service, then by name, each saying whose it is."""
+    owners: dict[str, set[str]] = {}
+    for _, _, operation in _operations(merged):
+        for tag in operation.get("tags", []):
+            owners.setdefault(tag, set()).add(operation["x-service"])
+    order = {service: place for place, service in enumerate(services)}
+    ranked = sorted(owners, key=lambda tag: (min(order.get(name, -1) for name in owners[tag]), tag))
+    return [
+        {"name": tag, "description": " · ".join(sorted(owners[tag], key=lambda name: order.get(name, -1)))}
+        for tag in ranked
+    ]
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

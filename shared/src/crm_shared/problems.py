@@ -20,7 +20,8 @@ class Fault(TypedDict):
 class Problem(Exception):
     """Something the caller must hear of; subclasses are named for what is wrong.
 
-    `detail` speaks of this occurrence; keyword arguments become members of the body.
+    `detail` speaks of this occurrence; without it callers read what the docstring says of all of them.
+    Keyword arguments become members of the body.
     """
 
     status: ClassVar[int] = 500
@@ -36,7 +37,7 @@ class Problem(Exception):
         **extensions: JsonValue,
     ) -> None:
         super().__init__(detail or self.title())
-        self.detail = detail or f"{self.title()}."
+        self.detail = detail or self.meaning()
         self.errors = list(errors)
         self.headers = dict(headers or {})
         self.extensions = extensions
@@ -60,6 +61,11 @@ class Problem(Exception):
     def title(cls) -> str:
         text = " ".join(cls.words())
         return text[:1].upper() + text[1:]
+
+    @classmethod
+    def meaning(cls) -> str:
+        """What it says when nothing is known of the occurrence: the class's own docstring, or its title."""
+        return " ".join((cls.__dict__.get("__doc__") or f"{cls.title()}.").split())
 
     def body(
         self, base_url: str, *, instance: str, request_id: str, personal: bool = False

@@ -7,6 +7,8 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
+from crm_shared.idempotency import IdempotencyKeyInUse
+
 
 @pytest.fixture
 def document(app: FastAPI) -> dict[str, Any]:
@@ -44,9 +46,15 @@ def test_every_operation_says_who_serves_it_and_who_may_call_it(document: dict[s
     assert operations["list_notes_dead_letters"]["x-roles"] == ["admin"]
 
 
-def test_problems_of_one_status_are_told_together(document: dict[str, Any]) -> None:
+def test_problems_of_one_status_are_told_together_each_with_its_code_and_meaning(
+    document: dict[str, Any],
+) -> None:
     responses = document["paths"]["/v1/notes/{note_id}"]["patch"]["responses"]
-    assert responses["409"]["description"] == "Note sealed; Note locked; Idempotency key in use"
+    assert responses["409"]["description"].splitlines() == [
+        "- `note_sealed`: Note sealed.",
+        "- `note_locked`: Note locked.",
+        f"- `idempotency_key_in_use`: {IdempotencyKeyInUse.__doc__}",
+    ]
     assert list(responses["409"]["content"]) == ["application/problem+json"]
     assert {"400", "401", "403", "404", "412", "413", "415", "422", "429", "500", "503", "504"} <= set(
         responses

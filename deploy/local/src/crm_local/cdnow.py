@@ -90,6 +90,16 @@ class Figures:
             returned=self.returned + other.returned,
         )
 
+    def __sub__(self, other: "Figures") -> "Figures":
+        return Figures(
+            customers=self.customers - other.customers,
+            purchases=self.purchases - other.purchases,
+            cents=self.cents - other.cents,
+            points=self.points - other.points,
+            levels=dict(Counter(self.levels) - Counter(other.levels)),
+            returned=self.returned - other.returned,
+        )
+
 
 def expected(lines: list[Line], thresholds: Json, day: date = LAST_DAY) -> Figures:
     """The figures that follow from the file: a second, independent computation of the services' rules.

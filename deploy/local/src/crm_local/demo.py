@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from crm_local import cdnow, club, reconciliation
 from crm_local.client import Client, Refused
 from crm_local.club import Club
+from crm_local.others import Others
 from crm_local.reconciliation import Differs, Files
 from crm_local.story import joining, member_day, merging, telling
 from crm_local.story.steps import StoryFailed
@@ -86,15 +87,19 @@ def _until_interrupted() -> Iterator[None]:
 async def _demo(system: System, console: Console, *, tell: bool) -> None:
     files = Files(cdnow.read(), club.read())
     signed_in = partial(_client, system, console)
+    kept = Others(system.home)
     async with signed_in(Role.ADMIN) as client, signed_in(Role.MANAGER) as second:
+        others = kept.of(await reconciliation.reported(client), *await reconciliation.both(client, files))
         ids = await load(client, console, files.lines)
         members = await join(client, console, files.club)
         await set_business_day(client, console)
-        refunded = await reconciliation.settled(client, console, files)
+        refunded = await reconciliation.settled(client, console, files, others)
         if tell:
             cast = await _cast(client, files.lines, ids, members)
             await telling.tell(client, second, console, cast, files.club)
-        await reconciliation.reconcile(client, console, files, refunded=tell or refunded)
+        refunded = tell or refunded
+        await reconciliation.reconcile(client, console, files, others, refunded=refunded)
+    kept.ended(others, refunded=refunded)
 
 
 @asynccontextmanager

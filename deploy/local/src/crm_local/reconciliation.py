@@ -11,9 +11,11 @@ from crm_local import cdnow, club
 from crm_local.cdnow import Figures
 from crm_local.client import Client
 from crm_local.club import Club
+from crm_local.others import beside
 
 _PATIENCE = 90.0
 _LEVELS = ("vip", "important", "ordinary", "potential")
+_NOTHING = Figures(customers=0, purchases=0, cents=0, points=0, levels={})
 
 
 class Differs(Exception):
@@ -55,55 +57,78 @@ async def from_files(client: Client, files: Files, *, refunded: bool) -> Figures
     return cdnow.expected(files.lines, thresholds) + club.expected(files.club, thresholds, refunded=refunded)
 
 
-async def settled(client: Client, console: Console, files: Files) -> bool:
+async def both(client: Client, files: Files) -> tuple[Figures, Figures]:
+    """The files' figures before and after the refunds."""
+    return (
+        await from_files(client, files, refunded=False),
+        await from_files(client, files, refunded=True),
+    )
+
+
+async def settled(client: Client, console: Console, files: Files, others: Figures) -> bool:
     """Wait until the events have had their effect, and say whether refunds are among it.
 
     What has had none in time shows in the table.
     """
-    before, after = [await from_files(client, files, refunded=refunded) for refunded in (False, True)]
+    before, after = await both(client, files)
     started = time.monotonic()
     with console.status("Waiting for the events to arrive …") as status:
-        while (found := await reported(client)) not in (before, after):
+        found = await reported(client)
+        while not (_agree(found, before, others) or _agree(found, after, others)):
             if time.monotonic() - started > _PATIENCE:
+                console.print(f"After {_PATIENCE:.0f} s some events have not had their effect yet.")
                 break
-            points = f"{found.points:,} of {before.points:,} points"
+            points = f"{found.points:,} of {(before + others).points:,} points"
             status.update(f"Waiting for the events to arrive: {points}, levels {found.levels} …")
             await asyncio.sleep(0.25)
-    console.print(
-        f"Events have arrived everywhere {time.monotonic() - started:.1f} s after the last request."
-    )
-    return found == after
+            found = await reported(client)
+        else:
+            waited = time.monotonic() - started
+            console.print(f"Events have arrived everywhere {waited:.1f} s after the last request.")
+    return _agree(found, after, others)
 
 
-async def reconcile(client: Client, console: Console, files: Files, *, refunded: bool) -> None:
-    """Print both sides; raises Differs when they are not equal."""
+def _agree(services: Figures, files: Figures, others: Figures) -> bool:
+    return services == beside(files, others, services)
+
+
+async def reconcile(
+    client: Client, console: Console, files: Files, others: Figures, *, refunded: bool
+) -> None:
+    """Print both sides; raises Differs when they are not equal.
+
+    What is not the demo's is shown apart, if there is anything.
+    """
     services, theirs = await reported(client), await from_files(client, files, refunded=refunded)
+    wanted = beside(theirs, others, services)
     table = Table(title="Reconciliation", title_justify="left")
     table.add_column("figure")
     table.add_column("services", justify="right")
     table.add_column("files", justify="right")
+    if others != _NOTHING:
+        table.add_column("others", justify="right")
     table.add_column("")
     wrong = []
-    for name, ours, wanted in _rows(services, theirs):
-        if ours != wanted:
+    for (name, ours), (_, file), (_, other), (_, sum_) in zip(
+        _rows(services), _rows(theirs), _rows(wanted - theirs), _rows(wanted), strict=True
+    ):
+        if ours != sum_:
             wrong.append(name)
-        table.add_row(name, ours, wanted, "[green]equal[/green]" if ours == wanted else "[red]DIFFERS[/red]")
+        verdict = "[green]equal[/green]" if ours == sum_ else "[red]DIFFERS[/red]"
+        table.add_row(name, ours, file, *([] if others == _NOTHING else [other]), verdict)
     console.print(table)
     if wrong:
         raise Differs(f"The services and the files differ in: {', '.join(wrong)}.")
 
 
-def _rows(services: Figures, files: Figures) -> list[tuple[str, str, str]]:
-    rows = [
-        ("customers", f"{services.customers:,}", f"{files.customers:,}"),
-        ("purchases", f"{services.purchases:,}", f"{files.purchases:,}"),
-        (f"sum of amounts ({cdnow.CURRENCY})", _dollars(services.cents), _dollars(files.cents)),
-        (f"given back ({cdnow.CURRENCY})", _dollars(services.returned), _dollars(files.returned)),
-        ("sum of points", f"{services.points:,}", f"{files.points:,}"),
-    ]
-    return rows + [
-        (f"level {level}", f"{services.levels.get(level, 0):,}", f"{files.levels.get(level, 0):,}")
-        for level in _LEVELS
+def _rows(figures: Figures) -> list[tuple[str, str]]:
+    return [
+        ("customers", f"{figures.customers:,}"),
+        ("purchases", f"{figures.purchases:,}"),
+        (f"sum of amounts ({cdnow.CURRENCY})", _dollars(figures.cents)),
+        (f"given back ({cdnow.CURRENCY})", _dollars(figures.returned)),
+        ("sum of points", f"{figures.points:,}"),
+        *((f"level {level}", f"{figures.levels.get(level, 0):,}") for level in _LEVELS),
     ]
 
 

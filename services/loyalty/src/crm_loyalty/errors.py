@@ -4,7 +4,7 @@ from crm_shared.problems import Conflict, Forbidden, NotFound, TooManyRequests, 
 
 
 class AccountNotFound(NotFound):
-    """Nobody with this id has ever been heard of."""
+    """Nobody with this id has been heard of; of who was made known just now it is heard within seconds."""
 
 
 class HoldNotFound(NotFound):
@@ -256,7 +256,7 @@ class PointsNotPayable(Conflict):
 
 
 class TierLadderNotFound(NotFound):
-    """Nobody has said yet which tiers there are."""
+    """Nobody has said yet which tiers there are: `PUT /v1/tiers` says it."""
 
 
 class TierNotFound(NotFound):

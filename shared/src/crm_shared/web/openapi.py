@@ -176,6 +176,6 @@ def _add_problems(operation: dict[str, Any], found: list[type[Problem]]) -> None
     for status, response in documented(*found).items():
         own = responses.get(str(status))
         if own is not None:
-            response = {**response, "description": f"{own['description']}; {response['description']}"}
+            response = {**response, "description": f"{own['description']}\n{response['description']}"}
         responses[str(status)] = response
     operation["responses"] = dict(sorted(responses.items()))

@@ -93,7 +93,7 @@ def respond(problem: Problem, scope: Scope) -> Response:
 
 
 def documented(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """For `responses=`: what may go wrong, by status; several problems may share one."""
+    """For `responses=`: what may go wrong, by status, with the code and the meaning of each."""
     by_status: dict[int, list[type[Problem]]] = {}
     for kind in kinds:
         by_status.setdefault(kind.status, []).append(kind)
@@ -102,7 +102,7 @@ def documented(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
 
 def _described(kinds: Iterable[type[Problem]]) -> dict[str, Any]:
     return {
-        "description": "; ".join(kind.title() for kind in kinds),
+        "description": "\n".join(f"- `{kind.code()}`: {kind.meaning()}" for kind in kinds),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 

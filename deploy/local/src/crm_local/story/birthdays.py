@@ -38,8 +38,8 @@ _TEXTS: Json = {
         {
             "language": "zh",
             "channel": "email",
-            "subject": "{{ name }},生日快乐!",
-            "text": "送您一张八五折优惠券:{{ coupon }}",
+            "subject": "{{ name }}，生日快乐！",
+            "text": "送您一张八五折优惠券：{{ coupon }}",
         },
     ],
 }
