@@ -14,9 +14,9 @@ One API for customers' profiles, segments, tickets and loyalty.
 
 Sign in with a bearer token of the deployment's issuer, or with an API key. Errors are problem documents
 (RFC 9457). Every reply carries `X-Request-Id`, `RateLimit-Policy` and `RateLimit`; the quota is counted per
-caller by each gateway process. A `POST` or `PATCH` with an `Idempotency-Key` may be repeated safely; what moves
-value demands one. Money is in the minor units of its currency: 2933 USD are 29.33 dollars. What one service has
-just written the others know within seconds.
+caller by each gateway process. A `POST` or `PATCH` with an `Idempotency-Key` may be repeated safely; what
+moves value demands one. Money is in the minor units of its currency: 2933 USD are 29.33 dollars. What one
+service has just written the others know within seconds.
 
 What asks for no sign-in is counted by the client's address, under the policy `public`. Credentials sent there
 all the same are looked at: good ones are served as their owner's, others refused with a 401.
