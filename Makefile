@@ -12,13 +12,19 @@ PY := $(BIN)/python
 SOURCES := shared/src gateway/src $(wildcard services/*/src) deploy/local/src tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo reset test test-system test-kafka check bench openapi contracts settings revision lock format clean run-env test-env
+.PHONY: help up down status demo reset test test-system test-kafka check bench openapi contracts settings revision lock format clean run-env test-env
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: run-env ## start everything: database, broker, services, gateway; Ctrl-C stops it, data stay
 	@$(PY) -m crm_local up
+
+down: run-env ## stop what runs in another terminal; data stay
+	@$(PY) -m crm_local down
+
+status: run-env ## show what runs and in which state
+	@$(PY) -m crm_local status
 
 demo: run-env ## load the CDNOW sample through the gateway and reconcile it
 	@$(PY) -m crm_local demo

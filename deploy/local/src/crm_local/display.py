@@ -115,7 +115,7 @@ def _table(running: Mapping[str, Running], step: str = "") -> Table:
 
 def _examples(address: str, token: Path) -> list[str]:
     """Commands that work when pasted, from any folder and more than once."""
-    authorized = f'curl -sS -H "Authorization: Bearer $(cat {shlex.quote(str(token))})"'
+    authorized = f'curl -sSw "\\n" -H "Authorization: Bearer $(cat {shlex.quote(str(token))})"'
     contact = '{"kind": "email", "value": "ming@example.com"}'
     customer = f'{{"name": "王小明", "language": "zh", "contact_points": [{contact}]}}'
     return [

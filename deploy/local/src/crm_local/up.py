@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         known = home.description() or {}
         where = f", gateway at {known['address']}" if "address" in known else ""
         print(f"Already running: process {running.pid or 'unknown'}{where}.", file=sys.stderr)
-        print("`python -m crm_local status` shows it, `python -m crm_local down` stops it.", file=sys.stderr)
+        print("`make status` shows it, `make down` stops it.", file=sys.stderr)
         return 1
 
 

@@ -48,12 +48,14 @@ async def _undo(client: Client, merge: Json) -> None:
 
 
 async def _candidate(client: Client, one: str, other: str) -> Json:
-    """The pair as the platform found it by itself."""
+    """The pair as the platform found it by itself; once it was parted, it is among those dismissed."""
     found: list[Json] = []
 
     async def listed() -> bool:
-        pairs = (await client.get(f"/v1/duplicates?customer_id={one}&limit=200"))["items"]
-        found[:] = [each for each in pairs if {each["first_id"], each["second_id"]} == {one, other}]
+        for state in ("open", "dismissed"):
+            path = f"/v1/duplicates?customer_id={one}&state={state}&limit=200"
+            pairs = (await client.get(path))["items"]
+            found.extend(each for each in pairs if {each["first_id"], each["second_id"]} == {one, other})
         return bool(found)
 
     await until(listed, "Nobody has noticed that two customers may be one.")
@@ -72,5 +74,14 @@ async def _belongs(client: Client, survivor: str, absorbed: str, ticket: str, *,
 
 
 def _counts(moved: Json) -> str:
-    shown = ("purchases", "tickets", "timeline_entries", "contact_points")
-    return ", ".join(f"{moved[table]} {table.replace('_', ' ')}" for table in shown if moved.get(table))
+    shown = {
+        "purchases": "purchase",
+        "tickets": "ticket",
+        "timeline_entries": "timeline entry",
+        "contact_points": "contact point",
+    }
+    return ", ".join(
+        f"1 {one}" if moved[table] == 1 else f"{moved[table]} {table.replace('_', ' ')}"
+        for table, one in shown.items()
+        if moved.get(table)
+    )
