@@ -11,16 +11,17 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.loyalty.care.conftest import BIRTHDAY, TEMPLATE, person
+from tests.loyalty.care.conftest import BIRTHDAY, TEMPLATE, complaint, person
 from tests.loyalty.test_races import differences, insist
 from tests.loyalty.test_recovery import TERMS, upheld
 from tests.loyalty.test_rewards import GIFT
 from tests.loyalty.tiers import LADDER, NEW, refunded
 
+from crm_loyalty.care.complaints import OCCASION
 from crm_loyalty.coupons import series
 from crm_loyalty.handlers import due_work_of
 from crm_loyalty.ledger import accounts
@@ -30,7 +31,9 @@ from crm_shared import due, permission_copies
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.permissions import Consent, ConsentState, PermissionState
 from crm_shared.contracts.profiles import ConsentChanged, InteractionRecorded
+from crm_shared.contracts.tickets import TicketClosed, TicketOpened
 from crm_shared.database import Sessions, sqlstate, unavailable
+from crm_shared.due import DueRow
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived
 
@@ -238,6 +241,37 @@ async def test_care_locks_all_accounts_before_it_counts_what_it_gives(
     await worker
 
     assert circles == []
+
+
+async def test_the_end_of_a_complaint_waits_for_the_worker_before_it_locks_what_that_waits_for(
+    committed: dict[str, Sessions],
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    purchased: MakeEvent,
+    clock: FrozenClock,
+    turn: Turn,
+    circles: list[str],
+) -> None:
+    who, ticket = uuid7(), uuid7()
+    await receive(person(who, tags=["early"]), complaint(TicketOpened, who, ticket, 1))
+    await prepare(loyalty, "early", "late")
+    clock.at = datetime(2026, 3, 3, 1, tzinfo=UTC)
+    await turn()
+    occasions = "/v1/care/plans/first/occasions"
+    assert [each["state"] for each in (await loyalty.get(occasions)).json()["items"]] == ["held"]
+    clock.advance(timedelta(minutes=1))
+    ended = complaint(TicketClosed, who, ticket, 2)
+
+    async with committed["loyalty"].begin() as session:
+        claimed = select(DueRow.ref).where(DueRow.kind == OCCASION).with_for_update()
+        assert len(list(await session.scalars(claimed))) == 1
+        poll = await begun(committed["loyalty"], receive(purchased(who, 100), ended))
+        await accounts.lock(session, [who])
+    await poll
+
+    assert circles == []
+    await turn()
+    assert [each["state"] for each in (await loyalty.get(occasions)).json()["items"]] == ["done"]
 
 
 @dataclass

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     DateTime,
+    Select,
     Text,
     Uuid,
     bindparam,
@@ -94,6 +95,15 @@ async def schedule(session: AsyncSession, kind: str, instants: Mapping[UUID, dat
         return
     refs = sorted(instants)
     await _SCHEDULE.fetch(session, {"kind": kind, "refs": refs, "ats": [instants[ref] for ref in refs]})
+
+
+async def lock(session: AsyncSession, kind: str, refs: Select[UUID]) -> None:
+    """Have no worker do the work of these refs until we are done: waits for those that are at it.
+
+    For who holds nothing yet that the kind's handler locks.
+    """
+    rows = select(DueRow.ref).where(DueRow.kind == kind, DueRow.ref.in_(refs))
+    await session.execute(rows.order_by(DueRow.ref).with_for_update())
 
 
 async def reschedule(session: AsyncSession, kind: str, instants: Mapping[UUID, datetime]) -> None:

@@ -64,8 +64,12 @@ jobs = Jobs()
 
 
 @subscriptions.first
-async def lock_accounts(session: AsyncSession, events: Sequence[Event]) -> None:
-    """Those of all who bought, gave back or may earn by events: before what others of the same poll lock."""
+async def lock_in_order(session: AsyncSession, events: Sequence[Event]) -> None:
+    """First what care has planned, then accounts, then what the events of the poll lock besides: as workers.
+
+    The accounts are those of all who bought, gave back or may earn by events.
+    """
+    await complaints.lock(session, [event for event in events if isinstance(event, TicketState)])
     bought = [event for event in events if isinstance(event, PurchaseRecorded | PurchaseRefunded)]
     happened = await earning_events.named(session, events)
     if earning := {event.customer_id for event in (*bought, *happened)}:

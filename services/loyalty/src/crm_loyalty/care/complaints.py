@@ -4,14 +4,14 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import literal, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.models.care import CareOccasion, OccasionState, SevereComplaint
+from crm_shared import due
 from crm_shared.contracts.tickets import TicketState
 from crm_shared.customers import resolve
-from crm_shared.due import scheduling
 
 OCCASION = "care"
 """The kind of due work by which occasions happen."""
@@ -19,6 +19,26 @@ OCCASION = "care"
 _SEVERE = {"high", "critical"}
 _OPEN = {"open", "responded"}
 _TABLE = SevereComplaint.metadata.tables[SevereComplaint.__tablename__]
+
+
+async def lock(session: AsyncSession, events: Sequence[TicketState]) -> None:
+    """Take from the workers what care still has to do for who complained: before anything else is locked.
+
+    A worker has it before it locks accounts. By the time it lets go it may have held back what the end of
+    the complaint sets free, so what is kept now must come after that.
+    """
+    who = {event.customer_id for event in events if event.kind == "complaint"}
+    if not who:
+        return
+    owners = await resolve(session, who)
+    await due.lock(
+        session,
+        OCCASION,
+        select(CareOccasion.id).where(
+            CareOccasion.customer_id.in_(set(owners.values())),
+            CareOccasion.state.in_([OccasionState.PLANNED, OccasionState.HELD]),
+        ),
+    )
 
 
 async def keep(session: AsyncSession, events: Sequence[TicketState], *, at: datetime) -> None:
@@ -47,15 +67,13 @@ async def keep(session: AsyncSession, events: Sequence[TicketState], *, at: date
             where=_TABLE.c.version < statement.excluded.version,
         )
     )
-    await session.execute(
-        scheduling(
-            literal(OCCASION),
-            CareOccasion.__table__.c.id,
-            literal(at),
-            CareOccasion.customer_id.in_(set(owners.values())),
-            CareOccasion.state == OccasionState.HELD,
+    held = await session.scalars(
+        select(CareOccasion.id).where(
+            CareOccasion.customer_id.in_(set(owners.values())), CareOccasion.state == OccasionState.HELD
         )
     )
+    # We may hold accounts: what was planned since `lock`, and a worker has, looks again by itself.
+    await due.reschedule(session, OCCASION, dict.fromkeys(held, at))
 
 
 async def complaining(session: AsyncSession, owners: Collection[UUID]) -> set[UUID]:
