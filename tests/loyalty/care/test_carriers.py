@@ -14,7 +14,9 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from sqlalchemy import select
+from asyncpg import InterfaceError, InternalClientError
+from sqlalchemy import event, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.loyalty.care.conftest import complaint, said
 
 from crm_loyalty.care import messages
@@ -174,6 +176,52 @@ async def test_what_nobody_sent_in_its_time_is_not_sent_later(
     assert await sending.send(sessions, "email", carrier, clock) == 0
     assert await state_of(sessions, message) == (MessageState.FAILED, "too_late")
     assert kept.messages == []
+
+
+class Slow:
+    """A carrier with whom the second letter is still on its way while the first is being marked."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        self.carried: list[UUID] = []
+        self.ended = 0
+
+    async def carry(self, letters: Sequence[Letter], tell: Tell) -> None:
+        for letter in letters:
+            self.carried.append(letter.id)
+            tell(letter, Outcome())
+            self.ended += 1
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("error", [InternalClientError, InterfaceError, TimeoutError, ConnectionResetError])
+async def test_however_the_database_goes_away_nothing_is_sent_twice_or_broken_off(
+    committed: dict[str, Sessions],
+    sessions: Sessions,
+    engines: dict[str, AsyncEngine],
+    clock: FrozenClock,
+    queue: Queue,
+    error: type[Exception],
+) -> None:
+    written, carrier = [await queue(), await queue()], Slow()
+    faults = [error("half heard"), error("half heard")]
+
+    def fail(*_: object) -> None:
+        if carrier.ended and faults:
+            raise faults.pop()
+
+    engine = engines["loyalty"].sync_engine
+    event.listen(engine, "before_cursor_execute", fail)
+    try:
+        assert await sending.send(sessions, "email", carrier, clock) == 2
+    finally:
+        event.remove(engine, "before_cursor_execute", fail)
+
+    assert [await state_of(sessions, each) for each in written] == [(MessageState.SENT, None)] * 2
+    clock.advance(messages.LEASE + timedelta(hours=1))
+    assert await sending.send(sessions, "email", carrier, clock) == 0
+    assert sorted(carrier.carried) == sorted(each.id for each in written)
 
 
 GONE = SmtpCarrier("smtp://127.0.0.1:1", "care@shop.example")

@@ -4,8 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from crm_loyalty.care import messages
 from crm_loyalty.care.messages import Letter, Outcome
 from crm_loyalty.carriers.ports import Carrier, Mailbox
@@ -79,7 +77,9 @@ async def _settle(
             async with sessions.begin() as session:
                 await messages.settle(session, ended, carrier=carrier, at=clock.now())
             return
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:
+            # Whatever the driver may raise as the database goes away: raised on, it would break off all
+            # that are on their way, and what had arrived would go out again.
             if not unavailable(error) or clock.now() >= over:
                 raise
             log.warning("messages that were sent wait for the database", extra={"number": len(ended)})

@@ -55,7 +55,7 @@ class SmsCarrier:
         try:
             async with client.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
                 status = answer.status
-        except (aiohttp.ClientError, TimeoutError):
+        except (aiohttp.ClientError, OSError):
             return Outcome("carrier_unreachable")
         if 200 <= status < 300:
             return Outcome()
