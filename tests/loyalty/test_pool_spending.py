@@ -42,6 +42,29 @@ async def test_what_expires_first_is_spent_first_whosever_it_is(
     assert await differences(sessions) == []
 
 
+async def test_a_customer_at_a_glance_shows_the_household_and_what_may_be_spent_of_it(
+    loyalty: httpx2.AsyncClient, give: Give, pool: Household
+) -> None:
+    ann, bea, cem = uuid7(), uuid7(), uuid7()
+    for who, points in ((ann, 30), (bea, 25), (cem, 20)):
+        await give(who, points)
+    pool_id = await pool([ann, bea], daily_limit=10)
+
+    async def glance(who: UUID) -> dict[str, Any]:
+        found: dict[str, Any] = (await loyalty.get(f"/v1/customers/{who}/summary/loyalty")).json()
+        return found
+
+    household = {"pool_id": pool_id, "name": "The Lims"}
+    assert (await glance(ann))["pool"] == household | {"head": True, "available": 40, "of_others": 10}
+    of_bea = await glance(bea)
+    assert of_bea["pool"] == household | {"head": False, "available": 35, "of_others": 10}
+    assert (of_bea["balance"], of_bea["available"]) == (25, 25)
+    assert "pool" not in await glance(cem)
+    assert (await spend(loyalty, bea, 36)).status_code == 409
+    assert (await spend(loyalty, bea, 35)).status_code == 201
+    assert (await glance(bea))["pool"] == household | {"head": False, "available": 0, "of_others": 0}
+
+
 async def test_others_whose_points_are_used_are_told(
     sessions: Sessions, loyalty: httpx2.AsyncClient, give: Give, pool: Household
 ) -> None:

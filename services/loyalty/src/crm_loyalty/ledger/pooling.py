@@ -66,6 +66,8 @@ class PoolShare:
     daily_limit: int | None
     drawn_today: int
     available: int
+    of_others: int
+    """How many of these are not the member's own."""
     shares: list[MemberShare]
 
 
@@ -133,7 +135,7 @@ async def share(session: AsyncSession, pool_id: UUID, owner: UUID, *, at: dateti
     )
     shares = [MemberShare(row.customer_id, max(int(row.available), 0)) for row in rows]
     own = sum(each.available for each in shares if each.customer_id == owner)
-    others = sum(each.available for each in shares) - own
+    others = pool.within(owner, sum(each.available for each in shares) - own)
     return PoolShare(
         pool_id=pool_id,
         name=pool.name,
@@ -141,7 +143,8 @@ async def share(session: AsyncSession, pool_id: UUID, owner: UUID, *, at: dateti
         head=pool.head,
         daily_limit=pool.daily_limit,
         drawn_today=pool.drawn.get(owner, 0),
-        available=own + pool.within(owner, others),
+        available=own + others,
+        of_others=others,
         shares=shares,
     )
 
