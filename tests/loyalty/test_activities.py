@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.loyalty.figures import given
 
 from crm_loyalty import reconcile
 from crm_shared.contracts.base import Event
@@ -123,6 +124,7 @@ async def test_being_there_gives_points_once(
         assert (again.status_code, again.json()["code"]) == (409, "already_attended")
 
     assert (await loyalty.get(f"/v1/accounts/{ann}")).json()["balance"] == 100
+    assert await given(loyalty) == {"activities": 100}
     told = [row.key for row in await published(sessions) if row.type == "loyalty.activity.attended.v1"]
     assert told == [str(ann)]
     async with sessions() as session:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.loyalty.figures import given
 
 from crm_loyalty import reconcile
 from crm_shared.callers import Role
@@ -67,6 +68,7 @@ def upheld(
             title="The record is scratched",
             opened_at=clock.now(),
             cause="packed badly",
+            compensation="A new disc",
         )
     )
 
@@ -95,6 +97,7 @@ async def test_a_complaint_is_compensated_once_and_the_compensation_can_be_taken
         await receive(created(ann), upheld(ann, clock, complaint=complaint))
     [proposed] = await proposals(loyalty, ann)
     assert (proposed["state"], proposed["points"], proposed["cause"]) == ("proposed", 100, "packed badly")
+    assert proposed["compensation"] == "A new disc"
     assert await balance(loyalty, ann) == 0
     path = f"/v1/recoveries/{proposed['id']}"
 
@@ -132,6 +135,7 @@ async def test_more_than_the_limit_needs_a_manager_and_what_is_declined_gives_no
     declined = await ask("sue", Role.SUPERVISOR, f"/v1/recoveries/{small['id']}/decline")
     assert declined.json()["state"] == "declined"
     assert await balance(loyalty, ann) == 500
+    assert await given(loyalty) == {"compensations": 500}
 
 
 async def test_who_upheld_the_complaint_does_not_grant_the_points(
@@ -200,5 +204,6 @@ async def test_the_words_about_somebody_who_was_erased_are_cleared_and_no_points
     [proposed] = await proposals(loyalty, ann)
     await receive(erased(ann))
 
-    assert (await loyalty.get(f"/v1/recoveries/{proposed['id']}")).json()["cause"] is None
+    cleared = (await loyalty.get(f"/v1/recoveries/{proposed['id']}")).json()
+    assert (cleared["cause"], cleared["compensation"]) == (None, None)
     assert (await ask("mia", Role.MANAGER, f"/v1/recoveries/{proposed['id']}/approve")).status_code == 410

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.loyalty.figures import given
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
@@ -136,6 +137,7 @@ async def test_both_get_points_once_when_the_friend_has_ordered(
         await due_work_runs(sessions, clock)
 
     assert (await balance(loyalty, ann), await balance(loyalty, ben)) == (500, 200)
+    assert (await given(loyalty))["referrals"] == 700
     found = (await loyalty.get(f"/v1/referrals/{claimed.json()['id']}")).json()
     assert (found["state"], found["purchase_id"]) == ("qualified", str(large.purchase_id))
     told = [row for row in await published(sessions) if row.type == "loyalty.referral.qualified.v1"]

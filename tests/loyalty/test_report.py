@@ -8,6 +8,8 @@ from uuid import UUID
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.loyalty.figures import given, report
+from tests.loyalty.test_lock_order import talk
 
 from crm_loyalty.handlers import due_work
 from crm_shared import due
@@ -21,13 +23,6 @@ Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
 ClientFactory = Callable[..., httpx2.AsyncClient]
-
-
-async def report(loyalty: httpx2.AsyncClient, first: str, last: str) -> dict[str, Any]:
-    answer = await loyalty.get(f"/v1/programme/report?from={first}&to={last}")
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 async def spend(loyalty: httpx2.AsyncClient, customer: UUID, points: int) -> None:
@@ -81,6 +76,33 @@ async def test_every_figure_is_what_the_ledger_says(
         "never": 1000,
     }
     assert all(part["definition"] for part in (liability, active, *liability["parts"]))
+
+
+async def test_points_are_told_apart_by_what_they_were_given_for(
+    loyalty: httpx2.AsyncClient,
+    give: Give,
+    put: Callable[..., Awaitable[None]],
+    receive: Receive,
+    purchased: MakeEvent,
+    clock: FrozenClock,
+) -> None:
+    ann = uuid7()
+    await put("talk", event={"types": ["profiles.interaction.recorded"]}, rate={"kind": "fixed", "points": 5})
+    await receive(purchased(ann, 10_000), talk(ann))
+    await give(ann, 40)
+    for points in (30, -10):
+        body = {"points": points, "reason": "A mistake"}
+        key = {"Idempotency-Key": str(uuid7())}
+        assert (await loyalty.post(f"/v1/accounts/{ann}/adjust", json=body, headers=key)).is_success
+    balance = (await loyalty.get(f"/v1/accounts/{ann}")).json()["balance"]
+
+    parts = await given(loyalty)
+
+    bought = balance - (5 + 40 + 30 - 10)
+    assert bought > 0
+    assert parts == {"purchases": bought, "events": 5, "other": 40, "adjustments": 30}
+    shares = await report(loyalty, "2024-01-01", "2028-12-31")
+    assert shares["redemption"]["denominator"] == shares["breakage"]["denominator"] == sum(parts.values())
 
 
 async def test_what_was_outside_the_days_does_not_count(

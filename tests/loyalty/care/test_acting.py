@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.loyalty.care.conftest import BIRTHDAY, Care, person
+from tests.loyalty.figures import given
 
 from crm_loyalty.care import messages
 from crm_shared.database import Sessions
@@ -56,6 +57,7 @@ async def test_the_last_coupons_find_their_owners_and_the_others_get_nothing(car
     assert await care.occasions() == [("done", None)] * 3 + [("skipped", "coupon_limit")] * 2
     assert len(await care.mailbox()) == 3
     assert sum([await care.balance(who) for who in people]) == 3 * 1200
+    assert await given(care.loyalty) == {"care": 3 * 1200}
 
 
 async def test_a_suspended_series_gives_nothing(care: Care) -> None:

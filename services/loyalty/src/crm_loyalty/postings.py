@@ -14,6 +14,10 @@ from crm_shared.problems import Problem
 
 SOURCE = "/crm/loyalty"
 """Who asks for what the ledger does by itself."""
+CARE = "care"
+"""Who asks for what care plans give; the occasion is the reference."""
+ATTENDANCE, RECOVERY, REFERRAL = "attendance", "recovery", "referral"
+"""How the references begin of what `SOURCE` asks for on these grounds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The programme's report: liability, breakage, redemption, activity, repeat rates, of one instant."""
+"""The programme's report: liability, what was given, breakage, redemption, activity, repeat rates."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,11 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.errors import PeriodTooLong
 from crm_loyalty.ledger import points_policy
 from crm_loyalty.models.ledger import ProgrammeAccount
+from crm_loyalty.postings import ATTENDANCE, CARE, RECOVERY, REFERRAL, SOURCE
 from crm_loyalty.schemas.report import (
     CohortOut,
+    GivenOut,
+    GivenPartOut,
     LiabilityBucket,
     LiabilityOut,
     LiabilityPartOut,
+    Origin,
     ProgrammeReportOut,
     RateOut,
 )
@@ -51,6 +55,25 @@ _FIGURES = text(
             ) AS moved
         ) AS moved,
         (
+            SELECT coalesce(jsonb_object_agg(origin, points), '{}') FROM (
+                SELECT CASE
+                    WHEN kind = 'adjust' AND source = :ours AND starts_with(reference, :recovery)
+                        THEN 'compensations'
+                    WHEN kind = 'adjust' THEN 'adjustments'
+                    WHEN source = :care THEN 'care'
+                    WHEN source = :ours AND starts_with(reference, :referral) THEN 'referrals'
+                    WHEN source = :ours AND starts_with(reference, :attendance) THEN 'activities'
+                    WHEN explanation = '[]' THEN 'other'
+                    WHEN source = :ours THEN 'events'
+                    ELSE 'purchases'
+                END AS origin, sum(points) AS points
+                FROM transactions
+                WHERE kind IN ('earn', 'adjust') AND points > 0
+                    AND recorded_at >= :begin AND recorded_at < :until
+                GROUP BY origin
+            ) AS given
+        ) AS given,
+        (
             SELECT count(DISTINCT account.customer_id)
             FROM entries
             JOIN transactions ON transactions.id = entries.transaction_id
@@ -80,6 +103,25 @@ _FIGURES = text(
     """
 )
 
+_GROUNDS = {
+    "ours": SOURCE,
+    "care": CARE,
+    "recovery": f"{RECOVERY} ",
+    "referral": f"{REFERRAL} ",
+    "attendance": f"{ATTENDANCE} ",
+}
+
+_ORIGINS = {
+    Origin.PURCHASES: "given by earning rules for purchases",
+    Origin.EVENTS: "given by earning rules for what is no purchase",
+    Origin.CARE: "given by care plans",
+    Origin.REFERRALS: "given to customers who brought a friend, and to the friends",
+    Origin.ACTIVITIES: "given for being at an activity",
+    Origin.COMPENSATIONS: "given as compensations for upheld complaints",
+    Origin.ADJUSTMENTS: "given by hand, compensations apart",
+    Origin.OTHER: "given for none of these reasons",
+}
+
 _DEFINITIONS = {
     LiabilityBucket.OVERDUE: "their time is over, but nobody has taken them yet; they cannot be spent",
     LiabilityBucket.WITHIN_30_DAYS: "expire within 30 days",
@@ -100,26 +142,28 @@ async def get(session: AsyncSession, first: date, last: date, *, at: datetime) -
     policy = await points_policy.current(session)
     zone = ZoneInfo(policy.time_zone)
     begin, until = _midnight(first, zone), _midnight(last + timedelta(days=1), zone)
-    asked = {"at": at, "begin": begin, "until": until, "zone": policy.time_zone}
+    asked = {"at": at, "begin": begin, "until": until, "zone": policy.time_zone, **_GROUNDS}
     row = (await session.execute(_FIGURES, asked)).one()
     moved = {account: int(row.moved.get(account.value, 0)) for account in ProgrammeAccount}
-    issued = -moved[ProgrammeAccount.ISSUED]
+    given = _given(row.given)
     return ProgrammeReportOut(
         first_day=first,
         last_day=last,
         time_zone=policy.time_zone,
         at=at,
         liability=_liability(row.liability, row.worth),
+        given=given,
         breakage=_rate(
             moved[ProgrammeAccount.EXPIRED],
-            issued,
-            "points that expired in the period per point that earning rules gave in it; those of purchases"
-            " that were given back afterwards do not count as expired",
+            given.points,
+            "points that expired in the period per point that was given in it, whatever for; those of"
+            " purchases that were given back afterwards do not count as expired",
         ),
         redemption=_rate(
             moved[ProgrammeAccount.REDEEMED],
-            issued,
-            "points spent in the period, captured holds included, per point that earning rules gave in it",
+            given.points,
+            "points spent in the period, captured holds included, per point that was given in it, whatever"
+            " for",
         ),
         active_members=_rate(
             row.active,
@@ -132,6 +176,19 @@ async def get(session: AsyncSession, first: date, last: date, *, at: datetime) -
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone)
+
+
+def _given(points: dict[str, int]) -> GivenOut:
+    parts = [
+        GivenPartOut(origin=origin, points=int(points.get(origin.value, 0)), definition=definition)
+        for origin, definition in _ORIGINS.items()
+    ]
+    return GivenOut(
+        points=sum(part.points for part in parts),
+        definition="points that customers were given in the period, before what was taken back; what they"
+        " transferred to each other does not count",
+        parts=parts,
+    )
 
 
 def _rate(numerator: int, denominator: int, definition: str) -> RateOut:

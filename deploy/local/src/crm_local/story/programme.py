@@ -48,4 +48,4 @@ async def tell(client: Client, console: Console) -> None:
 
 
 def _share(rate: Json) -> str:
-    return f"{rate['numerator']:,} of {rate['denominator']:,} points that rules gave"
+    return f"{rate['numerator']:,} of {rate['denominator']:,} points that were given"

@@ -19,7 +19,7 @@ from crm_loyalty.errors import (
 )
 from crm_loyalty.ledger import ledger
 from crm_loyalty.models.activities import Activity, Invitation, InvitationState
-from crm_loyalty.postings import SOURCE, Earn
+from crm_loyalty.postings import ATTENDANCE, SOURCE, Earn
 from crm_loyalty.rules import codes
 from crm_shared import customers
 from crm_shared.contracts.loyalty import ActivityAttended
@@ -128,7 +128,7 @@ async def check_in(session: AsyncSession, activity_id: UUID, code: str, *, at: d
         posting = Earn(
             customer_id=invitation.origin_customer_id,
             source=SOURCE,
-            reference=f"attendance {invitation.id}",
+            reference=f"{ATTENDANCE} {invitation.id}",
             effective_at=at,
             points=activity.points,
         )

@@ -17,14 +17,11 @@ from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.care import CareOccasion, CareSchedule, OccasionState
 from crm_loyalty.models.coupons import Coupon
 from crm_loyalty.models.messages import Message
-from crm_loyalty.postings import Earn
+from crm_loyalty.postings import CARE, Earn
 from crm_loyalty.schemas.care_plans import PlanOut
 from crm_loyalty.tiers import standings
 from crm_shared import customers, due, permission_copies
 from crm_shared.contracts.permissions import ConsentNeeded, ContactPolicy
-
-SOURCE = "care"
-"""Of postings that care makes; the occasion is their reference."""
 
 _MOMENT = timedelta(seconds=1)
 
@@ -208,7 +205,7 @@ async def _give(session: AsyncSession, plan: PlanOut, cases: Sequence[Case], *, 
     postings = [
         Earn(
             customer_id=case.customer_id,
-            source=SOURCE,
+            source=CARE,
             reference=str(case.id),
             effective_at=at,
             points=plan.action.points,

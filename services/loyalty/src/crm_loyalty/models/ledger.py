@@ -93,6 +93,8 @@ class Transaction(Base):
         UniqueConstraint("source", "reference"),
         Index("ix_transactions_reverses", "reverses", postgresql_where=text("reverses IS NOT NULL")),
         Index("ix_transactions_hold_id", "hold_id", postgresql_where=text("hold_id IS NOT NULL")),
+        # As that of entries.
+        Index("ix_transactions_recorded_at", "recorded_at", postgresql_using="brin"),
         {"info": {APPEND_ONLY: True}},
     )
 

@@ -63,13 +63,21 @@ class Recovery(OwnedByCustomer, Base):
             "(state IN ('granted', 'reversed')) = (transaction_id IS NOT NULL)", name="granted_is_posted"
         ),
         Index("ix_recoveries_state", "state", "id"),
-        {"info": {POLICY: Redact(("cause", "note"), "who gave whom points stays, without the words")}},
+        {
+            "info": {
+                POLICY: Redact(
+                    ("cause", "compensation", "note"), "who gave whom points stays, without the words"
+                )
+            }
+        },
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     complaint_id: Mapped[UUID] = mapped_column(unique=True)
     severity: Mapped[str]
     cause: Mapped[str | None]
+    compensation: Mapped[str | None]
+    """What was proposed with the verdict, in words."""
     points: Mapped[int]
     policy_version: Mapped[int] = mapped_column(ForeignKey("recovery_policies.version"))
     state: Mapped[RecoveryState] = mapped_column(enum_column(RecoveryState))

@@ -17,7 +17,7 @@ from crm_loyalty.errors import (
 )
 from crm_loyalty.ledger import ledger, points_policy
 from crm_loyalty.models.recovery import Recovery, RecoveryBudget, RecoveryState
-from crm_loyalty.postings import SOURCE, Adjust, Reverse
+from crm_loyalty.postings import RECOVERY, SOURCE, Adjust, Reverse
 from crm_loyalty.recovery import policy
 from crm_shared import customers
 from crm_shared.callers import MANAGERS, Caller
@@ -41,6 +41,7 @@ async def propose(session: AsyncSession, events: Sequence[ComplaintUpheld], *, a
             "complaint_id": event.ticket_id,
             "severity": event.severity,
             "cause": event.cause,
+            "compensation": event.compensation,
             "points": worth[event.ticket_id],
             "policy_version": terms.version,
             "state": RecoveryState.PROPOSED,
@@ -73,7 +74,7 @@ async def approve(
     posting = Adjust(
         customer_id=recovery.origin_customer_id,
         source=SOURCE,
-        reference=f"recovery {recovery.id}",
+        reference=f"{RECOVERY} {recovery.id}",
         effective_at=at,
         points=recovery.points,
         reason="compensation for a complaint",
@@ -112,7 +113,7 @@ async def reverse(
     posting = Reverse(
         customer_id=recovery.origin_customer_id,
         source=SOURCE,
-        reference=f"recovery {recovery.id} reversed",
+        reference=f"{RECOVERY} {recovery.id} reversed",
         effective_at=at,
         transaction_id=recovery.transaction_id,
         reason="compensation for a complaint was taken back",

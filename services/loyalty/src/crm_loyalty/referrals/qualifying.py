@@ -17,7 +17,7 @@ from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.ledger import Account
 from crm_loyalty.models.purchases import Purchase
 from crm_loyalty.models.referrals import Referral, ReferralPolicy, ReferralState
-from crm_loyalty.postings import SOURCE, Earn, Posting, Reverse
+from crm_loyalty.postings import REFERRAL, SOURCE, Earn, Posting, Reverse
 from crm_shared import customers, due
 from crm_shared.contracts.loyalty import ReferralQualified
 from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
@@ -145,7 +145,7 @@ async def _give(
             Earn(
                 customer_id=customer_id,
                 source=SOURCE,
-                reference=f"referral {referral.id} {side}",
+                reference=f"{REFERRAL} {referral.id} {side}",
                 effective_at=at,
                 points=points,
             )
@@ -156,8 +156,8 @@ async def _give(
     verdicts = await ledger.post(session, postings, at=at) if postings else []
     made = {verdict.posting.reference: verdict.accepted().id for verdict in verdicts}
     for referral, _ in qualified:
-        referral.referrer_transaction_id = made.get(f"referral {referral.id} referrer")
-        referral.friend_transaction_id = made.get(f"referral {referral.id} friend")
+        referral.referrer_transaction_id = made.get(f"{REFERRAL} {referral.id} referrer")
+        referral.friend_transaction_id = made.get(f"{REFERRAL} {referral.id} friend")
     await publish_many(session, news, at=at)
 
 
@@ -170,7 +170,7 @@ async def _take_back(session: AsyncSession, undone: Sequence[Referral], at: date
             Reverse(
                 customer_id=customer_id,
                 source=SOURCE,
-                reference=f"referral {referral.id} undone for {transaction_id}",
+                reference=f"{REFERRAL} {referral.id} undone for {transaction_id}",
                 effective_at=at,
                 transaction_id=transaction_id,
                 reason="The friend's order was given back.",

@@ -87,6 +87,11 @@ class RecoveryOut(BaseModel):
     complaint_id: UUID = Field(description="the ticket")
     severity: str
     cause: str | None = Field(description="null once the customer was erased")
+    compensation: str | None = Field(
+        description="what was proposed with the verdict, in words; null if nothing was, and once the customer"
+        " was erased",
+        examples=["New discs, and points for the trouble"],
+    )
     points: int
     policy_version: int
     state: RecoveryState

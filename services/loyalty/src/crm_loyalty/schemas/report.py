@@ -40,6 +40,35 @@ class LiabilityOut(BaseModel):
     parts: list[LiabilityPartOut] = Field(description="they add up to the points")
 
 
+class Origin(StrEnum):
+    """What points were given for."""
+
+    PURCHASES = "purchases"
+    EVENTS = "events"
+    CARE = "care"
+    REFERRALS = "referrals"
+    ACTIVITIES = "activities"
+    COMPENSATIONS = "compensations"
+    ADJUSTMENTS = "adjustments"
+    OTHER = "other"
+
+
+class GivenPartOut(BaseModel):
+    """Points that were given for one kind of thing."""
+
+    origin: Origin
+    points: int
+    definition: str
+
+
+class GivenOut(BaseModel):
+    """What the programme gave its customers in the period."""
+
+    points: int
+    definition: str
+    parts: list[GivenPartOut] = Field(description="they add up to the points")
+
+
 class RateOut(BaseModel):
     """A share, and what it is made of."""
 
@@ -63,6 +92,7 @@ class ProgrammeReportOut(BaseModel):
     time_zone: str = Field(description="the programme's: its days begin there")
     at: datetime = Field(description="the instant of the figures")
     liability: LiabilityOut = Field(description="at the instant of the report, whatever its days")
+    given: GivenOut
     breakage: RateOut
     redemption: RateOut
     active_members: RateOut
