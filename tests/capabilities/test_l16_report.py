@@ -31,9 +31,9 @@ async def test_points_given_by_hand_are_a_liability_with_a_definition(
     liability = report["liability"]
     assert liability["points"] >= 1234
     assert sum(part["points"] for part in liability["parts"]) == liability["points"]
-    given = {part["origin"]: part["points"] for part in report["given"]["parts"]}
-    assert given["adjustments"] >= 1234
-    assert sum(given.values()) == report["given"]["points"] == report["redemption"]["denominator"]
+    origins = {part["origin"]: part["points"] for part in report["given"]["parts"]}
+    assert origins["adjustments"] >= 1234
+    assert sum(origins.values()) == report["given"]["points"] == report["redemption"]["denominator"]
     shares = [report[name] for name in ("breakage", "redemption", "active_members")]
     for figure in (*shares, *report["repeat_rate"]):
         assert figure["definition"]
