@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import httpx2
 import orjson
