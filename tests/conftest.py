@@ -12,6 +12,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
+from hypothesis import HealthCheck, settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.chance import TIMES
 from xdist.remote import Producer
@@ -30,6 +31,14 @@ TOGETHER = {"api", "capabilities", "local", "messaging"}
 """Folders whose tests share something that is dear to start or busy by itself: one process has all of it."""
 APART = {"test_schemathesis.py"}
 """Files of such folders that another process may as well have: they are long enough to start it anew."""
+# How fast the machine is decides no test; and a fixture that all examples share is meant to be shared.
+settings.register_profile(
+    "crm",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("crm")
+
 APIS = ("profiles", "segmentation", "tickets", "loyalty")
 
 ClientFactory = Callable[..., httpx2.AsyncClient]

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI, Response
 from fastapi.routing import iter_route_contexts
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, SearchStrategy
 from pydantic import BaseModel
@@ -123,9 +123,7 @@ def test_every_planned_route_that_takes_a_body_is_here(models: Models) -> None:
 
 
 @given(data=st.data())
-@settings(
-    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(150))
 async def test_a_plan_understands_and_refuses_what_the_framework_does(
     echoes: FastAPI, echo: httpx2.AsyncClient, models: Models, data: DataObject
 ) -> None:

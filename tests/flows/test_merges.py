@@ -226,7 +226,7 @@ class World:
         return True
 
 
-@settings(max_examples=examples(6), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(6), suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 async def test_whatever_happens_between_merges_each_row_ends_under_its_own_id_and_sums_stay(
     steps: list[tuple[str, int, int, int]],

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.chance import examples
 from tests.flows.conftest import Settle
@@ -59,9 +59,7 @@ async def test_a_refund_lowers_the_level_that_its_purchase_had_given(
     assert titles.count("level.changed") == 3
 
 
-@settings(
-    max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(12))
 @given(
     amounts=st.lists(st.integers(1, 20_000), min_size=1, max_size=3),
     asked=st.lists(st.tuples(st.integers(0, 2), st.none() | st.integers(1, 9_000)), max_size=6),

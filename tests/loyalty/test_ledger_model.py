@@ -305,7 +305,7 @@ class Run:
         assert found == lots
 
 
-@settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12), suppress_health_check=list(HealthCheck))
 @given(batches=BATCHES, forgiving=st.booleans(), sharing=st.booleans())
 async def test_any_sequence_of_batches_is_answered_as_a_plain_model_would(
     databases: dict[str, Sessions],

@@ -107,6 +107,9 @@ async def test_a_complaint_is_compensated_once_and_the_compensation_can_be_taken
     assert await balance(loyalty, ann) == 100
     again = await ask("mia", Role.MANAGER, f"{path}/approve")
     assert (again.status_code, again.json()["code"]) == (409, "recovery_state_conflict")
+    around = f"/v1/transactions/{granted['transaction_id']}/reversal"
+    refused = await loyalty.post(around, json={"reason": "typo"}, headers={"Idempotency-Key": "around"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "compensation_was_granted")
 
     for _ in range(2):
         await ask("mia", Role.MANAGER, f"{path}/reverse")

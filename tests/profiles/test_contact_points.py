@@ -4,7 +4,7 @@ import sys
 
 import phonenumbers
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_profiles.customers.contact_points import Point, normalise
@@ -41,7 +41,6 @@ def assert_stays(point: Point | None, region: str | None) -> None:
 
 
 @given(DIGITS, REGIONS, REGIONS)
-@settings(deadline=None)
 def test_a_normal_phone_number_stays_whatever_the_region_becomes(
     value: str, region: str | None, later: str | None
 ) -> None:
@@ -49,7 +48,6 @@ def test_a_normal_phone_number_stays_whatever_the_region_becomes(
 
 
 @given(VALID, REGIONS)
-@settings(deadline=None)
 def test_a_national_number_has_one_normal_form(found: tuple[str, str], later: str | None) -> None:
     region, national = found
     point = normalise(ContactKind.PHONE, national, region)
@@ -59,7 +57,6 @@ def test_a_national_number_has_one_normal_form(found: tuple[str, str], later: st
 
 
 @given(EMAILS)
-@settings(deadline=None)
 def test_a_normal_address_stays_and_case_makes_no_difference(value: str) -> None:
     point = normal(ContactKind.EMAIL, value, None)
     assert_stays(point, None)
@@ -68,7 +65,6 @@ def test_a_normal_address_stays_and_case_makes_no_difference(value: str) -> None
 
 
 @given(st.text(max_size=30))
-@settings(deadline=None)
 def test_a_normal_account_name_stays(value: str) -> None:
     assert_stays(normal(ContactKind.SOCIAL, value, None), None)
 

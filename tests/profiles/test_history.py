@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from tests.chance import examples
@@ -245,9 +245,7 @@ async def assert_history_agrees(profiles: httpx2.AsyncClient, customer: Json) ->
 
 
 @given(steps=STEPS)
-@settings(
-    max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(15))
 @pytest.mark.capability("P13")
 async def test_reading_as_of_an_instant_is_replaying_the_history_until_then(
     profiles: httpx2.AsyncClient, clock: FrozenClock, steps: list[tuple[Json, int]]

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
 
@@ -43,9 +43,7 @@ ROWS = st.builds(
 FILES = st.lists(ROWS, min_size=1, max_size=12)
 EXAMPLES = settings(
     max_examples=8,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],  # each example takes long: none is made simpler
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 EXCHANGED = [
     row("1", "Ann", email="a@example.com"),

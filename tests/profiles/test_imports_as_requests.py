@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import httpx2
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 from tests.chance import examples
@@ -171,9 +171,7 @@ ANN, BOB = ("+8613812345678", "ann@example.com"), ("+12125550100", "bob@example.
 @example(rows=[row("1", "Ann"), row("1", "Ann", ANN), row("2", "Bob", ANN), row("2", "Bob", BOB)])
 @settings(
     max_examples=examples(25),
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],  # each example takes long: none is made simpler
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 async def test_an_import_does_what_the_same_rows_do_by_the_api(
     profiles: httpx2.AsyncClient, work: Work, databases: dict[str, Sessions], rows: list[tuple[str, ...]]

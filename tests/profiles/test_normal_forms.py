@@ -32,7 +32,7 @@ def read_email(value: str) -> str | None:
         return None
 
 
-@settings(max_examples=examples(1000), deadline=None)
+@settings(max_examples=examples(1000))
 @given(CODES, st.text("0123456789", min_size=1, max_size=14), st.sampled_from([None, "CN", "US", "IT"]))
 @example(86, "13812345678", "CN")
 @example(1, "2125550100", None)
@@ -52,7 +52,7 @@ def test_usual_numbers_take_the_short_way(value: str) -> None:
     assert normal_forms.phone(value) == value
 
 
-@settings(max_examples=examples(500), deadline=None)
+@settings(max_examples=examples(500))
 @given(
     st.text(PLAIN, min_size=1, max_size=70),
     st.text("abCD01-.", min_size=1, max_size=12),

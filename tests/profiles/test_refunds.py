@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.chance import examples
 
@@ -260,9 +260,7 @@ async def test_one_refund_told_fifty_times_at_once_is_given_once(
     assert sorted(refunded) == [0, 100]
 
 
-@settings(
-    max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(25))
 @given(
     lines=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 50)), min_size=1, max_size=3),
     asked=st.lists(

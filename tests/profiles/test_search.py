@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 from tests.chance import examples
@@ -224,9 +224,7 @@ async def test_a_search_can_be_among_those_who_have_a_custom_attribute(profiles:
 
 
 @given(names=st.lists(NAMES, min_size=1, max_size=8), data=st.data())
-@settings(
-    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(60))
 @pytest.mark.capability("P8")
 async def test_search_finds_what_reading_all_names_finds(
     databases: dict[str, Sessions], clock: FrozenClock, names: list[str], data: st.DataObject

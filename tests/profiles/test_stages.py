@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx2
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from tests.chance import examples
@@ -179,9 +179,7 @@ async def test_another_policy_is_applied_to_everybody_in_a_job(
 DAYS = st.lists(st.integers(0, 900), min_size=1, max_size=3)
 
 
-@settings(
-    max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=examples(10))
 @given(groups=st.lists(DAYS, min_size=1, max_size=3), order=st.randoms(use_true_random=False))
 async def test_stages_do_not_depend_on_when_and_in_which_order_purchases_are_told(
     groups: list[list[int]], order: Any, profiles: httpx2.AsyncClient, clock: FrozenClock, work: Work

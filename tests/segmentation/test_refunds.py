@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.chance import examples
 
@@ -139,9 +139,7 @@ async def test_refunds_go_with_their_purchases_when_customers_are_merged_and_sep
     assert [(await rfm(one))["monetary"]["amount"] for one in (ann, bea)] == [500, 15_000]
 
 
-@settings(
-    max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(20))
 @given(data=st.data())
 async def test_the_value_is_what_was_bought_less_what_was_given_back(
     arrive: Arrive, rfm: Read, data: st.DataObject

@@ -7,7 +7,7 @@ from itertools import count
 from random import Random
 from uuid import UUID
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, Uuid, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -43,9 +43,7 @@ NOW = datetime(2026, 3, 2, tzinfo=UTC)
 PEOPLE = [uuid7() for _ in range(5)]
 
 anybody = st.sampled_from(PEOPLE)
-lenient = settings(
-    max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+lenient = settings(max_examples=examples(80))
 
 
 async def fresh(session: AsyncSession) -> None:

@@ -1,7 +1,7 @@
 """A list is walked without losing or repeating a row, whatever is written meanwhile."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -55,9 +55,7 @@ async def walk(sessions: Sessions, words: list[str], keys: list[Key], limit: int
     limit=st.integers(1, 7),
     descending=st.tuples(st.booleans(), st.booleans()),
 )
-@settings(
-    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(40))
 async def test_pages_hold_every_row_once_in_the_order_of_the_keys(
     sessions: Sessions, words: list[str], limit: int, descending: tuple[bool, bool]
 ) -> None:

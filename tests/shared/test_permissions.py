@@ -106,7 +106,6 @@ def on_the_wall(window: QuietWindow, local: datetime) -> bool:
     return late or ((local - DAY).isoweekday() in window.days and clock < window.end)
 
 
-@settings(deadline=None)
 @given(st.lists(windows, min_size=1, max_size=3), st.sampled_from(ZONES), instants)
 def test_nobody_is_written_to_while_their_clock_shows_a_quiet_time(
     quiet: list[QuietWindow], zone: str, at: datetime
@@ -117,7 +116,6 @@ def test_nobody_is_written_to_while_their_clock_shows_a_quiet_time(
         assert [refusal.reason for refusal in decision.refusals] == [Reason.QUIET_HOURS]
 
 
-@settings(deadline=None)
 @given(st.lists(windows, min_size=1, max_size=3), st.sampled_from(("UTC", "Asia/Kathmandu")), instants)
 def test_where_no_clock_is_changed_quiet_hours_are_what_the_clock_shows(
     quiet: list[QuietWindow], zone: str, at: datetime
@@ -161,7 +159,7 @@ def questions(draw: st.DrawFn) -> tuple[Question, datetime]:
     return Question(rules, permission, draw(st.lists(sent, max_size=6)), "marketing", "email"), at
 
 
-@settings(deadline=None, max_examples=examples(50))
+@settings(max_examples=examples(50))
 @given(questions())
 def test_the_next_instant_is_allowed_and_nothing_before_it_is(asked: tuple[Question, datetime]) -> None:
     question, at = asked

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from aiokafka import ConsumerRecord
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Column, Identity, MetaData, Table, Uuid, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -305,7 +305,7 @@ def test_every_effect_happens_once_and_in_order_whatever_crashes(postgres_url: s
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         engine, connection = runner.run(prepare(postgres_url, url))
 
-        @settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @settings(max_examples=examples(150))
         @given(st.lists(steps, min_size=4, max_size=40))
         def told(story: list[tuple[object, ...]]) -> None:
             runner.run(tell(House(engine, create_sessions(engine), connection, settings_), story))

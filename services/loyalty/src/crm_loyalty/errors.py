@@ -26,6 +26,10 @@ class RewardWasOrdered(Conflict):
     """A reward was ordered with these points: cancel the order, and they come back with its stock."""
 
 
+class CompensationWasGranted(Conflict):
+    """These points compensate for a complaint: reverse the recovery, and its budget gets them back, too."""
+
+
 class NothingToReverse(Conflict):
     """It was reversed before as a whole, or it moved no points."""
 

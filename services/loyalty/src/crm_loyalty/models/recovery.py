@@ -89,7 +89,7 @@ class Recovery(OwnedByCustomer, Base):
     month: Mapped[date | None]
     """The budget that it was taken from."""
     note: Mapped[str | None]
-    transaction_id: Mapped[UUID | None] = mapped_column(ForeignKey("transactions.id"))
+    transaction_id: Mapped[UUID | None] = mapped_column(ForeignKey("transactions.id"), unique=True)
     reversed_at: Mapped[datetime | None]
     reversed_by: Mapped[str | None]
     version: Mapped[int]

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.errors import (
     AboveYourLimit,
+    CompensationWasGranted,
     OwnRequest,
     RecoveryBudgetSpent,
     RecoveryNotFound,
@@ -126,6 +127,15 @@ async def reverse(
     if recovery.month is not None:
         await _take(session, recovery.month, -recovery.points, None)
     return recovery
+
+
+async def check_reversal(session: AsyncSession, transaction_id: UUID) -> None:
+    """What was granted is taken back with the recovery or not at all; raises CompensationWasGranted."""
+    standing = select(Recovery.id).where(
+        Recovery.transaction_id == transaction_id, Recovery.state == RecoveryState.GRANTED
+    )
+    if recovery_id := await session.scalar(standing):
+        raise CompensationWasGranted(recovery_id=str(recovery_id))
 
 
 async def get(session: AsyncSession, recovery_id: UUID) -> Recovery:

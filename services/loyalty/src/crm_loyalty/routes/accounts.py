@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Request, Response
 from crm_loyalty.errors import (
     AccountNotFound,
     ApprovalRequired,
+    CompensationWasGranted,
     InsufficientPoints,
     NothingToReverse,
     OrderNotYours,
@@ -19,6 +20,7 @@ from crm_loyalty.ledger import accounts, adjustments, expirations, ledger
 from crm_loyalty.ledger.accounts import Then
 from crm_loyalty.ledger.expirations import Expiration
 from crm_loyalty.postings import Adjust, Order, Reverse, Spend
+from crm_loyalty.recovery import recoveries
 from crm_loyalty.rewards import orders
 from crm_loyalty.routes import desk
 from crm_loyalty.schemas.accounts import (
@@ -238,7 +240,12 @@ async def adjust_points(
     response_model=MovementOut,
     dependencies=[allow(*MANAGERS), requires_key],
     responses=documented(
-        TransactionNotFound, NothingToReverse, ReferenceReused, CustomerWasErased, RewardWasOrdered
+        TransactionNotFound,
+        NothingToReverse,
+        ReferenceReused,
+        CustomerWasErased,
+        RewardWasOrdered,
+        CompensationWasGranted,
     ),
 )
 async def reverse_transaction(
@@ -248,11 +255,12 @@ async def reverse_transaction(
 
     Given points are taken back; those that were spent already are owed, as the points policy says. Spent
     points go back to the lots that they came from, with the expiry those have. What a reward was ordered
-    with comes back by cancelling the order.
+    with comes back by cancelling the order, and a compensation is taken back by reversing the recovery.
     """
     at = clock.now()
     customer_id = await accounts.addressed(session, transaction_id)
     await orders.check_reversal(session, transaction_id)
+    await recoveries.check_reversal(session, transaction_id)
     posting = Reverse(
         customer_id=customer_id,
         source=reference[0],

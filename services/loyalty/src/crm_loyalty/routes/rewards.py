@@ -47,8 +47,8 @@ async def list_rewards(
     offered_at = clock.now() if offered else None
     found = await catalogue.list_(session, offered_at=offered_at, page=page)
     stocks = await catalogue.stocks(session, [reward.key for reward in found.items])
-    segments = caller.has(READERS)
-    return found.map(lambda reward: RewardOut.of(reward, stocks.get(reward.key), segments=segments))
+    to_staff = caller.has(READERS)
+    return found.map(lambda reward: RewardOut.of(reward, stocks.get(reward.key), to_staff=to_staff))
 
 
 @router.get(
@@ -62,7 +62,7 @@ async def get_reward(
 ) -> RewardOut:
     """Read the newest version of a reward, and how many are left."""
     reward = await catalogue.get(session, reward_key)
-    return await _shown(session, response, reward, segments=caller.has(READERS))
+    return await _shown(session, response, reward, to_staff=caller.has(READERS))
 
 
 @router.put(
@@ -113,7 +113,7 @@ async def restock_reward(
     return await _shown(session, response, reward)
 
 
-async def _shown(session: Session, response: Response, reward: Reward, *, segments: bool = True) -> RewardOut:
+async def _shown(session: Session, response: Response, reward: Reward, *, to_staff: bool = True) -> RewardOut:
     response.headers["ETag"] = etag(reward.version)
     stocks = await catalogue.stocks(session, [reward.key])
-    return RewardOut.of(reward, stocks.get(reward.key), segments=segments)
+    return RewardOut.of(reward, stocks.get(reward.key), to_staff=to_staff)

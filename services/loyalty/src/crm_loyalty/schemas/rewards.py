@@ -83,27 +83,25 @@ class RewardOut(BaseModel):
     max_per_customer: int | None
     max_total: int | None
     tiers: list[str]
-    levels: list[str]
-    segments: SegmentsIn | None = Field(description="null for customers: they need not know these names")
+    levels: list[str] | None = Field(description="null for customers: they need not know these names")
+    segments: SegmentsIn | None = Field(description="null for customers")
     needs_approval: bool
     coupon_series: str | None
     active: bool
     valid_from: datetime | None
     valid_until: datetime | None
     created_at: datetime
-    created_by: str
+    created_by: str | None = Field(description="null for customers")
     remaining: int | None = Field(description="how many are left to order; null: as many as anybody wants")
     ordered: int = Field(description="how many were ordered, without cancelled orders")
 
     @classmethod
-    def of(cls, reward: Reward, stock: RewardStock | None, *, segments: bool = True) -> "RewardOut":
-        """With or without the `segments` that it is for."""
+    def of(cls, reward: Reward, stock: RewardStock | None, *, to_staff: bool = True) -> "RewardOut":
+        """With or without what customers need not know."""
         remaining = (stock.remaining if stock else 0) if reward.limited else None
-        shown = {
-            "remaining": remaining,
-            "ordered": stock.ordered if stock else 0,
-            "segments": reward.segments if segments else None,
-        }
+        shown = {"remaining": remaining, "ordered": stock.ordered if stock else 0}
+        if not to_staff:
+            shown |= dict.fromkeys(("levels", "segments", "created_by"))
         return cls(**{name: getattr(reward, name) for name in cls.model_fields if name not in shown}, **shown)
 
 
