@@ -11,7 +11,10 @@ Keys = Annotated[list[Key], Field(max_length=50)]
 
 
 class SegmentsIn(BaseModel):
-    """In one of `any_of`, unless it is empty, and in none of `none_of`."""
+    """In one of `any_of`, unless it is empty, and in none of `none_of`.
+
+    Who is in one is told by `segmentation.membership.entered` and `left`; who is told of in none is in none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
