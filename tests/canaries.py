@@ -228,7 +228,7 @@ def names_in(path: str) -> list[str]:
 def resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     if "$ref" in schema:
         return resolved(SCHEMAS[schema["$ref"].rsplit("/", 1)[1]])
-    for part in schema.get("anyOf", []):
+    for part in (*schema.get("anyOf", []), *schema.get("oneOf", [])):
         if part.get("type") != "null":
             return resolved(part)
     return schema

@@ -131,17 +131,17 @@ def _fault(fault: Mapping[str, Any], body: Any) -> Fault:
 
 def _steps(body: Any, path: Iterable[int | str], fault: Mapping[str, Any]) -> Iterator[int | str]:
     """The way to the fault through what was sent; the path also names which kind of a union was meant."""
-    missing: list[int | str] = []
+    absent: list[int | str] = []
     for step in path:
         try:
             body = body[step]
         except (KeyError, IndexError, TypeError):
-            missing = [step]
+            of_mapping = isinstance(body, Mapping)
+            absent = [step] if of_mapping and step not in body.values() else []
         else:
             yield step
-    if fault["type"] == "missing":
-        yield from missing
-    elif fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+    yield from absent
+    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
         yield fault["ctx"]["discriminator"].strip("'")
 
 
