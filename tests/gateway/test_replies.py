@@ -121,6 +121,7 @@ async def test_the_api_description_is_served_from_memory_and_not_sent_twice(gate
 async def test_the_documentation_asks_no_other_host_for_anything(gateway: Gateway) -> None:
     page = await gateway.client.get("/docs")
 
+    assert (await gateway.client.get("/")).text == page.text
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "script-src 'self'" in page.headers["content-security-policy"]
     assert "http://" not in page.text

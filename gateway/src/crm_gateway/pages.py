@@ -83,10 +83,12 @@ class Page:
 
 
 def pages(document: Mapping[str, Any]) -> dict[str, Page]:
-    """All pages by their path."""
+    """All pages by their path; whoever only knows the address is shown what there is."""
+    docs = Page.of(_HTML, "text/html; charset=utf-8")
     return {
+        "/": docs,
         "/openapi.json": Page.of(json.dumps(document, ensure_ascii=False).encode(), "application/json"),
-        "/docs": Page.of(_HTML, "text/html; charset=utf-8"),
+        "/docs": docs,
         "/docs/start.js": Page.of(_SCRIPT, "text/javascript; charset=utf-8"),
         "/docs/swagger-ui-bundle.js": _asset("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
         "/docs/swagger-ui.css": _asset("swagger-ui.css", "text/css; charset=utf-8"),
