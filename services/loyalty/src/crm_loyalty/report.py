@@ -74,14 +74,15 @@ _FIGURES = text(
             ) AS given
         ) AS given,
         (
-            SELECT count(DISTINCT account.customer_id)
-            FROM entries
-            JOIN transactions ON transactions.id = entries.transaction_id
-            JOIN accounts AS account ON account.id = entries.account_id
-            WHERE entries.recorded_at >= :begin AND entries.recorded_at < :until
-                AND transactions.kind IN ('earn', 'spend', 'capture')
+            SELECT count(*) FROM (
+                SELECT DISTINCT customer_id FROM accounts JOIN (
+                    SELECT DISTINCT account_id FROM transactions
+                    WHERE kind IN ('earn', 'spend', 'capture')
+                        AND recorded_at >= :begin AND recorded_at < :until
+                ) AS movement ON movement.account_id = accounts.id
+            ) AS active
         ) AS active,
-        (SELECT count(DISTINCT customer_id) FROM accounts) AS members,
+        (SELECT count(*) FROM (SELECT DISTINCT customer_id FROM accounts) AS owners) AS members,
         (
             SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'month', month, 'customers', customers, 'repeated', repeated
