@@ -181,7 +181,7 @@ async def test_rules_of_one_group_choose_in_one_way(loyalty: httpx2.AsyncClient,
         (
             {"when": {"dates": [{"since": "2026-02-01", "until": "2026-02-01"}]}},
             "/when/dates/0/until",
-            "until_not_after_since",
+            "range_empty",
         ),
         ({"caps": [{"period": "day", "points": 1}] * 2}, "/caps", "cap_repeated"),
         ({"choice": "best"}, "/choice", "group_missing"),

@@ -89,10 +89,14 @@ async def test_of_two_who_change_it_at_once_one_is_told_to_look_again(
         ({"time_zone": "Mars/Olympus"}, "/time_zone"),
         (
             {"working_hours": [{"days": [1], "hours": [{"start": "12:00", "end": "11:00"}]}]},
-            "/working_hours/0/hours/0",
+            "/working_hours/0/hours/0/end",
         ),
         ({"holidays": [SHOP["holidays"][0], SHOP["holidays"][0]]}, "/holidays"),
         ({"holidays": [{"kind": "full-moon", "key": "moon", "names": {"en": "Moon"}}]}, "/holidays/0/kind"),
+        (
+            {"holidays": [SHOP["holidays"][0] | {"from_year": 2027, "until_year": 2026}]},
+            "/holidays/0/until_year",
+        ),
         ({"make_up_days": [{"on": "10000-01-01"}]}, "/make_up_days/0/on"),
     ],
 )

@@ -9,12 +9,14 @@ from zoneinfo import available_timezones
 from pydantic import (
     AfterValidator,
     AwareDatetime,
+    BaseModel,
     BeforeValidator,
     Field,
     StringConstraints,
+    ValidationError,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 _YEARS = "^(19|2[0-9])[0-9]{2}-"
 """Far from both ends of the calendar: there the database has infinities, and no room for a time zone."""
@@ -90,6 +92,22 @@ def _known_time_zone(name: str) -> str:
     if name not in _time_zones():
         raise PydanticCustomError("time_zone_unknown", "There is no such time zone in the IANA database")
     return name
+
+
+def require_range(
+    part: BaseModel, first: str, last: str, *, at: tuple[str | int, ...] = (), inclusive: bool = False
+) -> None:
+    """Refuse a range that nothing is in, at its end: for validators of the body that has the part there.
+
+    An end that is missing is open; `inclusive` says that the last value is in the range itself.
+    """
+    begin, end = getattr(part, first), getattr(part, last)
+    if begin is None or end is None or begin < end or (inclusive and begin == end):
+        return
+    rule = "{last} must not be less than {first}" if inclusive else "{last} must come after {first}"
+    error = PydanticCustomError("range_empty", rule, {"first": first, "last": last})
+    details = InitErrorDetails(type=error, loc=(*at, last), input=end)
+    raise ValidationError.from_exception_data(type(part).__name__, [details])
 
 
 # It closes the list of an alias that has bounds: those before it are checked by pydantic's fast core.

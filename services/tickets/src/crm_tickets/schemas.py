@@ -10,13 +10,14 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    model_validator,
 )
 
 from crm_shared.calendars.days import CalendarDay
 from crm_shared.callers import READERS, Caller, Scope
 from crm_shared.contracts.calendars import Calendar, Hours
 from crm_shared.contracts.segmentation import Level
-from crm_shared.fields import VISIBLE, legible
+from crm_shared.fields import VISIBLE, legible, require_range
 from crm_tickets.flow import Status, Step, Verdict
 from crm_tickets.models import CalendarVersion, Severity, Ticket, TicketChannel, TicketKind
 
@@ -242,6 +243,12 @@ class CalendarIn(Calendar):
             ]
         },
     )
+
+    @model_validator(mode="after")
+    def _has_years_for_every_holiday(self) -> Self:
+        for index, holiday in enumerate(self.holidays):
+            require_range(holiday, "from_year", "until_year", at=("holidays", index), inclusive=True)
+        return self
 
 
 class CalendarSummaryOut(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from crm_shared.contracts.permissions import ClockTime, DayOfWeek
-from crm_shared.fields import Day, TimeZone, Whole, whole
+from crm_shared.fields import Day, TimeZone, Whole, require_range, whole
 
 CalendarCode = Annotated[str, StringConstraints(pattern="^[A-Z][A-Z0-9-]{1,31}$", max_length=32)]
 """A country's, such as CN, or one of the company's own."""
@@ -77,8 +77,7 @@ class Hours(_Part):
 
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> Self:
-        if self.end <= self.start:
-            raise PydanticCustomError("hours_end_early", "Hours end after they start, on the same day")
+        require_range(self, "start", "end")
         return self
 
 

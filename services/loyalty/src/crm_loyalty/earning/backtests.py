@@ -15,7 +15,7 @@ from crm_loyalty.models.earning_rules import Award
 from crm_loyalty.rules.comparing import BANDS, Comparison, Replay
 from crm_loyalty.rules.earning import Rule
 from crm_loyalty.schemas.backtests import BacktestIn, BacktestReport, BandOut, ComparedOut, ExampleOut
-from crm_loyalty.schemas.earning_rules import EarningRuleIn
+from crm_loyalty.schemas.earning_rules import EarningRuleTerms
 from crm_loyalty.schemas.programme import FigureOut
 from crm_shared import customers, jobs
 from crm_shared.database import Json, Sessions
@@ -82,7 +82,7 @@ async def run(sessions: Sessions, job: RunningJob) -> Json:
 
 def _rules(stored: Sequence[Json]) -> list[Rule]:
     return [
-        rules.rule_of(row["key"], row["version"], EarningRuleIn.model_validate(row["terms"]))
+        rules.rule_of(row["key"], row["version"], EarningRuleTerms.model_validate(row["terms"]))
         for row in stored
     ]
 

@@ -17,6 +17,7 @@ from crm_loyalty.rules.happenings import Happenings, Property
 from crm_loyalty.schemas.earning_rules import (
     EarningRuleIn,
     EarningRuleOut,
+    EarningRuleTerms,
     EventIn,
     FixedIn,
     MultiplierIn,
@@ -34,7 +35,7 @@ _NEWEST = versions.newest(EarningRule.key, EarningRule.version)
 async def in_force(session: AsyncSession) -> list[Rule]:
     """The newest version of every rule, for the evaluator."""
     return [
-        rule_of(row.key, row.version, EarningRuleIn.model_validate(row.terms))
+        rule_of(row.key, row.version, EarningRuleTerms.model_validate(row.terms))
         for row in await newest(session)
     ]
 
@@ -69,7 +70,7 @@ def conditions_of(when: WhenIn) -> Conditions:
     )
 
 
-def rule_of(key: str, version: int, terms: EarningRuleIn) -> Rule:
+def rule_of(key: str, version: int, terms: EarningRuleTerms) -> Rule:
     """The rule as the evaluator knows it."""
     return Rule(
         key=key,
@@ -111,7 +112,7 @@ def _rate(rate: RateIn) -> Rate:
 
 def out(row: EarningRule) -> EarningRuleOut:
     """The rule as it is answered, with its terms in words."""
-    terms = EarningRuleIn.model_validate(row.terms)
+    terms = EarningRuleTerms.model_validate(row.terms)
     return EarningRuleOut(
         **dict(terms),
         key=row.key,

@@ -23,7 +23,7 @@ class EarningRule(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     terms: Mapped[Json]
-    """The rule as it was written: see EarningRuleIn."""
+    """The rule as it was written: see EarningRuleTerms."""
     created_at: Mapped[datetime]
     created_by: Mapped[str]
 

@@ -5,11 +5,10 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
 
 from crm_loyalty.models.activities import InvitationState
 from crm_loyalty.schemas.base import MAX_POINTS, Text, Translations
-from crm_shared.fields import Instant, TimeZone, Whole, whole
+from crm_shared.fields import Instant, TimeZone, Whole, require_range, whole
 
 TypedCode = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z -]+$")]
 
@@ -46,8 +45,7 @@ class ActivityIn(BaseModel):
 
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> Self:
-        if self.ends_at <= self.starts_at:
-            raise PydanticCustomError("ends_before_start", "It ends after it starts")
+        require_range(self, "starts_at", "ends_at")
         return self
 
 

@@ -1,14 +1,14 @@
 """Backtests of earning rules as they are asked for and answered."""
 
 from datetime import UTC, datetime
+from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crm_loyalty.schemas.evaluations import Trial
 from crm_loyalty.schemas.programme import FigureOut
-from crm_shared.fields import Instant
+from crm_shared.fields import Instant, require_range
 from crm_shared.jobs import Job, JobOut
 
 
@@ -42,12 +42,10 @@ class BacktestIn(Trial):
     since: Instant = Field(description="what happened from this instant on")
     until: Instant = Field(description="what happened before this instant")
 
-    @field_validator("until")
-    @classmethod
-    def _ends_after_it_begins(cls, until: datetime, info: ValidationInfo) -> datetime:
-        if (since := info.data.get("since")) and until <= since:
-            raise PydanticCustomError("until_not_after_since", "until must come after since")
-        return until
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        require_range(self, "since", "until")
+        return self
 
 
 class ComparedOut(BaseModel):

@@ -14,7 +14,7 @@ from crm_loyalty.schemas.segments import SegmentsIn
 from crm_shared.contracts.calendars import BirthdayPolicy, CalendarCode, EndTime, HolidayKey, Language
 from crm_shared.contracts.permissions import ClockTime, Purpose
 from crm_shared.contracts.segmentation import Level
-from crm_shared.fields import Day, Whole
+from crm_shared.fields import Day, Whole, require_range
 from crm_shared.permissions import ContactChannel
 
 Word = Annotated[
@@ -157,8 +157,7 @@ class PlanIn(BaseModel):
 
     @model_validator(mode="after")
     def _window_opens(self) -> "PlanIn":
-        if self.window_end <= self.window_start:
-            raise PydanticCustomError("window_empty", "window_end must come after window_start")
+        require_range(self, "window_start", "window_end")
         return self
 
 

@@ -13,7 +13,7 @@ from crm_loyalty.schemas.base import Key, Translations
 from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, OrderReference, Product
 from crm_loyalty.schemas.discounts import DiscountIn
 from crm_shared.contracts.base import Money
-from crm_shared.fields import Instant, Whole
+from crm_shared.fields import Instant, Whole, require_range
 
 MAX_COUPONS = 1_000_000
 MAX_DAYS = 3660
@@ -82,8 +82,7 @@ class CouponSeriesIn(DiscountIn):
     def _makes_sense(self) -> "CouponSeriesIn":
         if self.minimum and self.currency is None:
             raise PydanticCustomError("currency_missing", "Say of which currency the minimum is")
-        if self.valid_from and self.valid_until and self.valid_until <= self.valid_from:
-            raise ValueError("valid_until must come after valid_from")
+        require_range(self, "valid_from", "valid_until")
         return self
 
 

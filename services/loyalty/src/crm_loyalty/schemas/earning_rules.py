@@ -1,7 +1,7 @@
 """Earning rules as they are written and answered."""
 
-from datetime import date, datetime, time
-from typing import Annotated, Literal
+from datetime import datetime, time
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -11,6 +11,7 @@ from pydantic import (
     StringConstraints,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -20,7 +21,7 @@ from crm_loyalty.schemas.base import Points, Text
 from crm_loyalty.schemas.segments import SegmentsIn
 from crm_shared.contracts.calendars import CalendarCode, HolidayKey
 from crm_shared.contracts.segmentation import Level
-from crm_shared.fields import Day, Instant, Whole, whole
+from crm_shared.fields import Day, Instant, Whole, require_range, whole
 
 RuleKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
 Name = Annotated[
@@ -107,12 +108,10 @@ class DaysIn(_Strict):
     since: Day = Field(description="the first day")
     until: Day = Field(description="the first day after")
 
-    @field_validator("until")
-    @classmethod
-    def _ends_after_it_begins(cls, until: date, info: ValidationInfo) -> date:
-        if (since := info.data.get("since")) and until <= since:
-            raise PydanticCustomError("until_not_after_since", "until must come after since")
-        return until
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        require_range(self, "since", "until")
+        return self
 
 
 class HoursIn(_Strict):
@@ -207,8 +206,8 @@ class CapIn(_Strict):
     points: Points
 
 
-class EarningRuleIn(_Strict):
-    """What a purchase, or an event, earns by this rule, and when."""
+class EarningRuleTerms(_Strict):
+    """A rule as it is kept; what was written before a check came is read without it."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -338,16 +337,23 @@ class EarningRuleIn(_Strict):
             raise PydanticCustomError("group_missing", "A choice is made within a group: name it")
         return choice
 
-    @field_validator("valid_until")
-    @classmethod
-    def _ends_after_it_begins(cls, until: datetime | None, info: ValidationInfo) -> datetime | None:
-        since = info.data.get("valid_from")
-        if until and since and until <= since:
-            raise PydanticCustomError("until_not_after_from", "valid_until must come after valid_from")
-        return until
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        require_range(self, "valid_from", "valid_until")
+        return self
 
 
-class EarningRuleOut(EarningRuleIn):
+class EarningRuleIn(EarningRuleTerms):
+    """What a purchase, or an event, earns by this rule, and when."""
+
+    @model_validator(mode="after")
+    def _can_hold(self) -> Self:
+        for index, each in enumerate(self.event.properties if self.event else ()):
+            require_range(each, "at_least", "at_most", at=("event", "properties", index), inclusive=True)
+        return self
+
+
+class EarningRuleOut(EarningRuleTerms):
     """The newest version of a rule."""
 
     model_config = ConfigDict(extra="ignore", from_attributes=True)

@@ -12,7 +12,7 @@ from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, Currency, OrderRefe
 from crm_loyalty.schemas.coupons import Code
 from crm_loyalty.schemas.discounts import DiscountIn
 from crm_loyalty.schemas.earning_rules import WhenIn
-from crm_shared.fields import Instant, Whole
+from crm_shared.fields import Instant, Whole, require_range
 
 MAX_COUPONS = 5
 """In one quote: all their combinations are tried."""
@@ -43,9 +43,8 @@ class PromotionIn(DiscountIn):
     valid_until: Instant | None = Field(default=None, description="before this instant")
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> "PromotionIn":
-        if self.valid_from and self.valid_until and self.valid_until <= self.valid_from:
-            raise ValueError("valid_until must come after valid_from")
+    def _ends_after_it_begins(self) -> "PromotionIn":
+        require_range(self, "valid_from", "valid_until")
         return self
 
 

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from crm_loyalty.models.rewards import OrderState, OrderStep, Reward, RewardKind, RewardOrder, RewardStock
 from crm_loyalty.schemas.base import Key, Points, Text, Translations
 from crm_loyalty.schemas.segments import SegmentsIn
-from crm_shared.fields import Instant, Whole
+from crm_shared.fields import Instant, Whole, require_range
 
 MAX_QUANTITY = 100
 MAX_STOCK = 1_000_000_000
@@ -64,8 +64,7 @@ class RewardIn(BaseModel):
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> "RewardIn":
-        if self.valid_from and self.valid_until and self.valid_until <= self.valid_from:
-            raise ValueError("valid_until must come after valid_from")
+        require_range(self, "valid_from", "valid_until")
         return self
 
 
