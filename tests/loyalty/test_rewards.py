@@ -279,3 +279,37 @@ async def test_erasure_clears_where_an_order_was_sent(
 
     left = (await loyalty.get(placed.headers["Location"])).json()
     assert (left["deliver_to"], left["points"]) == (None, 100)
+
+
+async def test_an_order_of_who_was_erased_is_cancelled_and_all_comes_back_once(
+    loyalty: httpx2.AsyncClient,
+    sessions: Sessions,
+    give: Give,
+    receive: Receive,
+    erased: MakeEvent,
+    pool: Callable[..., Awaitable[str]],
+) -> None:
+    gone, other = uuid7(), uuid7()
+    await give(gone, 60)
+    await give(other, 40)
+    await pool([gone, other])
+    reward = await offer(loyalty, stock=1)
+    placed = (await order(loyalty, gone, reward)).json()
+    assert await balance(loyalty, other) == 0
+    await receive(erased(gone))
+
+    cancelled = await step(loyalty, placed["id"], "cancel")
+    again = await step(loyalty, placed["id"], "cancel")
+
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+    assert (again.status_code, again.json()["code"]) == (409, "order_state_conflict")
+    assert await balance(loyalty, other) == 40
+    assert (await loyalty.get(f"/v1/rewards/{reward}")).json()["remaining"] == 1
+    async with sessions() as session:
+        left = await session.scalar(
+            text("SELECT balance FROM accounts WHERE origin_customer_id = :gone"), {"gone": gone}
+        )
+        assert left == 60
+        assert await reconcile.differences(await session.connection()) == []
+    refused = await loyalty.post(f"/v1/accounts/{gone}/spend", json={"points": 1}, headers=key())
+    assert (refused.status_code, refused.json()["code"]) == (410, "customer_was_erased")

@@ -142,10 +142,11 @@ class Expire(Posting):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reverse(Wish):
+class Reverse(Posting):
     """Undo a movement of points: what was given is taken back, what was spent goes back to its lots.
 
-    `total` is how much of it is undone after this, all reversals together; None: all of it.
+    `total` is how much of it is undone after this, all reversals together; None: all of it. By itself it is
+    what follows from something else, whoever it concerns; see also ReverseWish.
     """
 
     kind: ClassVar[Kind] = Kind.REVERSE
@@ -153,6 +154,11 @@ class Reverse(Wish):
     transaction_id: UUID
     total: int | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReverseWish(Reverse, Wish):
+    """A reversal that somebody asks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.errors import NothingToReverse
 from crm_loyalty.ledger import ledger
-from crm_loyalty.postings import Posting, Reverse
+from crm_loyalty.postings import Posting, ReverseWish
 from crm_loyalty.rules.refunds import EarnedLine, kept, restored
 from crm_shared.contracts.profiles import PurchaseRefunded
 from crm_shared.customers import CustomerWasErased
@@ -175,8 +175,8 @@ async def _paid(session: AsyncSession, events: Sequence[PurchaseRefunded]) -> li
     return postings
 
 
-def _posting(event: PurchaseRefunded, transaction_id: UUID, customer_id: UUID, total: int) -> Reverse:
-    return Reverse(
+def _posting(event: PurchaseRefunded, transaction_id: UUID, customer_id: UUID, total: int) -> ReverseWish:
+    return ReverseWish(
         customer_id=customer_id,
         source=event.envelope.source,
         reference=f"refund {event.refund_id} of {transaction_id}",

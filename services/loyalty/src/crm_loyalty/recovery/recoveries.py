@@ -18,7 +18,7 @@ from crm_loyalty.errors import (
 )
 from crm_loyalty.ledger import ledger, points_policy
 from crm_loyalty.models.recovery import Recovery, RecoveryBudget, RecoveryState
-from crm_loyalty.postings import RECOVERY, SOURCE, Adjust, Reverse
+from crm_loyalty.postings import RECOVERY, SOURCE, Adjust, ReverseWish
 from crm_loyalty.recovery import policy
 from crm_shared import customers
 from crm_shared.callers import MANAGERS, Caller
@@ -111,7 +111,7 @@ async def reverse(
     recovery = await _in_state(session, recovery_id, RecoveryState.GRANTED)
     if recovery.transaction_id is None:
         raise RecoveryStateConflict(state=recovery.state.value)
-    posting = Reverse(
+    posting = ReverseWish(
         customer_id=recovery.origin_customer_id,
         source=SOURCE,
         reference=f"{RECOVERY} {recovery.id} reversed",

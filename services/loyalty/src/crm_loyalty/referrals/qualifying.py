@@ -17,7 +17,7 @@ from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.ledger import Account
 from crm_loyalty.models.purchases import Purchase
 from crm_loyalty.models.referrals import Referral, ReferralPolicy, ReferralState
-from crm_loyalty.postings import REFERRAL, SOURCE, Earn, Posting, Reverse
+from crm_loyalty.postings import REFERRAL, SOURCE, Earn, Posting, ReverseWish
 from crm_shared import customers, due
 from crm_shared.contracts.loyalty import ReferralQualified
 from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
@@ -167,7 +167,7 @@ async def _take_back(session: AsyncSession, undone: Sequence[Referral], at: date
     for referral in undone:
         referral.settled_at = at
         postings += [
-            Reverse(
+            ReverseWish(
                 customer_id=customer_id,
                 source=SOURCE,
                 reference=f"{REFERRAL} {referral.id} undone for {transaction_id}",

@@ -269,7 +269,11 @@ async def _paid_by(session: AsyncSession, transaction_id: UUID) -> RewardOrder:
 
 
 async def _give_back(session: AsyncSession, order: RewardOrder, *, at: datetime) -> None:
-    """Points, to the lots that they came from, and stock; in the order in which they are taken."""
+    """Points, to the lots that they came from, and stock; in the order in which they are taken.
+
+    Of customers who were erased too, as with holds: the stock is the company's, and others of a pool may have
+    paid.
+    """
     points = Reverse(
         customer_id=order.origin_customer_id,
         source=SOURCE,

@@ -19,7 +19,7 @@ from crm_loyalty.errors import (
 from crm_loyalty.ledger import accounts, adjustments, expirations, ledger
 from crm_loyalty.ledger.accounts import Then
 from crm_loyalty.ledger.expirations import Expiration
-from crm_loyalty.postings import Adjust, Order, Reverse, Spend
+from crm_loyalty.postings import Adjust, Order, ReverseWish, Spend
 from crm_loyalty.recovery import recoveries
 from crm_loyalty.rewards import orders
 from crm_loyalty.routes import desk
@@ -261,7 +261,7 @@ async def reverse_transaction(
     customer_id = await accounts.addressed(session, transaction_id)
     await orders.check_reversal(session, transaction_id)
     await recoveries.check_reversal(session, transaction_id)
-    posting = Reverse(
+    posting = ReverseWish(
         customer_id=customer_id,
         source=reference[0],
         reference=f"{reference[1]} {transaction_id}",

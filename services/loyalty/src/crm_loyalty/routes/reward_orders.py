@@ -209,12 +209,17 @@ async def deliver_reward_order(
     "/v1/reward-orders/{order_id}/cancel",
     response_model=RewardOrderOut,
     dependencies=[allow(*STAFF)],
-    responses=documented(RewardOrderNotFound, OrderStateConflict, CustomerWasErased),
+    responses=STEP,
 )
 async def cancel_reward_order(
     session: Session, clock: CurrentClock, caller: CurrentCaller, response: Response, order_id: UUID
 ) -> RewardOrderOut:
-    """Cancel an order that was not sent yet: points and stock come back."""
+    """Cancel an order that was not sent yet: points and stock come back.
+
+    Each point goes back to the lot that it came from, and expires with it. So it does if the customer was
+    erased since: the account stays in the books under an id that leads to nobody, and what others of the pool
+    had paid is theirs again.
+    """
     order = await orders.move(session, order_id, OrderState.CANCELLED, at=clock.now(), by=caller.subject)
     return _shown(response, order)
 
