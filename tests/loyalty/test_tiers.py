@@ -233,6 +233,44 @@ async def test_another_ladder_is_previewed_over_everybody_and_then_reaches_them(
 
 
 @pytest.mark.parametrize(
+    ("bought", "today", "counts"),
+    [
+        ("2025-02-26", "2025-02-27", True),
+        ("2025-02-27", "2025-02-28", False),
+        ("2025-02-28", "2025-02-28", True),
+        ("2028-02-27", "2028-02-28", True),
+        ("2028-02-28", "2028-02-29", False),
+        ("2028-02-28", "2029-02-27", False),
+        ("2028-02-29", "2029-02-27", True),
+        ("2029-02-27", "2029-02-28", False),
+    ],
+)
+async def test_the_year_of_who_joined_on_29_february_ends_the_same_day_for_all_who_ask(
+    loyalty: httpx2.AsyncClient,
+    receive: Receive,
+    purchased: MakeEvent,
+    clock: FrozenClock,
+    bought: str,
+    today: str,
+    counts: bool,
+) -> None:
+    who, terms = uuid7(), LADDER | {"period": {"kind": "anniversary"}}
+    noon = "T12:00:00+00:00"
+    clock.at = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    assert (await loyalty.put("/v1/tiers", json=terms, headers=NEW)).status_code == 200
+    await receive(purchased(who, 1, at=clock.at - DAY))
+    clock.at = datetime.fromisoformat(today + noon)
+    await receive(purchased(who, 60_000, at=datetime.fromisoformat(bought + noon)))
+
+    preview = (await loyalty.post("/v1/tiers/preview", json=terms)).json()
+    found = await tier(loyalty, who)
+
+    assert found["total"] == (60_000 if counts else 0)
+    assert (preview["moves"], preview["stay"]) == ([], 1)
+    assert found["until"] is None or datetime.fromisoformat(found["until"]) > clock.at
+
+
+@pytest.mark.parametrize(
     ("basis", "expected"), [("spend", 50_000), ("net_spend", 26_000), ("orders", 2), ("points_earned", 259)]
 )
 async def test_each_basis_counts_what_it_says(

@@ -120,6 +120,15 @@ def test_periods_begin_where_the_programme_is() -> None:
         datetime(2026, 2, 28, tzinfo=UTC),
         datetime(2027, 2, 28, tzinfo=UTC),
     )
+    for now, begins, ends in (
+        ("2027-02-27", "2026-02-28", "2027-02-28"),
+        ("2027-02-28", "2027-02-28", "2028-02-29"),
+        ("2028-02-28", "2027-02-28", "2028-02-29"),
+        ("2028-02-29", "2028-02-29", "2029-02-28"),
+    ):
+        first, after = (datetime.fromisoformat(f"{day}T00:00:00+00:00") for day in (begins, ends))
+        assert anniversary.window(datetime.fromisoformat(f"{now}T12:00:00+00:00"), JOINED) == (first, after)
+        assert anniversary.closing(after, JOINED) == first
     rolling = ladder(TierPeriodKind.ROLLING)
     assert rolling.window(NOW, JOINED) == (datetime(2025, 9, 2, tzinfo=UTC), datetime(2026, 9, 2, tzinfo=UTC))
 

@@ -97,6 +97,28 @@ async def test_who_was_born_on_29_february_is_greeted_every_year_once(
 
 
 @pytest.mark.parametrize(
+    ("leap_day", "days"),
+    [
+        ("february_28", ["2026-02-28", "2028-02-29"]),
+        ("march_1", ["2026-03-01", "2028-02-29"]),
+    ],
+)
+async def test_a_dry_run_finds_who_was_born_or_came_on_29_february_on_one_day_of_each_year(
+    care: Care, leap_day: str, days: list[str]
+) -> None:
+    care.clock.at = datetime(2026, 2, 1, tzinfo=UTC)
+    who, came = uuid7(), datetime(2024, 2, 29, 4, tzinfo=UTC)
+    await care.receive(person(who, birth_date=date(1992, 2, 29), created_at=came))
+    await care.write(**GIFT, trigger={"kind": "birthday", "birthdays": {"leap_day": leap_day}})
+    await care.write("with-us", **GIFT, trigger={"kind": "anniversary"})
+    asked = [f"2026-{day}" for day in ("02-27", "02-28", "03-01", "03-02")]
+    asked += [f"2028-{day}" for day in ("02-28", "02-29", "03-01")]
+
+    assert [day for day in asked if await care.dry_run(day)] == days
+    assert [day for day in asked if await care.dry_run(day, "with-us")] == ["2026-02-28", "2028-02-29"]
+
+
+@pytest.mark.parametrize(
     ("leap_month", "days"),
     [
         ("leap", ["2025-07-25", "2026-07-14"]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -92,16 +92,23 @@ class Ladder:
             months = relativedelta(months=self.months)
             return start_of(today - months, self.zone), start_of(today + months, self.zone)
         if self.period is TierPeriodKind.CALENDAR_YEAR:
-            first = today.replace(month=1, day=1)
+            first, after = date(today.year, 1, 1), date(today.year + 1, 1, 1)
         else:
             joined = joined_at.astimezone(self.zone).date()
-            first = joined + relativedelta(years=max(relativedelta(today, joined).years, 0))
-        return start_of(first, self.zone), start_of(first + relativedelta(years=1), self.zone)
+            years = max(relativedelta(today, joined).years, 0)
+            first, after = _anniversary(joined, years), _anniversary(joined, years + 1)
+        return start_of(first, self.zone), start_of(after, self.zone)
 
-    def closing(self, until: datetime) -> datetime:
+    def closing(self, until: datetime, joined_at: datetime) -> datetime:
         """From when the basis counts of the period that ended then."""
+        end = until.astimezone(self.zone).date()
+        if self.period is TierPeriodKind.ANNIVERSARY:
+            joined = joined_at.astimezone(self.zone).date()
+            years = relativedelta(end, joined).years
+            if _anniversary(joined, years) == end:
+                return start_of(_anniversary(joined, years - 1), self.zone)
         months = self.months if self.period is TierPeriodKind.ROLLING else 12
-        return start_of(until.astimezone(self.zone).date() - relativedelta(months=months), self.zone)
+        return start_of(end - relativedelta(months=months), self.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +193,14 @@ def decide(ladder: Ladder, standing: Standing, facts: Facts, now: datetime) -> D
         missing=following.threshold - facts.current if following and following.threshold else None,
         look_at=min((each for each in moments if each is not None and each > now), default=None),
     )
+
+
+def _anniversary(joined: date, years: int) -> date:
+    """Reckoned from the first day, never from another anniversary: of 29 February it is 28 February but in
+    leap years.
+    """
+    day: date = joined + relativedelta(years=years)
+    return day
 
 
 def _reached(

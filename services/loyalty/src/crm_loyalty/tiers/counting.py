@@ -47,18 +47,27 @@ _TOTALS = {
     for basis in TierBasis
 }
 
-_JOINED = """
-    date_trunc('day', opened_at AT TIME ZONE :zone)
-        + make_interval(years => CAST(extract(year FROM age(
-            date_trunc('day', :at AT TIME ZONE :zone), date_trunc('day', opened_at AT TIME ZONE :zone)
-        )) AS integer))
+# The last one that has come, as Ladder.window has it. Not by age(), for which somebody who joined on 29
+# February has no full year on 28 February.
+_ANNIVERSARIES = """
+    SELECT customer_id, (joined + make_interval(years => greatest(
+        years - CAST(joined + make_interval(years => years) > today AS integer), 0
+    ))) AT TIME ZONE :zone AS anniversary
+    FROM accounts
+    CROSS JOIN LATERAL (SELECT
+        date_trunc('day', opened_at AT TIME ZONE :zone) AS joined,
+        date_trunc('day', :at AT TIME ZONE :zone) AS today
+    ) AS days
+    CROSS JOIN LATERAL (SELECT
+        CAST(extract(year FROM today) - extract(year FROM joined) AS integer) AS years
+    ) AS apart
+    WHERE customer_id = origin_customer_id
 """
 _MOVES = {
     basis: text(
         f"""
         WITH customers AS (
-            SELECT customer_id, ({_JOINED}) AT TIME ZONE :zone AS anniversary
-            FROM accounts WHERE customer_id = origin_customer_id
+            {_ANNIVERSARIES}
         ), counted AS (
             SELECT customers.customer_id, {_of_purchases(basis)} AS total
             FROM customers JOIN purchases AS p ON p.customer_id = customers.customer_id

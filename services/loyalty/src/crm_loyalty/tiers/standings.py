@@ -116,7 +116,9 @@ async def look(
         if id in joined
     }
     begun = {id: ladder.window(at, joined[id])[0] for id in rows}
-    closing = {id: ladder.closing(row.until) if row.until else begun[id] for id, row in rows.items()}
+    closing = {
+        id: ladder.closing(row.until, joined[id]) if row.until else begun[id] for id, row in rows.items()
+    }
     counted = await counting.totals(session, ladder, [*begun.items(), *closing.items()])
     return [
         Look(
