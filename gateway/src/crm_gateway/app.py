@@ -24,6 +24,7 @@ from crm_gateway.tokens import Tokens
 from crm_gateway.upstreams import Upstreams, create_upstreams
 from crm_shared.callers import import_key
 from crm_shared.clock import Clock, SystemClock
+from crm_shared.settings import from_environment
 from crm_shared.web.app import service_app
 
 
@@ -34,7 +35,7 @@ def create_app(
     clock: Clock | None = None,
 ) -> FastAPI:
     """The gateway for the services of a merged document, by default the one that the package ships."""
-    settings = settings or Settings()
+    settings = settings or from_environment(Settings)
     document = document or openapi.load()
     clock = clock or SystemClock()
     upstreams = create_upstreams(settings)

@@ -38,10 +38,10 @@ def import_key_set(text: str | bytes) -> KeySet:
         entries = [key for key in document.get("keys", [document]) if key.get("use", "sig") == "sig"]
         keys = KeySet.import_key_set({"keys": entries}).keys
     except (ValueError, TypeError, KeyError, AttributeError, JoseError) as error:
-        raise ValueError("not a JWK or a JWK set") from error
+        raise ValueError("is no JWK or JWK set") from error
     public: list[Key] = [key for key in keys if isinstance(key, RSAKey | ECKey | OKPKey)]
     if not public:
-        raise ValueError("no public key for signatures in it")
+        raise ValueError("has no public key for signatures")
     return KeySet(public)
 
 

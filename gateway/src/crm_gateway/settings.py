@@ -1,6 +1,14 @@
 """What the gateway is told by its environment: who signs, who answers, and how much anybody may ask."""
 
-from pydantic import Field, HttpUrl, IPvAnyNetwork, SecretStr, model_validator
+from pydantic import (
+    Field,
+    HttpUrl,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from crm_gateway.jwks import import_key_set
 from crm_shared.callers import import_key
@@ -58,16 +66,36 @@ class Settings(ServiceSettings):
     cors_origins: frozenset[str] = frozenset()
     """origins whose pages may call, as a JSON list"""
 
+    @field_validator("issuer_key")
+    @classmethod
+    def _verifies(cls, keys: str | None) -> str | None:
+        if keys is not None:
+            import_key_set(keys)
+        return keys
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _is_https(cls, url: HttpUrl | None, info: ValidationInfo) -> HttpUrl | None:
+        if url is not None and url.scheme != "https" and info.data.get("environment") != "local":
+            raise ValueError("must be https")
+        return url
+
+    @field_validator("internal_private_key")
+    @classmethod
+    def _signs(cls, key: SecretStr) -> SecretStr:
+        if not import_key(key.get_secret_value()).is_private:
+            raise ValueError("must hold the private part: the gateway signs with it")
+        return key
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_listed(cls, origins: frozenset[str]) -> frozenset[str]:
+        if "*" in origins:
+            raise ValueError("lists origins; everybody is not one")
+        return origins
+
     @model_validator(mode="after")
-    def _keys_can_be_used(self) -> "Settings":
+    def _knows_one_issuer(self) -> "Settings":
         if (self.issuer_key is None) == (self.jwks_url is None):
-            raise ValueError("give exactly one of ISSUER_KEY and JWKS_URL")
-        if self.issuer_key is not None:
-            import_key_set(self.issuer_key)
-        if self.jwks_url is not None and self.jwks_url.scheme != "https" and self.environment != "local":
-            raise ValueError("JWKS_URL must be https")
-        if not import_key(self.internal_private_key.get_secret_value()).is_private:
-            raise ValueError("INTERNAL_PRIVATE_KEY must hold the private part: the gateway signs with it")
-        if "*" in self.cors_origins:
-            raise ValueError("CORS_ORIGINS lists origins; everybody is not one")
+            raise ValueError("ISSUER_KEY, JWKS_URL: exactly one of them is to be given")
         return self

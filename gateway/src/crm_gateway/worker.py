@@ -2,10 +2,11 @@
 
 from crm_gateway.settings import Settings
 from crm_shared.messaging import worker
+from crm_shared.settings import from_environment
 
 
 def main() -> None:
-    worker.run(Settings())
+    worker.run(from_environment(Settings))
 
 
 if __name__ == "__main__":

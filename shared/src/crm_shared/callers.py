@@ -77,8 +77,14 @@ class Caller:
 
 
 def import_key(text: str) -> OKPKey:
-    """An Ed25519 key from a JWK in JSON or from PEM."""
-    return OKPKey.import_key(json.loads(text) if text.lstrip().startswith("{") else text)
+    """An Ed25519 key from a JWK in JSON or from PEM; raises ValueError, without a word of what was given."""
+    try:
+        key = OKPKey.import_key(json.loads(text) if text.lstrip().startswith("{") else text)
+    except (ValueError, TypeError, JoseError) as error:
+        raise ValueError("is no Ed25519 key, JWK in JSON or PEM") from error
+    if key.curve_name != "Ed25519":
+        raise ValueError("is no Ed25519 key but one of another curve")
+    return key
 
 
 def mint(caller: Caller, private_key: OKPKey, *, at: datetime) -> str:
@@ -105,7 +111,7 @@ class Verifier:
     def __init__(self, public_key: str) -> None:
         key = import_key(public_key)
         if key.is_private:
-            raise ValueError("internal_public_key must not hold the private part: only the gateway signs")
+            raise ValueError("must not hold the private part: only the gateway signs")
         self._key = key
         self._verified: dict[bytes, tuple[datetime, Caller]] = {}
 

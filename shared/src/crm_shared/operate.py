@@ -30,7 +30,7 @@ from crm_shared.database import Json, Sessions, create_engine, create_sessions
 from crm_shared.dead_letters import DeadLetter
 from crm_shared.ids import derived
 from crm_shared.outbox import News, Outbox, publish_many
-from crm_shared.settings import ServiceSettings
+from crm_shared.settings import ServiceSettings, from_environment
 from crm_shared.subscriptions import Subscriptions
 
 Republisher = Callable[[AsyncSession], AsyncIterator[Event]]
@@ -212,7 +212,7 @@ def _instant(text: str) -> datetime:
 
 
 async def _run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    settings = import_module(f"{arguments.package}.settings").Settings()
+    settings = from_environment(import_module(f"{arguments.package}.settings").Settings)
     engine = create_engine(settings)
     sessions = create_sessions(engine)
     try:

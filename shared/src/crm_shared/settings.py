@@ -1,11 +1,16 @@
 """What a process is told by its environment: read once at start, checked as a whole, never changed."""
 
+import re
 from datetime import timedelta
+from typing import Literal, TypeVar
 
-from pydantic import Field, PostgresDsn, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, PostgresDsn, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from crm_shared.callers import Verifier
+
+Settings = TypeVar("Settings", bound="ServiceSettings")
 
 
 class ServiceSettings(BaseSettings):
@@ -67,7 +72,7 @@ class ServiceSettings(BaseSettings):
     problem_base_url: str = "https://crm.example/problems/"
     """prefix of a problem's `type`"""
 
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR"""
     otlp_endpoint: str | None = None
     """OpenTelemetry collector (OTLP over HTTP); absent: no spans, ids are carried on all the same"""
@@ -86,9 +91,10 @@ class ServiceSettings(BaseSettings):
         longest = outbox + self.topics_clear_after / timedelta(days=1)
         if topic > outbox or longest >= inbox:
             raise ValueError(
-                "retention contradicts itself: topic_retention_days <= outbox_retention_days must hold, and"
-                f" inbox_retention_days must be above {longest:g}, when the last event of the outbox has left"
-                f" its topic; not {topic:g}, {outbox}, {inbox}"
+                "INBOX_RETENTION_DAYS: retention contradicts itself: TOPIC_RETENTION_DAYS <="
+                " OUTBOX_RETENTION_DAYS must hold, and INBOX_RETENTION_DAYS must be above"
+                f" {longest:g}, when the last event of the outbox has left its topic;"
+                f" not {topic:g}, {outbox}, {inbox}"
             )
         return self
 
@@ -101,7 +107,31 @@ class ServiceSettings(BaseSettings):
     def topic_segment(self) -> timedelta:
         return timedelta(seconds=self.topic_segment_seconds)
 
-    @model_validator(mode="after")
-    def _the_public_key_can_be_used(self) -> "ServiceSettings":
-        Verifier(self.internal_public_key)
-        return self
+    @field_validator("internal_public_key")
+    @classmethod
+    def _can_be_used(cls, key: str) -> str:
+        Verifier(key)
+        return key
+
+
+def from_environment(kind: type[Settings]) -> Settings:
+    """What the environment says; where it says too little or something wrong, the process ends with a line
+    on stderr for each setting, never with what was given: it may be a secret.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        raise SystemExit("\n".join(map(_in_a_line, faults))) from None
+    except SettingsError as error:
+        name = re.search(r'field "(\w+)"', str(error))
+        raise SystemExit(f"{name.group(1).upper() if name else 'a setting'}: is not JSON") from None
+
+
+def _in_a_line(fault: ErrorDetails) -> str:
+    setting, *inside = map(str, fault["loc"] or ("",))
+    name = ".".join([setting.upper(), *inside])
+    said = fault.get("ctx", {}).get("error", fault["msg"])
+    words = "is missing" if fault["type"] == "missing" else " ".join(str(said).split())
+    # What several settings say together names them itself.
+    return f"{name}: {words}" if name else words

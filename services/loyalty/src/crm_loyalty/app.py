@@ -31,13 +31,13 @@ from crm_loyalty.routes import (
     transfers,
 )
 from crm_loyalty.settings import Settings
-from crm_shared.settings import ServiceSettings
+from crm_shared.settings import ServiceSettings, from_environment
 from crm_shared.web.app import service_app
 
 
 def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app = service_app(
-        settings or Settings(),
+        settings or from_environment(Settings),
         accounts.router,
         adjustments.router,
         holds.router,

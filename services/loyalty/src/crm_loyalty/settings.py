@@ -1,10 +1,13 @@
 """What the loyalty service is told by its environment."""
 
 import hmac
+import re
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from crm_shared.settings import ServiceSettings
+
+_SMTP = re.compile(r"smtps?://([^/\s]+@)?([^@:/\s]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?/?")
 
 
 class Settings(ServiceSettings):
@@ -24,6 +27,13 @@ class Settings(ServiceSettings):
     """to which text messages are posted; absent: as with e-mail"""
     sms_gateway_secret: SecretStr | None = None
     """signs what is posted to the gateway of text messages"""
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _names_a_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _SMTP.fullmatch(url.get_secret_value()):
+            raise ValueError("is not like smtp://user:password@host:port, nor smtps://")
+        return url
 
     @property
     def unsubscribe_key(self) -> bytes:

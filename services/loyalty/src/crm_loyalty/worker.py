@@ -4,10 +4,11 @@ from crm_loyalty.carriers import sending
 from crm_loyalty.handlers import due_work_of, jobs_of, subscriptions
 from crm_loyalty.settings import Settings
 from crm_shared.messaging import worker
+from crm_shared.settings import from_environment
 
 
 def main() -> None:
-    settings = Settings()
+    settings = from_environment(Settings)
     worker.run(
         settings,
         subscriptions=subscriptions,

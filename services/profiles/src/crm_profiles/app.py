@@ -34,13 +34,13 @@ from crm_profiles.routes import (
     unsubscribing,
 )
 from crm_profiles.settings import Settings
-from crm_shared.settings import ServiceSettings
+from crm_shared.settings import ServiceSettings, from_environment
 from crm_shared.web.app import service_app
 
 
 def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     return service_app(
-        settings or Settings(),
+        settings or from_environment(Settings),
         # Before customers, where `search` would be taken for an id.
         search.router,
         customers.router,

@@ -9,6 +9,7 @@ from crm_profiles.privacy import privacy, privacy_exports
 from crm_profiles.settings import Settings
 from crm_shared.messaging import worker
 from crm_shared.messaging.housekeeping import Figure
+from crm_shared.settings import from_environment
 
 
 def figures(settings: Settings) -> list[Figure]:
@@ -28,7 +29,7 @@ def figures(settings: Settings) -> list[Figure]:
 
 
 def main() -> None:
-    settings = Settings()
+    settings = from_environment(Settings)
     worker.run(
         settings,
         subscriptions=subscriptions,

@@ -3,10 +3,11 @@
 from crm_segmentation.handlers import due_work, jobs, subscriptions
 from crm_segmentation.settings import Settings
 from crm_shared.messaging import worker
+from crm_shared.settings import from_environment
 
 
 def main() -> None:
-    worker.run(Settings(), subscriptions=subscriptions, due=due_work, jobs=jobs)
+    worker.run(from_environment(Settings), subscriptions=subscriptions, due=due_work, jobs=jobs)
 
 
 if __name__ == "__main__":
