@@ -62,6 +62,8 @@ TYPES: Mapping[Any, Any] = {
 # rollback of a transaction that may be tried again, somebody else's lock, and a server that is read-only
 # because it is being replaced. A statement that takes too long (57014) is not among them: it would again.
 _LOCKED = "55P03"
+_CROWDED = (_LOCKED, "40P01", "40001")
+"""Also deadlocks, and transactions that cannot be put in a row."""
 _TROUBLE = ("08", "53", "57P", "58", "40", _LOCKED, "25006", "XX000")
 _TOO_SLOW = "57014"
 _READ_ONLY = "25006"
@@ -219,6 +221,11 @@ def too_slow(error: BaseException) -> bool:
 def awaits_a_lock(error: BaseException) -> bool:
     """Whether the statement was given up because another transaction held what it wanted to lock."""
     return sqlstate(error) == _LOCKED
+
+
+def crowded(error: BaseException) -> bool:
+    """Whether the statement was given up for other transactions, which change the same things."""
+    return sqlstate(error) in _CROWDED
 
 
 def sqlstate(error: BaseException) -> str:

@@ -79,6 +79,23 @@ async def test_a_busy_pool_is_unavailable_and_not_waited_for(
     await engine.dispose()
 
 
+async def test_who_waits_too_long_for_what_another_changes_is_told_that_it_is_busy(
+    app: FastAPI, agent: httpx2.AsyncClient, web_settings: ServiceSettings
+) -> None:
+    engine = create_engine(web_settings.model_copy(update={"statement_timeout": 0.5}))
+    serve_from(app, engine)
+    another = create_engine(web_settings)
+    async with another.begin() as connection:
+        await connection.execute(text("LOCK TABLE notes"))
+        answer = await agent.get(NOTES)
+    assert (answer.status_code, answer.json()["code"]) == (503, "busy")
+    assert answer.json()["detail"].startswith("Others are changing the same things")
+    assert answer.headers["retry-after"] == "1"
+    assert (await agent.get(NOTES)).status_code == 200
+    await engine.dispose()
+    await another.dispose()
+
+
 async def test_callers_who_go_away_in_the_middle_leave_no_connection_behind(
     app: FastAPI, agent: httpx2.AsyncClient, administrator: asyncpg.Connection, web_settings: ServiceSettings
 ) -> None:

@@ -13,7 +13,7 @@ from crm_shared.problems import Problem, ProblemOut
 from crm_shared.web.idempotency import IdempotentRoute
 from crm_shared.web.media import JSON, WrongContentType
 from crm_shared.web.middleware import DeadlineExceeded, EncodedBody
-from crm_shared.web.problems import DatabaseUnavailable, MalformedRequest, documented
+from crm_shared.web.problems import Busy, DatabaseUnavailable, MalformedRequest, documented
 from crm_shared.web.routing import Route
 from crm_shared.web.session import RoleMissing, TokenMissing
 
@@ -24,6 +24,7 @@ _ALWAYS: tuple[type[Problem], ...] = (
     problems.TooManyRequests,
     problems.InternalError,
     DatabaseUnavailable,
+    Busy,
     DeadlineExceeded,
 )
 _WITH_BODY: tuple[type[Problem], ...] = (problems.PayloadTooLarge, WrongContentType, EncodedBody)

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from crm_shared import problems
-from crm_shared.database import too_slow, unavailable
+from crm_shared.database import crowded, too_slow, unavailable
 from crm_shared.problems import Fault, InvalidRequest, MalformedJSON, Problem
 from crm_shared.web.context import Context
 from crm_shared.web.dispatch import has_parameters
@@ -33,6 +33,10 @@ class MalformedRequest(problems.BadRequest): ...
 
 class DatabaseUnavailable(problems.Unavailable):
     """The database does not answer or refuses work: try again shortly."""
+
+
+class Busy(problems.Unavailable):
+    """Others are changing the same things, and the wait for them was too long: try again shortly."""
 
 
 _BY_STATUS: dict[int, type[Problem]] = {
@@ -74,6 +78,8 @@ def problem_of(error: BaseException) -> Problem:
             return error.__cause__
         kind = _BY_STATUS.get(error.status_code, problems.InternalError)
         return kind(headers=error.headers)
+    if crowded(error):
+        return Busy(headers={"Retry-After": "1"})
     if unavailable(error) or too_slow(error):
         return DatabaseUnavailable("Try again in a moment.", headers={"Retry-After": "1"})
     return problems.InternalError("Something went wrong here; the request_id finds it in the logs.")
