@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from tests.loyalty.figures import given, report
 from tests.loyalty.test_lock_order import talk
+from tests.loyalty.tiers import refunded
 
 from crm_loyalty.handlers import due_work
 from crm_shared import due
@@ -147,6 +148,26 @@ async def test_a_cohort_is_who_bought_first_in_a_month_and_repeats_who_came_back
 
     assert shares(before) == [("2026-01-01", 1, 3), ("2026-02-01", 0, 2)]
     assert shares(after) == [("2026-01-01", 2, 3), ("2026-02-01", 0, 1)]
+
+
+async def test_who_bought_what_cost_nothing_has_bought(
+    loyalty: httpx2.AsyncClient, receive: Receive, purchased: MakeEvent
+) -> None:
+    free, paid, returned = (uuid7() for _ in range(3))
+    january, february = (datetime(2026, month, 10, 12, tzinfo=UTC) for month in (1, 2))
+    whole = purchased(returned, 100, at=january)
+    await receive(
+        purchased(free, 0, at=january),
+        purchased(free, 0, at=february),
+        purchased(paid, 0, at=january),
+        purchased(paid, 100, at=february),
+        whole,
+    )
+    await receive(refunded(whole, 100))
+
+    [cohort] = (await report(loyalty, "2026-01-01", "2026-02-28"))["repeat_rate"]
+
+    assert (cohort["month"], cohort["numerator"], cohort["denominator"]) == ("2026-01-01", 2, 2)
 
 
 @pytest.mark.parametrize(

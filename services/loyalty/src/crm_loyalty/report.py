@@ -92,7 +92,7 @@ _FIGURES = text(
                     count(*) AS customers, count(*) FILTER (WHERE purchases > 1) AS repeated
                 FROM (
                     SELECT min(occurred_at) AS first_at, count(*) AS purchases FROM purchases
-                    WHERE occurred_at < :until AND refunded < amount GROUP BY customer_id
+                    WHERE occurred_at < :until AND (refunded < amount OR amount = 0) GROUP BY customer_id
                 ) AS buyers
                 WHERE first_at >= :begin GROUP BY month
             ) AS cohorts
@@ -202,7 +202,7 @@ def _cohort(cohort: dict[str, Any]) -> CohortOut:
         cohort["repeated"],
         cohort["customers"],
         "customers who bought at least twice by the last day per customer whose first purchase was in this"
-        " month; purchases of which nothing is left do not count",
+        " month; purchases of which all was given back do not count, those that cost nothing do",
     )
     return CohortOut(month=cohort["month"], **dict(rate))
 
