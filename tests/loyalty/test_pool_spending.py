@@ -1,20 +1,23 @@
 """What members of a pool spend and reserve: the lots of all, once, and back to whom they came from."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 from tests.loyalty.pool_spending import account, hold, leave, lots, post, spend
 from tests.loyalty.test_races import balances, differences
 
+from crm_local.provisioning import Databases
 from crm_loyalty.handlers import due_work
-from crm_loyalty.ledger import ledger
+from crm_loyalty.ledger import ledger, pooling
 from crm_loyalty.postings import Earn, Posting, Spend
 from crm_shared import due
-from crm_shared.database import Sessions
+from crm_shared.database import Sessions, async_url
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, published
 
@@ -159,6 +162,55 @@ async def test_the_limit_holds_within_one_batch(
 
     assert [verdict.refusal is None for verdict in verdicts] == [True, True, False, False]
     assert await differences(sessions) == []
+
+
+def rows_read(node: dict[str, Any], table: str) -> int:
+    """How many rows of the table a plan that was run has looked at."""
+    read = sum(rows_read(each, table) for each in node.get("Plans", ()))
+    if node.get("Relation Name") == table:
+        read += (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    return int(read)
+
+
+async def test_the_limit_of_a_day_looks_at_none_of_the_holds_before_it(
+    committed: dict[str, Sessions],
+    addresses: Mapping[str, Databases],
+    loyalty: httpx2.AsyncClient,
+    give: Give,
+    pool: Household,
+    clock: FrozenClock,
+) -> None:
+    ann, bea = uuid7(), uuid7()
+    await give(ann, 100)
+    await give(bea, 5)
+    pool_id = await pool([ann, bea], daily_limit=10)
+    await hold(loyalty, bea, 4)
+    owner = create_async_engine(async_url(addresses["loyalty"].owner_url))
+    async with owner.begin() as connection:
+        await connection.exec_driver_sql(
+            """
+            INSERT INTO holds SELECT (jsonb_populate_record(holds, jsonb_build_object(
+                'id', gen_random_uuid(), 'state', 'captured', 'resolved_at', placed_at,
+                'placed_at', placed_at - make_interval(days => n)
+            ))).* FROM holds, generate_series(1, 2000) AS n
+            """
+        )
+        await connection.exec_driver_sql(
+            """
+            INSERT INTO hold_parts (hold_id, account_id, points)
+            SELECT holds.id, account_id, part.points FROM holds, hold_parts AS part WHERE holds.id <> hold_id
+            """
+        )
+        await connection.exec_driver_sql("ANALYZE holds, hold_parts")
+        explained = await connection.execute(
+            text(f"EXPLAIN (ANALYZE, FORMAT JSON) {pooling.DRAWN.text}"),
+            {"pools": [UUID(pool_id)], "since": clock.now() - timedelta(hours=1)},
+        )
+        plan = explained.scalar_one()[0]["Plan"]
+    await owner.dispose()
+
+    assert (await account(loyalty, bea))["pool"]["drawn_today"] == 4
+    assert (rows_read(plan, "holds"), rows_read(plan, "hold_parts")) == (1, 1)
 
 
 async def test_what_one_member_owes_is_no_other_members(

@@ -24,25 +24,30 @@ LOCKED_TOGETHER = """
 """
 
 # What was held today and released is free again; what was spent and came back by a reversal still counts.
-_DRAWN = text(
+# Holds are looked for by who placed them, since they have the instant: by their parts it would be all there
+# ever were.
+DRAWN = text(
     """
-    SELECT spender.customer_id, CAST(sum(drawn.points) AS bigint) AS points
-    FROM accounts AS owner
-    CROSS JOIN LATERAL (
-        SELECT t.account_id, -entries.amount AS points
-        FROM entries JOIN transactions AS t ON t.id = entries.transaction_id AND t.kind = 'spend'
-        WHERE entries.account_id = owner.id AND entries.recorded_at >= :since
+    SELECT customer_id, CAST(sum(points) AS bigint) AS points
+    FROM (
+        SELECT spender.customer_id, -entries.amount AS points
+        FROM accounts AS owner
+        JOIN entries ON entries.account_id = owner.id AND entries.recorded_at >= :since
+        JOIN transactions AS t ON t.id = entries.transaction_id AND t.kind = 'spend'
+        JOIN accounts AS spender ON spender.id = t.account_id AND spender.customer_id <> owner.customer_id
+        WHERE owner.pool_id = ANY(CAST(:pools AS uuid[]))
         UNION ALL
-        SELECT t.account_id, part.points
-        FROM hold_parts AS part
-        JOIN holds ON holds.id = part.hold_id AND holds.state IN ('open', 'captured')
-            AND holds.placed_at >= :since
-        JOIN transactions AS t ON t.id = holds.transaction_id
-        WHERE part.account_id = owner.id
+        SELECT holds.customer_id, part.points
+        FROM (
+            SELECT DISTINCT customer_id FROM accounts WHERE pool_id = ANY(CAST(:pools AS uuid[]))
+        ) AS member
+        JOIN holds ON holds.customer_id = member.customer_id AND holds.placed_at >= :since
+            AND holds.state IN ('open', 'captured')
+        JOIN hold_parts AS part ON part.hold_id = holds.id
+        JOIN accounts AS owner ON owner.id = part.account_id AND owner.customer_id <> holds.customer_id
+            AND owner.pool_id = ANY(CAST(:pools AS uuid[]))
     ) AS drawn
-    JOIN accounts AS spender ON spender.id = drawn.account_id AND spender.customer_id <> owner.customer_id
-    WHERE owner.pool_id = ANY(CAST(:pools AS uuid[]))
-    GROUP BY spender.customer_id
+    GROUP BY customer_id
     """
 ).bindparams(bindparam("pools", type_=ARRAY(Uuid)), bindparam("since", type_=DateTime(timezone=True)))
 
@@ -115,7 +120,7 @@ async def terms(session: AsyncSession, pool_ids: Collection[UUID], *, at: dateti
         since = points_policy.day_begins(await points_policy.current(session), at)
         drawn = {
             row.customer_id: row.points
-            for row in await session.execute(_DRAWN, {"pools": limited, "since": since})
+            for row in await session.execute(DRAWN, {"pools": limited, "since": since})
         }
         for id in limited:
             found[id].drawn = drawn

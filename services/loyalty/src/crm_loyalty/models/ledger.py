@@ -271,6 +271,7 @@ class Hold(OwnedByCustomer, Base):
         CheckConstraint("points > 0", name="points_positive"),
         CheckConstraint("(state = 'open') = (resolved_at IS NULL)", name="resolved_once_not_open"),
         Index("ix_holds_open", "customer_id", "expires_at", postgresql_where=text("state = 'open'")),
+        Index("ix_holds_of_customer", "customer_id", "placed_at"),
         {
             "info": {
                 POLICY: Redact(("reference",), "the books stay; what the hold was for, in words, is cleared")
@@ -279,6 +280,7 @@ class Hold(OwnedByCustomer, Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    customer_id: Mapped[UUID] = mapped_column()
     transaction_id: Mapped[UUID] = mapped_column(ForeignKey("transactions.id"))
     points: Mapped[int]
     state: Mapped[HoldState] = mapped_column(enum_column(HoldState), default=HoldState.OPEN)
