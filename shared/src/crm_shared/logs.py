@@ -3,8 +3,7 @@
 import logging
 import logging.config
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -12,6 +11,7 @@ import orjson
 
 from crm_shared import tracing
 from crm_shared.database import in_words
+from crm_shared.scoped import Scoped
 from crm_shared.settings import ServiceSettings
 
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {
@@ -23,14 +23,9 @@ _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {
 _facts: ContextVar[dict[str, object]] = ContextVar("crm_log_facts", default={})  # noqa: B039 never changed in place
 
 
-@contextmanager
-def facts(**added: object) -> Iterator[None]:
+def facts(**added: object) -> AbstractContextManager[None]:
     """Put these into every line that is logged inside."""
-    token = _facts.set(_facts.get() | added)
-    try:
-        yield
-    finally:
-        _facts.reset(token)
+    return Scoped(_facts, _facts.get() | added)
 
 
 class JsonFormatter(logging.Formatter):
@@ -53,9 +48,9 @@ class JsonFormatter(logging.Formatter):
         if trace is not None:
             line["trace_id"] = trace.trace_id
             line["span_id"] = trace.span_id
-        given = vars(record)
-        for name in given.keys() - _STANDARD:
-            line[name] = given[name]
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                line[name] = value
         if record.exc_info:
             line["exception"] = _traced(record.exc_info[1])
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

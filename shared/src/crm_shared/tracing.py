@@ -2,22 +2,22 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from importlib import import_module
-from random import getrandbits
+from random import randbytes
+from typing import NamedTuple
 
 from opentelemetry import trace as otel
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 
+from crm_shared.scoped import Scoped
 from crm_shared.settings import ServiceSettings
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """Where we are: the trace that all hops share, and the span of this one."""
 
     trace_id: str
@@ -29,7 +29,7 @@ class Trace:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
     def child(self) -> "Trace":
-        return Trace(self.trace_id, f"{getrandbits(64):016x}", self.flags)
+        return Trace(self.trace_id, randbytes(8).hex(), self.flags)
 
 
 _current: ContextVar[Trace | None] = ContextVar("crm_trace", default=None)
@@ -47,7 +47,7 @@ def parse(traceparent: str | None) -> Trace | None:
 
 
 def new() -> Trace:
-    return Trace(f"{getrandbits(128):032x}", f"{getrandbits(64):016x}")
+    return Trace(randbytes(16).hex(), randbytes(8).hex())
 
 
 def here() -> Trace | None:
@@ -75,43 +75,40 @@ class Tracer:
             # Loaded only where it is used: the exporter is a fifth of what a process loads.
             self._tracer, self._close = import_module("crm_shared.spans").exported(settings)
 
-    @contextmanager
     def continued(
         self, traceparent: str | None, name: str, kind: SpanKind, links: Sequence[str | None] = ()
-    ) -> Iterator[Span | None]:
-        """A span within the trace that came in, or of a new one; yields the span if there is one to fill."""
+    ) -> AbstractContextManager[Span | None]:
+        """A span within the trace that came in, or of a new one; gives the span if there is one to fill."""
         parent = parse(traceparent)
         if self._tracer is None:
-            token = _current.set(parent.child() if parent else new())
-            try:
-                yield None
-            finally:
-                _current.reset(token)
-            return
-        context = otel.set_span_in_context(NonRecordingSpan(_span_context(parent))) if parent else None
-        linked = [Link(_span_context(trace)) for trace in map(parse, links) if trace is not None]
-        with self._tracer.start_as_current_span(
-            # An exception's message may quote what is personal; the log tells of it in our own words.
-            name,
-            context=context,
-            kind=kind,
-            links=linked,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            ids = span.get_span_context()
-            token = _current.set(
-                Trace(f"{ids.trace_id:032x}", f"{ids.span_id:016x}", f"{ids.trace_flags:02x}")
-            )
-            try:
-                yield span
-            finally:
-                _current.reset(token)
+            return Scoped(_current, parent.child() if parent else new())
+        return _recorded(self._tracer, parent, name, kind, links)
 
     def close(self) -> None:
         """Send what is left, for a few seconds at most."""
         if self._close is not None:
             self._close()
+
+
+@contextmanager
+def _recorded(
+    tracer: otel.Tracer, parent: Trace | None, name: str, kind: SpanKind, links: Sequence[str | None]
+) -> Iterator[Span]:
+    context = otel.set_span_in_context(NonRecordingSpan(_span_context(parent))) if parent else None
+    linked = [Link(_span_context(trace)) for trace in map(parse, links) if trace is not None]
+    with tracer.start_as_current_span(
+        # An exception's message may quote what is personal; the log tells of it in our own words.
+        name,
+        context=context,
+        kind=kind,
+        links=linked,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        ids = span.get_span_context()
+        here = Trace(f"{ids.trace_id:032x}", f"{ids.span_id:016x}", f"{ids.trace_flags:02x}")
+        with Scoped(_current, here):
+            yield span
 
 
 def _span_context(trace: Trace) -> SpanContext:
