@@ -62,7 +62,7 @@ class Caller:
     scopes: frozenset[Scope] = field(default_factory=frozenset)
     customer_id: UUID | None = None
 
-    @property
+    @cached_property
     def sees_personal_data(self) -> bool:
         """Whether they get contact points as they are; customers get their own."""
         return Scope.PII_READ in self.scopes or self.roles == {Role.CUSTOMER}

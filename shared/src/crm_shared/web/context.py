@@ -21,7 +21,7 @@ class Context:
     problem_base_url: str
     limits: Limits
     headers: Mapping[bytes, bytes]
-    """Of several with one name the last: to see cheaply which there are."""
+    """Of several with one name the first."""
     route: str | None = None
     caller: Caller | None = None
     claim: Claim | None = None
@@ -30,6 +30,10 @@ class Context:
     @property
     def sees_personal_data(self) -> bool:
         return self.caller is not None and self.caller.sees_personal_data
+
+    def header(self, name: bytes) -> str:
+        """What a header says, empty when it was not sent: without the search through all of them."""
+        return self.headers.get(name, b"").decode("latin-1")
 
     @classmethod
     def of(cls, scope: Scope) -> "Context":

@@ -78,8 +78,12 @@ class Direct:
             values |= told
             errors += wrong
         if self._takes_body:
-            told, wrong = await request_body_to_args(self._dependant.body_params, body, False)
-            values |= told
+            [field] = self._dependant.body_params
+            if body is PydanticUndefined:
+                told, wrong = await request_body_to_args([field], body, False)
+                values |= told
+            else:  # what the framework comes to, after asking anew which kind of body it is
+                values[field.name], wrong = field.validate(body, values, loc=("body",))
             errors += wrong
         if errors:
             raise RequestValidationError(errors, body=body)

@@ -10,7 +10,6 @@ from fastapi import Request, Response, params
 from starlette.responses import StreamingResponse
 
 from crm_shared import idempotency
-from crm_shared.callers import Caller
 from crm_shared.clock import Clock
 from crm_shared.idempotency import (
     AlreadyAnswered,
@@ -46,7 +45,7 @@ class IdempotentRoute(Route):
     def takes_key(self) -> bool:
         return not _METHODS.isdisjoint(self.methods or ())
 
-    @property
+    @cached_property
     def key_required(self) -> bool:
         return any(isinstance(marker, KeyRequired) for marker in self.markers)
 
@@ -62,19 +61,18 @@ class IdempotentRoute(Route):
         return await request.body()
 
     async def answer(self, request: Request, context: Context, handle: Handler) -> Response:
-        keys = request.headers.getlist("idempotency-key") if b"idempotency-key" in context.headers else []
-        if not (keys and self.takes_key):
+        if not (self.takes_key and b"idempotency-key" in context.headers):
             if self.key_required:
                 raise IdempotencyKeyMissing
             return await super().answer(request, context, handle)
-        if len(keys) > 1:
+        if [name for name, _ in request.scope["headers"]].count(b"idempotency-key") > 1:
             raise InvalidIdempotencyKey("A request has one Idempotency-Key.")
         context.claim = Claim(
             principal=context.caller.subject if context.caller else "",
             method=request.method,
             route=self.path_format,
-            key=keys[0],
-            fingerprint=_fingerprint(request, context.caller, await self._compared(request)),
+            key=context.header(b"idempotency-key"),
+            fingerprint=_fingerprint(request, context, await self._compared(request)),
         )
 
         async def kept(request: Request) -> Response:
@@ -109,7 +107,7 @@ async def _keep(request: Request, context: Context, response: Response) -> None:
     await idempotency.remember(context.session, context.claim, reply, path=path, at=clock.now())
 
 
-def _fingerprint(request: Request, caller: Caller | None, body: bytes) -> bytes:
+def _fingerprint(request: Request, context: Context, body: bytes) -> bytes:
     """Digest of what is asked, `body` being what of it is compared.
 
     The condition is part of it: a reply to a change of one version says nothing of another. So is what the
@@ -117,7 +115,7 @@ def _fingerprint(request: Request, caller: Caller | None, body: bytes) -> bytes:
     """
     digest = sha256(request.scope["path"].encode(errors="surrogatepass"))
     digest.update(b"\0" + request.scope["query_string"])
-    digest.update(b"\0" + request.headers.get("if-match", "").encode() + b"\0" + body)
-    if caller is not None:
-        digest.update(b"\0" + caller.rights)
+    digest.update(b"\0" + context.header(b"if-match").encode() + b"\0" + body)
+    if context.caller is not None:
+        digest.update(b"\0" + context.caller.rights)
     return digest.digest()

@@ -3,6 +3,7 @@
 from fastapi import Request, params
 
 from crm_shared.problems import NotAcceptable, UnsupportedMediaType
+from crm_shared.web.context import Context
 from crm_shared.web.markers import Label
 
 JSON = "application/json"
@@ -34,10 +35,10 @@ class Gives(Label):
 
     def check(self, request: Request) -> None:
         """Raises NotAcceptable."""
-        accept = request.headers.get("accept")
-        if accept and not any(
-            part.split(";", 1)[0].strip().lower() in self._accepted for part in accept.split(",")
-        ):
+        accept = Context.of(request.scope).header(b"accept")
+        if not accept or accept in self._accepted:
+            return
+        if not any(part.split(";", 1)[0].strip().lower() in self._accepted for part in accept.split(",")):
             raise NotAcceptable(f"Answers are {' or '.join(self.types)}; problems are {PROBLEM}.")
 
 
@@ -56,4 +57,4 @@ def gives(*types: str) -> params.Depends:
 
 def sent_type(request: Request) -> str:
     """The media type of the body, without its parameters."""
-    return request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    return Context.of(request.scope).header(b"content-type").split(";", 1)[0].strip().lower()

@@ -10,6 +10,7 @@ from fastapi import Request, Response, params
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -32,6 +33,20 @@ class MalformedPath(BadRequest):
 
 class JsonRequest(Request):
     """A request whose JSON is parsed strictly (no NaN, no lone surrogates) and fast."""
+
+    async def body(self) -> bytes:
+        """The whole of it: the framework's generators take several times as long over a small one."""
+        if not hasattr(self, "_body"):
+            chunks: list[bytes] = []
+            more = True
+            while more:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunks.append(message.get("body", b""))
+                more = message.get("more_body", False)
+            self._body = b"".join(chunks)
+        return self._body
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):

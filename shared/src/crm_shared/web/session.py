@@ -157,9 +157,13 @@ class ForOwner(Permission):
 
     solved = True
 
+    def __init__(self, roles: frozenset[Role], own: str) -> None:
+        super().__init__(roles, own)
+        self._of_anybody = roles - {Role.CUSTOMER}
+
     async def __call__(self, request: Request, sessions: CurrentSessions) -> Caller:
         caller = await get_caller(request)
-        if self.own is not None and not caller.has((self.roles or frozenset()) - {Role.CUSTOMER}):
+        if self.own is not None and not caller.has(self._of_anybody):
             try:
                 asked = UUID(request.path_params[self.own])
             except ValueError:
