@@ -21,7 +21,7 @@ from tests.loyalty.care.conftest import complaint, said
 
 from crm_loyalty.care import messages
 from crm_loyalty.care.messages import Letter, Outcome
-from crm_loyalty.carriers import sending
+from crm_loyalty.carriers import ports, sending
 from crm_loyalty.carriers.ports import LANES, Carrier, Tell
 from crm_loyalty.carriers.sms import SmsCarrier
 from crm_loyalty.carriers.smtp import SmtpCarrier
@@ -41,6 +41,8 @@ class Inbox:
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
         self.answer = "250 OK"
+        self.takes = 0.01
+        self.begun = asyncio.Event()
         self.a_connection_takes = 1_000
         self.taken: Counter[int] = Counter()
         self.together = self.most_together = 0
@@ -54,9 +56,10 @@ class Inbox:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.begun.set()
         self.together += 1
         self.most_together = max(self.most_together, self.together)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.takes)
         self.together -= 1
         self.taken[id(session)] += 1
         if self.taken[id(session)] > self.a_connection_takes:
@@ -324,6 +327,82 @@ async def test_who_sent_after_the_lease_does_not_disturb_who_has_it_now(
             ended = [(letter, Outcome(failure))]
             await messages.settle(session, ended, carrier="smtp", at=clock.now())
         assert await state_of(sessions, message) == expected
+
+
+async def test_a_worker_that_is_told_to_stop_marks_what_has_left_and_takes_no_more(
+    committed: dict[str, Sessions],
+    sessions: Sessions,
+    clock: FrozenClock,
+    queue: Queue,
+    inbox: tuple[Inbox, SmtpCarrier],
+) -> None:
+    kept, carrier = inbox
+    kept.takes = 0.3
+    written = [await queue(address=f"{number}@shop.example") for number in range(3 * LANES)]
+    sender = asyncio.create_task(sending.send(sessions, "email", carrier, clock))
+    await kept.begun.wait()
+
+    sender.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sender
+
+    left = {mail["To"] for mail in kept.messages}
+    states = {each.address: await state_of(sessions, each) for each in written}
+    assert 1 <= len(left) <= LANES
+    assert {who for who, (state, _) in states.items() if state is MessageState.SENT} == left
+    kept.takes = 0.0
+    clock.advance(messages.LEASE)
+    assert await sending.send(sessions, "email", carrier, clock) == len(written) - len(left)
+    assert Counter(mail["To"] for mail in kept.messages) == Counter(each.address for each in written)
+
+
+async def test_what_was_told_while_others_were_marked_is_marked_before_the_stop(
+    committed: dict[str, Sessions],
+    sessions: Sessions,
+    engines: dict[str, AsyncEngine],
+    clock: FrozenClock,
+    queue: Queue,
+) -> None:
+    written, carrier = [await queue(), await queue()], Slow()
+    sender = asyncio.create_task(sending.send(sessions, "email", carrier, clock))
+
+    def stop(*_: object) -> None:
+        if carrier.ended == 1:  # the first is just being marked
+            sender.cancel()
+
+    engine = engines["loyalty"].sync_engine
+    event.listen(engine, "before_cursor_execute", stop)
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            await sender
+    finally:
+        event.remove(engine, "before_cursor_execute", stop)
+
+    sent = [each.id for each in written if (await state_of(sessions, each))[0] is MessageState.SENT]
+    assert sent == carrier.carried
+
+
+async def test_a_server_that_does_not_answer_holds_no_stop_up(
+    committed: dict[str, Sessions],
+    sessions: Sessions,
+    clock: FrozenClock,
+    queue: Queue,
+    inbox: tuple[Inbox, SmtpCarrier],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept, carrier = inbox
+    kept.takes = 60.0
+    monkeypatch.setattr(ports, "FINISH_WITHIN", 0.1)
+    message = await queue()
+    sender = asyncio.create_task(sending.send(sessions, "email", carrier, clock))
+    await kept.begun.wait()
+
+    sender.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await sender
+
+    assert await state_of(sessions, message) == (MessageState.QUEUED, None)
 
 
 class Died(Exception):

@@ -1,8 +1,9 @@
 """Messages on their way: claimed, sent with no transaction open, and marked; told of as events.
 
-Who claims a message has it for a while. A worker that dies between sending and marking leaves it to the next
-one, which sends it again under the same id: as Message-ID or idempotency key it lets the other side see that
-they are the same. So none is lost, and only such a death can double one.
+Who claims a message has it for a while. A worker that is told to stop ends what is on its way and marks it.
+One that dies between sending and marking, or cannot reach its database then, leaves it to the next one, which
+sends it again under the same id: as Message-ID or idempotency key it lets the other side see that they are
+the same. So each is sent at least once, and only such a death can double one.
 """
 
 from collections.abc import Sequence

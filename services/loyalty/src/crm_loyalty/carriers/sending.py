@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from crm_loyalty.care import messages
 from crm_loyalty.care.messages import Letter, Outcome
-from crm_loyalty.carriers.ports import Carrier, Mailbox
+from crm_loyalty.carriers.ports import Carrier, Mailbox, finish, uninterrupted
 from crm_loyalty.carriers.sms import SmsCarrier
 from crm_loyalty.carriers.smtp import SmtpCarrier
 from crm_loyalty.settings import Settings
@@ -46,7 +46,10 @@ def sender(carriers: Mapping[str, Carrier]) -> Sender:
 
 
 async def send(sessions: Sessions, channel: str, carrier: Carrier, clock: Clock) -> int:
-    """Send what is queued for the channel, a batch at most, and say how many there were."""
+    """Send what is queued for the channel, a batch at most, and say how many there were.
+
+    Cancelled, it still marks what has left; what nobody has sent yet goes out when its lease is over.
+    """
     async with sessions.begin() as session:
         letters = await messages.claim(session, channel, at=clock.now(), limit=BATCH)
     if letters:
@@ -59,12 +62,21 @@ async def send(sessions: Sessions, channel: str, carrier: Carrier, clock: Clock)
 
 async def _mark(sessions: Sessions, ended: _Ended, number: int, carrier: str, clock: Clock) -> None:
     """Mark letters as they end, all together that ended while others were being marked."""
-    while number:
-        together = [await ended.get()]
-        while not ended.empty():
-            together.append(ended.get_nowait())
-        await _settle(sessions, together, carrier, clock)
-        number -= len(together)
+    try:
+        while number:
+            together = [await ended.get(), *_waiting(ended)]
+            await uninterrupted(_settle(sessions, together, carrier, clock))
+            number -= len(together)
+    except asyncio.CancelledError:
+        # The carrier has ended before us, and told of all that it had sent.
+        if left := list(_waiting(ended)):
+            await finish(_settle(sessions, left, carrier, clock))
+        raise
+
+
+def _waiting(ended: _Ended) -> Iterator[tuple[Letter, Outcome]]:
+    while not ended.empty():
+        yield ended.get_nowait()
 
 
 async def _settle(

@@ -43,6 +43,9 @@ class SmtpCarrier:
                 tell(letter, await self._send(client, letter))
         except (aiosmtplib.SMTPException, OSError):
             return  # there is no connection; nothing was sent
+        except asyncio.CancelledError:
+            client.close()  # who did not answer in time is not bidden farewell
+            raise
         finally:
             with suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit()
