@@ -244,6 +244,7 @@ async def test_reports_count_what_the_stages_say(
 async def test_a_period_without_a_day_is_refused(profiles: httpx2.AsyncClient) -> None:
     answer = await profiles.get("/v1/reports/funnel?from=2026-01-02&to=2026-01-02")
     assert (answer.status_code, answer.json()["code"]) == (422, "period_invalid")
+    assert [(fault["pointer"], fault["code"]) for fault in answer.json()["errors"]] == [("to", "range_empty")]
 
 
 async def test_who_is_merged_has_the_stages_of_both_and_gets_the_own_ones_back(

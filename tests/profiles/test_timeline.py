@@ -210,6 +210,10 @@ async def test_the_timeline_is_filtered_by_family_and_period(
     assert await found(family="ticket", type="ticket.closed") == [("ticket.closed", "09")]
     assert await found(family="points", type="ticket.closed") == []
     assert (await profiles.get(f"/v1/customers/{ada}/timeline?family=weather")).status_code == 422
+    backwards = {"from": period["to"], "to": period["from"]}
+    refused = await profiles.get(f"/v1/customers/{ada}/timeline", params=backwards)
+    assert (refused.status_code, refused.json()["code"]) == (422, "period_empty")
+    assert refused.json()["errors"][0]["pointer"] == "from"
 
 
 async def plan(connection: AsyncConnection, statement: str, parameters: Any) -> tuple[list[str], int]:

@@ -10,6 +10,7 @@ from crm_loyalty.schemas.programme import ProgrammeOut
 from crm_loyalty.schemas.report import ProgrammeReportOut
 from crm_shared.callers import MANAGERS, READERS, Role
 from crm_shared.fields import Day
+from crm_shared.problems import Fault
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import CurrentClock, Session, allow
@@ -40,5 +41,6 @@ async def get_programme_report(
 ) -> ProgrammeReportOut:
     """Read what the programme owes and how it is used: each share with its numerator and denominator."""
     if last < first:
-        raise PeriodEndsBeforeItBegins
+        fault: Fault = {"pointer": "to", "code": "range_empty", "message": "It must not be before `from`."}
+        raise PeriodEndsBeforeItBegins(errors=[fault])
     return await report.get(session, first, last, at=clock.now())

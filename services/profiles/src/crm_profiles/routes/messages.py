@@ -8,6 +8,7 @@ from fastapi import Query, Response
 
 from crm_profiles.errors import MessageDiffers, MessageNotFound, PeriodEmpty
 from crm_profiles.messages import conversions, message_report, messages, partner_messages
+from crm_profiles.routes.parameters import require_period
 from crm_profiles.schemas.messages import (
     MessageIn,
     MessageLineOut,
@@ -21,7 +22,6 @@ from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import etag
 from crm_shared.fields import Instant
 from crm_shared.pages import InvalidCursor, Listing, Page
-from crm_shared.problems import Fault
 from crm_shared.web.problems import documented
 from crm_shared.web.router import Router
 from crm_shared.web.session import CurrentClock, Paging, Session, allow
@@ -116,9 +116,7 @@ async def report_messages(
     """Report what was sent for each purpose by each way, and what came of it."""
     end: datetime = until or clock.now()
     start: datetime = since or end - _MONTH
-    if start >= end:
-        fault: Fault = {"pointer": "from", "code": "not_before_end", "message": "It is not before the end."}
-        raise PeriodEmpty(errors=[fault])
+    require_period(start, end)
     lines = await message_report.report(session, since=start, until=end)
     return MessageReportOut(
         since=start, until=end, items=[_line(line) for line in lines], definitions=_DEFINITIONS

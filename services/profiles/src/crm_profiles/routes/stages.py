@@ -1,6 +1,5 @@
 """The life cycle over HTTP."""
 
-from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -8,6 +7,7 @@ from fastapi import Query, Response
 
 from crm_profiles.customers import documents
 from crm_profiles.errors import PeriodInvalid
+from crm_profiles.routes.parameters import require_days
 from crm_profiles.schemas.stages import (
     DwellTimesOut,
     ExitIn,
@@ -128,7 +128,7 @@ async def get_stage_job(session: Session, job_id: UUID) -> JobOut:
 )
 async def report_funnel(session: Session, begin: Begin, end: End) -> FunnelOut:
     """Report how far those who became known in a period have come."""
-    _check(begin, end)
+    require_days(begin, end)
     return await stage_reports.funnel(session, begin, end)
 
 
@@ -140,7 +140,7 @@ async def report_funnel(session: Session, begin: Begin, end: End) -> FunnelOut:
 )
 async def report_dwell_times(session: Session, begin: Begin, end: End) -> DwellTimesOut:
     """Report how long stays in each stage lasted that ended in a period."""
-    _check(begin, end)
+    require_days(begin, end)
     return await stage_reports.dwell_times(session, begin, end)
 
 
@@ -152,10 +152,5 @@ async def report_dwell_times(session: Session, begin: Begin, end: End) -> DwellT
 )
 async def report_exit_reasons(session: Session, begin: Begin, end: End) -> ExitReasonsOut:
     """Report why customers left who left in a period."""
-    _check(begin, end)
+    require_days(begin, end)
     return await stage_reports.exit_reasons(session, begin, end)
-
-
-def _check(begin: Day, end: Day) -> None:
-    if end - begin < timedelta(days=1):
-        raise PeriodInvalid("The period ends before it begins: `to` is the day after the last one.")

@@ -1,6 +1,5 @@
 """Submissions over HTTP, for staff: what was answered, what is suggested, interviews, the report."""
 
-from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from crm_profiles.errors import (
 from crm_profiles.forms import channel_report, collecting, questions, submissions
 from crm_profiles.models.forms import FormSubmission, SubmissionState
 from crm_profiles.routes.forms import FormPath
+from crm_profiles.routes.parameters import require_days
 from crm_profiles.schemas.forms import FormIn
 from crm_profiles.schemas.submissions import ChannelsOut, DecisionIn, InterviewIn, SubmissionOut
 from crm_shared.callers import READERS, STAFF, Caller
@@ -142,8 +142,7 @@ async def report_channels(
     end: Annotated[Day, Query(alias="to", description="the day after the last one", examples=["2026-02-01"])],
 ) -> ChannelsOut:
     """Report by which channels and from which sources customers became known, and by which forms."""
-    if end - begin < timedelta(days=1):
-        raise PeriodInvalid("The period ends before it begins: `to` is the day after the last one.")
+    require_days(begin, end)
     return await channel_report.channels(session, begin, end)
 
 

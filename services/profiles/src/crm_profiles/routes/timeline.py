@@ -9,7 +9,9 @@ from pydantic import Field
 from crm_profiles.activity import timeline
 from crm_profiles.activity.timeline import TimelineFilters
 from crm_profiles.customers import documents
+from crm_profiles.errors import PeriodEmpty
 from crm_profiles.models.timeline import EntryType
+from crm_profiles.routes.parameters import require_period
 from crm_profiles.schemas.timeline import Family, TimelineEntryOut
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound
@@ -28,7 +30,7 @@ router = Router(tags=["timeline"])
     "/v1/customers/{customer_id}/timeline",
     response_model=Page[TimelineEntryOut],
     dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
-    responses=documented(CustomerNotFound, InvalidCursor),
+    responses=documented(CustomerNotFound, InvalidCursor, PeriodEmpty),
 )
 async def list_timeline(
     session: Session,
@@ -46,6 +48,8 @@ async def list_timeline(
 
     What staff have written for each other, as why somebody got another manager, is for staff only.
     """
+    if since is not None and until is not None:
+        require_period(since, until)
     current = await documents.current_id(session, customer_id)
     filters = TimelineFilters(types=type or (), family=family, since=since, until=until)
     found = await timeline.list_(session, current, filters, page=page)
