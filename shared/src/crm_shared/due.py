@@ -29,7 +29,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_shared.clock import Clock
 from crm_shared.database import Sessions, SharedBase, in_words, unavailable
-from crm_shared.prepared import Prepared
+from crm_shared.prepared import Prepared, as_rows, rows_from
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,15 @@ class DueRow(SharedBase):
 class Due:
     """What a handler is told: to whom it happens, and at which instant it was to happen."""
 
+    ref: UUID
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """That work of a kind is to be done for a ref at an instant."""
+
+    kind: str
     ref: UUID
     at: datetime
 
@@ -93,8 +102,7 @@ async def schedule(session: AsyncSession, kind: str, instants: Mapping[UUID, dat
     """Have each ref's work of this kind done at its instant; a new instant replaces an older one."""
     if not instants:
         return
-    refs = sorted(instants)
-    await _SCHEDULE.fetch(session, {"kind": kind, "refs": refs, "ats": [instants[ref] for ref in refs]})
+    await _SCHEDULE.fetch(session, {"due": as_rows([Planned(kind, *each) for each in instants.items()])})
 
 
 async def lock(session: AsyncSession, kind: str, refs: Select[UUID]) -> None:
@@ -136,11 +144,14 @@ def scheduling(
     )
 
 
-_INSTANTS = select(
-    func.unnest(bindparam("refs", type_=ARRAY(Uuid))).label("ref"),
-    func.unnest(bindparam("ats", type_=ARRAY(DateTime(timezone=True)))).label("at"),
-).subquery()
-_SCHEDULE = Prepared(scheduling(bindparam("kind", type_=Text), _INSTANTS.c.ref, _INSTANTS.c.at))
+SCHEDULE = f"""
+    INSERT INTO due (kind, ref, at, try_at, attempts)
+    SELECT kind, ref, at, at, 0 FROM {rows_from("due", "kind text, ref uuid, at timestamptz")}
+    ORDER BY kind, ref
+    ON CONFLICT (kind, ref) DO UPDATE SET at = excluded.at, try_at = excluded.at, attempts = 0, error = NULL
+"""
+"""SQL of `schedule`, for what is `due` as rows of Planned: alone or as a part of a larger statement."""
+_SCHEDULE = Prepared(text(SCHEDULE))
 _RESCHEDULE = text(
     """
     WITH asked AS (

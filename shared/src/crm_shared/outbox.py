@@ -5,14 +5,15 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Identity, Index, Insert, Select, bindparam, func, insert, select, text
+from sqlalchemy import Identity, Index, Insert, Select, insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_shared import tracing
 from crm_shared.contracts.base import Event
 from crm_shared.database import SharedBase
-from crm_shared.ids import uuid7
+from crm_shared.ids import row_id, uuid7
+from crm_shared.prepared import Prepared, as_rows, rows_from
 from crm_shared.problems import PayloadTooLarge
 
 MAX_EVENT_BYTES = 64 * 1024
@@ -100,16 +101,18 @@ async def publish_many(session: AsyncSession, news: Sequence[News], *, at: datet
     if not news:
         return
     await session.flush()  # what was published before goes before
-    await session.execute(INSERT, parameters(session, news, at=at))
+    await _INSERT.fetch(session, {"events": rows(session, news, at=at)})
 
 
-def parameters(session: AsyncSession, news: Sequence[News], *, at: datetime) -> dict[str, list[object]]:
+def rows(session: AsyncSession, news: Sequence[News], *, at: datetime) -> str:
     """What INSERT is given; whoever carries it along in a larger statement flushes the session before."""
     ours = author_of(session)
-    rows = [
-        _row(author or ours, event, cause, own or at, id or uuid7()) for event, cause, id, own, author in news
-    ]
-    return {f"event_{name}": [row[name] for row in rows] for name in _COLUMNS}
+    return as_rows(
+        [
+            _row(author or ours, event, cause, own or at, id or row_id())
+            for event, cause, id, own, author in news
+        ]
+    )
 
 
 def _row(author: Author, event: Event, cause: Event | None, at: datetime, id: UUID) -> dict[str, object]:
@@ -134,9 +137,10 @@ def fitting(type_: str, data: str) -> str:
     return data
 
 
-# The table and not the class: the ORM would take the arrays for its columns' values.
+_ROW = """id uuid, type text, key text, subject text, version bigint, data text, time timestamptz,
+    traceparent text, causation_id text, actor text"""
+# The table and not the class: the ORM would take the rows for values of its own.
 _TABLE = SharedBase.metadata.tables[Outbox.__tablename__]
-_COLUMNS = [column.name for column in _TABLE.c if column.name not in ("seq", "sent_at")]
 
 
 def publishing(rows: Select[Any]) -> Insert:
@@ -145,9 +149,9 @@ def publishing(rows: Select[Any]) -> Insert:
     return insert(_TABLE).from_select(list(given.keys()), rows, include_defaults=False)
 
 
-INSERT = insert(_TABLE).from_select(
-    _COLUMNS,
-    select(*(func.unnest(bindparam(f"event_{name}", type_=ARRAY(_TABLE.c[name].type))) for name in _COLUMNS)),
-    include_defaults=False,
-)
-"""Puts a set of events into the outbox, in their order."""
+INSERT = f"""
+    INSERT INTO outbox (id, type, key, subject, version, data, time, traceparent, causation_id, actor)
+    SELECT given.* FROM {rows_from("events", _ROW)}
+"""
+"""SQL that puts the set of `events` into the outbox, in their order."""
+_INSERT = Prepared(text(INSERT))

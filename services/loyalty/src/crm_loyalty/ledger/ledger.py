@@ -4,7 +4,7 @@ The accounts are locked in the order of their ids, what the postings need is rea
 after the other in memory, and what changed is written by one statement.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -13,14 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.ledger import accounts, points_policy, pooling, reading, writing
 from crm_loyalty.ledger.announcements import announce
 from crm_loyalty.ledger.book import Book, Terms, needed
-from crm_loyalty.ledger.journal import AccountState, Journal, LotState
+from crm_loyalty.ledger.journal import AccountState, Changes, Journal, LotState
 from crm_loyalty.models.ledger import HoldState
 from crm_loyalty.models.points_policy import PointsPolicyVersion
 from crm_loyalty.postings import (
     Adjust,
     Earn,
     Expire,
-    HoldRecord,
     Posting,
     Resolution,
     Reverse,
@@ -29,7 +28,8 @@ from crm_loyalty.postings import (
     Wish,
 )
 from crm_loyalty.rules.expiry import lapses_at, notice_at
-from crm_shared import customers, due
+from crm_shared import customers
+from crm_shared.due import Planned
 from crm_shared.outbox import News
 
 HOLD = "hold"
@@ -80,13 +80,9 @@ async def post(session: AsyncSession, postings: Sequence[Posting], *, at: dateti
         told = [
             News(event, posting.cause, author=posting.author) for posting, event in announce(changes, origins)
         ]
-        await writing.write(session, changes, told, at=at)
-        placed = {id: hold.expires_at for id, hold in changes.holds.items() if _is_new_and_open(hold)}
-        # A hold that is resolved keeps its due row, which then finds nothing to do: to remove it would be to
-        # wait for the worker that waits for our accounts.
-        await due.schedule(session, HOLD, placed)
-        if policy is not None:
-            await _plan(session, journal, policy)
+        await writing.write(
+            session, changes, told, [*_ends_of_holds(changes), *_ends_of_lots(journal, policy)], at=at
+        )
     return verdicts
 
 
@@ -117,22 +113,32 @@ def _holding_on(locked: Iterable[AccountState], lots: Iterable[LotState], at: da
     return [account.id for account in locked if account.held and account.id in over]
 
 
-async def _plan(session: AsyncSession, journal: Journal, policy: PointsPolicyVersion) -> None:
+def _ends_of_holds(changes: Changes) -> Iterator[Planned]:
+    """Have each new hold run out in its time.
+
+    One that is resolved keeps its due row, which then finds nothing to do: to remove it would be to wait for
+    the worker that waits for our accounts.
+    """
+    for id, hold in changes.holds.items():
+        if hold.transaction_id is not None and hold.state is HoldState.OPEN:
+            yield Planned(HOLD, id, hold.expires_at)
+
+
+def _ends_of_lots(journal: Journal, policy: PointsPolicyVersion | None) -> Iterator[Planned]:
     """Have each new lot end in its time, and be announced before."""
+    if policy is None:
+        return
     zone = points_policy.zone(policy)
-    ends: dict[UUID, datetime] = {}
     for lot in journal.changes.lots.values():
+        end = None
         if lot.expires_at is not None and lot.transaction_id is not None:
-            ends[lot.id] = lot.expires_at
+            end = lot.expires_at
         elif lot.idle_days is not None and (lot.transaction_id is not None or lot.id in journal.refilled):
             # One that was empty when its time came has no due row any more.
-            ends[lot.id] = lapses_at(journal.accounts[lot.account_id].active_at, lot.idle_days, zone)
-    await due.schedule(session, EXPIRY, ends)
-    notices = {id: notice_at(end, policy.notice_days, zone) for id, end in ends.items()}
-    # What is earned so late was announced as it was earned.
-    ahead = {id: instant for id, instant in notices.items() if instant > journal.at}
-    await due.schedule(session, EXPIRY_NOTICE, ahead)
-
-
-def _is_new_and_open(hold: HoldRecord) -> bool:
-    return hold.transaction_id is not None and hold.state is HoldState.OPEN
+            end = lapses_at(journal.accounts[lot.account_id].active_at, lot.idle_days, zone)
+        if end is not None:
+            yield Planned(EXPIRY, lot.id, end)
+            notice = notice_at(end, policy.notice_days, zone)
+            # What is earned so late was announced as it was earned.
+            if notice > journal.at:
+                yield Planned(EXPIRY_NOTICE, lot.id, notice)

@@ -1,32 +1,27 @@
 """What a book changed, written as one statement whatever its size."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
-from itertools import repeat
-from operator import attrgetter
-from typing import Any
 from uuid import UUID
 
-import orjson
-from sqlalchemy import ARRAY, BigInteger, DateTime, Text, Uuid, bindparam, text
+from sqlalchemy import DateTime, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.types import TypeEngine
 
 from crm_loyalty.ledger.journal import Changes
 from crm_loyalty.models.ledger import HoldState, ProgrammeAccount
-from crm_loyalty.postings import Adjust, Earn, PlaceHold, Reverse, Spend, Transfer
-from crm_shared import outbox
+from crm_loyalty.postings import Adjust, Earn, HoldRecord, Movement, PlaceHold, Reverse, Spend, Transfer
+from crm_shared import due, outbox
+from crm_shared.due import Planned
 from crm_shared.ids import row_id
 from crm_shared.outbox import News
-from crm_shared.prepared import Prepared
+from crm_shared.prepared import Prepared, as_rows, rows_from
 
 _WRITE = """
 WITH new_transactions AS (
     INSERT INTO transactions (id, kind, source, reference, account_id, version, points, balance, held,
         hold_id, reverses, explanation, effective_at, recorded_at)
-    SELECT id, kind, source, reference, account_id, version, points, balance, held, hold_id, reverses,
-        CAST(explanation AS jsonb), effective_at, :at
-    FROM {transactions}
+    SELECT given.*, :at FROM {transactions}
 ), new_entries AS (
     INSERT INTO entries (id, transaction_id, account_id, programme_account, amount, recorded_at)
     SELECT given.*, :at FROM {entries}
@@ -55,9 +50,8 @@ WITH new_transactions AS (
 ), new_earned_lines AS (
     INSERT INTO earned_lines (transaction_id, line, amount, quantity, points)
     SELECT given.* FROM {earned_lines}
-), new_events AS (
-    INSERT INTO outbox (id, type, key, subject, version, data, time, traceparent, causation_id, actor)
-    SELECT given.* FROM {event}
+), new_events AS ({events}
+), planned AS ({due}
 ), changed_lots AS (
     UPDATE lots SET remaining = given.remaining FROM {changed_lots} WHERE lots.id = given.id
 ), changed_holds AS (
@@ -69,164 +63,96 @@ UPDATE accounts SET version = given.version, balance = given.balance, held = giv
 FROM {changed_accounts} WHERE accounts.id = given.id
 """
 
-_ID, _INT, _TEXT, _AT = Uuid(), BigInteger(), Text(), DateTime(timezone=True)
-
-_ROWS: dict[str, dict[str, TypeEngine[Any]]] = {
-    "transactions": {
-        "id": _ID,
-        "kind": _TEXT,
-        "source": _TEXT,
-        "reference": _TEXT,
-        "account_id": _ID,
-        "version": _INT,
-        "points": _INT,
-        "balance": _INT,
-        "held": _INT,
-        "hold_id": _ID,
-        "reverses": _ID,
-        "effective_at": _AT,
-        "explanation": _TEXT,
-    },
-    "entries": {
-        "id": _ID,
-        "transaction_id": _ID,
-        "account_id": _ID,
-        "programme_account": _TEXT,
-        "amount": _INT,
-    },
-    "lots": {
-        "id": _ID,
-        "account_id": _ID,
-        "transaction_id": _ID,
-        "amount": _INT,
-        "remaining": _INT,
-        "earned_at": _AT,
-        "expires_at": _AT,
-        "idle_days": _INT,
-        "policy_version": _INT,
-        "parted_from": _ID,
-    },
-    "allocations": {"transaction_id": _ID, "lot_id": _ID, "points": _INT},
-    "holds": {
-        "id": _ID,
-        "customer_id": _ID,
-        "origin_customer_id": _ID,
-        "transaction_id": _ID,
-        "points": _INT,
-        "state": _TEXT,
-        "reference": _TEXT,
-        "placed_at": _AT,
-        "expires_at": _AT,
-        "resolved_at": _AT,
-    },
-    "hold_parts": {"hold_id": _ID, "account_id": _ID, "points": _INT},
-    "reasons": {"transaction_id": _ID, "account_id": _ID, "text": _TEXT},
-    "order_payments": {"transaction_id": _ID, "account_id": _ID, "source": _TEXT, "external_id": _TEXT},
-    "earned_lines": {
-        "transaction_id": _ID,
-        "line": _INT,
-        "amount": _INT,
-        "quantity": _INT,
-        "points": _INT,
-    },
-    "changed_lots": {"id": _ID, "remaining": _INT},
-    "changed_holds": {"id": _ID, "state": _TEXT, "resolved_at": _AT},
-    "changed_accounts": {
-        "id": _ID,
-        "version": _INT,
-        "balance": _INT,
-        "held": _INT,
-        "owed": _INT,
-        "active_at": _AT,
-    },
+_SETS = {
+    "transactions": """id uuid, kind text, source text, reference text, account_id uuid, version bigint,
+        points bigint, balance bigint, held bigint, hold_id uuid, reverses uuid, explanation jsonb,
+        effective_at timestamptz""",
+    "entries": "id uuid, transaction_id uuid, account_id uuid, programme_account text, amount bigint",
+    "lots": """id uuid, account_id uuid, transaction_id uuid, amount bigint, remaining bigint,
+        earned_at timestamptz, expires_at timestamptz, idle_days bigint, policy_version bigint,
+        parted_from uuid""",
+    "allocations": "transaction_id uuid, lot_id uuid, points bigint",
+    "holds": """id uuid, customer_id uuid, origin_customer_id uuid, transaction_id uuid, points bigint,
+        state text, reference text, placed_at timestamptz, expires_at timestamptz, resolved_at timestamptz""",
+    "hold_parts": "hold_id uuid, account_id uuid, points bigint",
+    "reasons": "transaction_id uuid, account_id uuid, text text",
+    "order_payments": "transaction_id uuid, account_id uuid, source text, external_id text",
+    "earned_lines": "transaction_id uuid, line bigint, amount bigint, quantity bigint, points bigint",
+    "changed_lots": "id uuid, remaining bigint",
+    "changed_holds": "id uuid, state text, resolved_at timestamptz",
+    "changed_accounts": """id uuid, version bigint, balance bigint, held bigint, owed bigint,
+        active_at timestamptz""",
 }
-"""What the statement is given rows of, each column as an array."""
+"""What the statement is given rows of, and what it takes from each."""
 
-# These columns are called as the fields that they keep.
-_MOVEMENT = attrgetter(*(name for name in _ROWS["transactions"] if name != "explanation"))
-_LOT, _HOLD, _ACCOUNT = (attrgetter(*_ROWS[name]) for name in ("lots", "holds", "changed_accounts"))
-
-_EVENTS: dict[str, TypeEngine[Any]] = {
-    "id": _ID,
-    "type": _TEXT,
-    "key": _TEXT,
-    "subject": _TEXT,
-    "version": _INT,
-    "data": _TEXT,
-    "time": _AT,
-    "traceparent": _TEXT,
-    "causation_id": _TEXT,
-    "actor": _TEXT,
-}
-
-
-def _prepared() -> Prepared:
-    sets = {**_ROWS, "event": _EVENTS}
-    arrays = {name: [f"{name}_{column}" for column in columns] for name, columns in sets.items()}
-    given = {
-        name: f"unnest(:{', :'.join(arrays[name])}) AS given ({', '.join(columns)})"
-        for name, columns in sets.items()
-    }
-    types = {
-        array: ARRAY(type_)
-        for name, columns in sets.items()
-        for array, type_ in zip(arrays[name], columns.values(), strict=True)
-    }
-    statement = text(_WRITE.format_map(given))
-    return Prepared(
-        statement.bindparams(
-            bindparam("at", type_=_AT), *(bindparam(array, type_=type_) for array, type_ in types.items())
+_STATEMENT = Prepared(
+    text(
+        _WRITE.format(
+            **{name: rows_from(name, columns) for name, columns in _SETS.items()},
+            events=outbox.INSERT,
+            due=due.SCHEDULE,
         )
-    )
+    ).bindparams(bindparam("at", type_=DateTime(timezone=True)))
+)
 
 
-_STATEMENT = _prepared()
-
-Row = tuple[Any, ...]
+_HOLD = [field.name for field in fields(HoldRecord) if field.name != "parts"]
 
 
-async def write(session: AsyncSession, changes: Changes, told: Sequence[News], *, at: datetime) -> None:
-    """Write everything that changed and tell of it; the database's own checks have the last word."""
+async def write(
+    session: AsyncSession, changes: Changes, told: Sequence[News], planned: Sequence[Planned], *, at: datetime
+) -> None:
+    """Write everything that changed, tell of it and plan what is to come of it.
+
+    The database's own checks have the last word.
+    """
     await session.flush()  # what was published before goes before
-    values: dict[str, Any] = {"at": at} | outbox.parameters(session, told, at=at)
-    rows = _new_rows(changes) | _rows_beside(changes) | _changed_rows(changes)
-    for name, columns in _ROWS.items():
-        arrays: Iterable[Row] = zip(*rows[name], strict=True) if rows[name] else repeat((), len(columns))
-        values |= {f"{name}_{column}": array for column, array in zip(columns, arrays, strict=True)}
-    await _STATEMENT.fetch(session, values)
+    rows = _new_rows(changes) | _rows_beside(changes) | _changed_rows(changes) | {"due": planned}
+    values = {name: as_rows(each) for name, each in rows.items()}
+    await _STATEMENT.fetch(session, {**values, "events": outbox.rows(session, told, at=at), "at": at})
 
 
-def _new_rows(changes: Changes) -> dict[str, list[Row]]:
+def _new_rows(changes: Changes) -> dict[str, Sequence[object]]:
     placed = [hold for hold in changes.holds.values() if hold.transaction_id is not None]
-    made = [lot for lot in changes.lots.values() if lot.transaction_id is not None]
     return {
-        "transactions": [
-            (*_MOVEMENT(movement), orjson.dumps(movement.explanation).decode())
-            for _, movement in changes.movements
-        ],
+        "transactions": [movement for _, movement in changes.movements],
         "entries": [_entry(*entry) for entry in changes.entries],
-        "lots": [_LOT(lot) for lot in made],
-        "allocations": [(*key, points) for key, points in changes.allocations.items() if points],
-        "holds": [_HOLD(hold) for hold in placed],
-        "hold_parts": [(hold.id, id, part) for hold in placed for id, part in hold.parts.items()],
+        "lots": [lot for lot in changes.lots.values() if lot.transaction_id is not None],
+        "allocations": [
+            {"transaction_id": transaction_id, "lot_id": lot_id, "points": points}
+            for (transaction_id, lot_id), points in changes.allocations.items()
+            if points
+        ],
+        "holds": [_hold(hold) for hold in placed],
+        "hold_parts": [
+            {"hold_id": hold.id, "account_id": account_id, "points": part}
+            for hold in placed
+            for account_id, part in hold.parts.items()
+        ],
     }
 
 
-def _rows_beside(changes: Changes) -> dict[str, list[Row]]:
+def _rows_beside(changes: Changes) -> dict[str, Sequence[object]]:
     """What is kept of postings apart from the books: reasons, orders, and lines that refunds will ask for."""
     return {
         "reasons": [
-            (movement.id, movement.account_id, posting.reason)
+            {**_of(movement), "text": posting.reason}
             for posting, movement in changes.movements
             if isinstance(posting, Spend | Adjust | Reverse | Transfer) and posting.reason is not None
         ],
         "order_payments": [
-            (movement.id, movement.account_id, posting.order.source, posting.order.external_id)
+            {**_of(movement), "source": posting.order.source, "external_id": posting.order.external_id}
             for posting, movement in changes.movements
             if isinstance(posting, Spend | PlaceHold) and posting.order is not None
         ],
         "earned_lines": [
-            (movement.id, line.line, line.amount, line.quantity, line.points)
+            {
+                "transaction_id": movement.id,
+                "line": line.line,
+                "amount": line.amount,
+                "quantity": line.quantity,
+                "points": line.points,
+            }
             for posting, movement in changes.movements
             if isinstance(posting, Earn)
             for line in posting.lines
@@ -234,21 +160,27 @@ def _rows_beside(changes: Changes) -> dict[str, list[Row]]:
     }
 
 
-def _changed_rows(changes: Changes) -> dict[str, list[Row]]:
+def _changed_rows(changes: Changes) -> dict[str, Sequence[object]]:
     return {
-        "changed_lots": [
-            (lot.id, lot.remaining) for lot in changes.lots.values() if lot.transaction_id is None
-        ],
+        "changed_lots": [lot for lot in changes.lots.values() if lot.transaction_id is None],
         "changed_holds": [
-            (hold.id, hold.state, hold.resolved_at)
+            _hold(hold)
             for hold in changes.holds.values()
             if hold.transaction_id is None and hold.state is not HoldState.OPEN
         ],
-        "changed_accounts": [_ACCOUNT(account) for account in changes.accounts.values()],
+        "changed_accounts": list(changes.accounts.values()),
     }
 
 
-def _entry(transaction_id: UUID, account: UUID | ProgrammeAccount, amount: int) -> Row:
-    if isinstance(account, ProgrammeAccount):
-        return (row_id(), transaction_id, None, account.value, amount)
-    return (row_id(), transaction_id, account, None, amount)
+def _of(movement: Movement) -> dict[str, UUID]:
+    return {"transaction_id": movement.id, "account_id": movement.account_id}
+
+
+def _hold(hold: HoldRecord) -> dict[str, object]:
+    """Without its parts."""
+    return {name: getattr(hold, name) for name in _HOLD}
+
+
+def _entry(transaction_id: UUID, account: UUID | ProgrammeAccount, amount: int) -> dict[str, object]:
+    side = "programme_account" if isinstance(account, ProgrammeAccount) else "account_id"
+    return {"id": row_id(), "transaction_id": transaction_id, side: account, "amount": amount}
