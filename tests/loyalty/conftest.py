@@ -116,8 +116,7 @@ def sessions(stored: dict[str, Sessions]) -> Sessions:
     return stored["loyalty"]
 
 
-@pytest.fixture
-def receive(sessions: Sessions, clock: FrozenClock) -> Receive:
+def receiving(sessions: Sessions, clock: FrozenClock) -> Receive:
     """Hands events to the handlers as one poll of the worker, which waits out trouble of the database."""
 
     async def hand_over(*events: Event) -> None:
@@ -131,6 +130,11 @@ def receive(sessions: Sessions, clock: FrozenClock) -> Receive:
                     raise
 
     return hand_over
+
+
+@pytest.fixture
+def receive(sessions: Sessions, clock: FrozenClock) -> Receive:
+    return receiving(sessions, clock)
 
 
 @pytest.fixture
