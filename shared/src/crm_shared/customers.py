@@ -118,7 +118,10 @@ class OwnedByCustomer:
 _MERGING = 0x6D657267
 """The advisory lock that merges hold alone and writers of customers' rows share."""
 
-_STOP_MERGES = Prepared(select(func.pg_advisory_xact_lock_shared(_MERGING)))
+STOPPING_MERGES = func.pg_advisory_xact_lock_shared(_MERGING)
+"""What the first statement of a transaction may do along, and `merges_stopped` then says."""
+_STOP_MERGES = Prepared(select(STOPPING_MERGES))
+_STOPPED = "crm.merges_stopped"
 _STOP_WRITERS = select(func.pg_advisory_xact_lock(_MERGING))
 
 _RESOLVE = text(
@@ -244,7 +247,13 @@ async def forget(
 
 async def stop_merges(session: AsyncSession) -> None:
     """Wait for a merge that is under way, and let none begin before the transaction ends."""
-    await _STOP_MERGES.fetch(session, {})
+    if _STOPPED not in session.info:
+        await _STOP_MERGES.fetch(session, {})
+
+
+def merges_stopped(session: AsyncSession) -> None:
+    """Of a session with one transaction, whose first statement was STOPPING_MERGES: not to ask again."""
+    session.info[_STOPPED] = True
 
 
 async def stop_writers(session: AsyncSession) -> None:

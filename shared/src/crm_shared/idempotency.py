@@ -1,32 +1,20 @@
 """Idempotency keys: the reply of a write, stored in the write's own transaction, answers every retry."""
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-import orjson
-from sqlalchemy import (
-    BigInteger,
-    DateTime,
-    Index,
-    LargeBinary,
-    Text,
-    Uuid,
-    bindparam,
-    func,
-    select,
-    true,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import DateTime, Index, LargeBinary, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
-from sqlalchemy.types import TypeEngine
 
 from crm_shared.database import Json, SharedBase
-from crm_shared.prepared import Prepared, Row
+from crm_shared.prepared import Prepared, Row, as_rows, rows_from
 from crm_shared.problems import BadRequest, Conflict, Gone, Problem, Unprocessable
 
 _KEPT_HEADERS = ("content-type", "etag", "location")
@@ -115,53 +103,45 @@ class Kept(NamedTuple):
     path: str
 
 
-_STORED = SharedBase.metadata.tables[IdempotencyKey.__tablename__]
-# Made once: to make statements like these for each request costs more than to run them.
 _SCOPE = ("principal", "method", "route", "key")
-_ASKED = select(
-    *(func.unnest(bindparam(name, type_=ARRAY(Text))).label(name) for name in ("lock", *_SCOPE))
-).subquery()
-# Lateral, so that each key is looked up: a plan made while there were few would read them all, and is kept.
-_FOUND = (
-    select(_STORED.c.fingerprint, _STORED.c.status, _STORED.c.headers, _STORED.c.body)
-    .where(*(_STORED.c[name] == _ASKED.c[name] for name in _SCOPE))
-    .limit(1)
-    .lateral()
-)
 _CLAIM = Prepared(
-    # One round trip: the lock is tried whether or not a reply is stored.
-    select(
-        *(_ASKED.c[name] for name in _SCOPE),
-        func.pg_try_advisory_xact_lock(func.hashtextextended(_ASKED.c.lock, 0)).label("ours"),
-        *_FOUND.c,
+    text(
+        # One round trip: the lock is tried whether or not a reply is stored. Lateral, so that each key is
+        # looked up: a plan made while there were few would read them all, and is kept.
+        f"""
+    SELECT * FROM (
+        SELECT given.*, stored.*, pg_try_advisory_xact_lock(
+            hashtextextended(concat_ws(chr(31), principal, method, route, key), 0)
+        ) AS ours
+        FROM {rows_from("asked", "principal text, method text, route text, key text")}
+        LEFT JOIN LATERAL (
+            SELECT fingerprint, status, headers, body FROM idempotency_keys AS each
+            WHERE each.principal = given.principal AND each.method = given.method
+                AND each.route = given.route AND each.key = given.key
+            LIMIT 1
+        ) AS stored ON true
+    ) AS found
+    WHERE fingerprint IS NOT NULL OR NOT ours
+    """
     )
-    .select_from(_ASKED)
-    .outerjoin(_FOUND, true())
 )
-_KEPT: Mapping[str, TypeEngine[Any]] = {
-    **dict.fromkeys(_SCOPE, Text()),
-    "fingerprint": LargeBinary(),
-    "status": BigInteger(),
-    "headers": Text(),
-    "body": LargeBinary(),
-    "customer_ids": Text(),
-    "created_at": DateTime(timezone=True),
-}
+_KEPT = """principal text, method text, route text, key text, fingerprint text, status bigint, headers jsonb,
+    body text, customer_ids uuid[]"""
 _REMEMBER = Prepared(
-    insert(_STORED)
-    .from_select(
-        list(_KEPT),
-        select(
-            *(
-                # An array of arrays would be taken apart to the last element, so those come as texts.
-                func.unnest(bindparam(name, type_=ARRAY(type_))).cast(_STORED.c[name].type)
-                for name, type_ in _KEPT.items()
-            )
-        ),
-        include_defaults=False,
+    text(
+        f"""
+    WITH stored AS (
+        INSERT INTO idempotency_keys (principal, method, route, key, fingerprint, status, headers, body,
+            customer_ids, created_at)
+        SELECT principal, method, route, key, decode(fingerprint, 'base64'), status, headers,
+            decode(body, 'base64'), customer_ids, :at
+        FROM {rows_from("kept", _KEPT)}
+        ON CONFLICT DO NOTHING
+        RETURNING key
     )
-    .on_conflict_do_nothing()
-    .returning(_STORED.c.key)
+    SELECT count(*) AS stored FROM stored
+    """
+    ).bindparams(bindparam("at", type_=DateTime(timezone=True)))
 )
 
 
@@ -178,20 +158,17 @@ async def claim(session: AsyncSession, claim: Claim) -> StoredReply | None:
 
 async def claim_many(session: AsyncSession, claims: Sequence[Claim]) -> list[StoredReply | Problem | None]:
     """As `claim`, for each of several requests that share a transaction; what it would raise is given."""
-    valid = {_scope(claim): claim for claim in claims if _VALID.fullmatch(claim.key)}
+    valid = [claim for claim in claims if _VALID.fullmatch(claim.key)]
     rows: Sequence[Row] = ()
     if valid:
-        asked = {"lock": ["\x1f".join(scope) for scope in valid]}
-        asked |= {name: [scope[place] for scope in valid] for place, name in enumerate(_SCOPE)}
-        rows = await _CLAIM.fetch(session, asked)
-    stored = {tuple(row[name] for name in _SCOPE): row for row in rows}
+        asked = [dict(zip(_SCOPE, scope, strict=True)) for scope in {_scope(claim) for claim in valid}]
+        rows = await _CLAIM.fetch(session, {"asked": as_rows(asked)})
+    known = {tuple(row[name] for name in _SCOPE): row for row in rows}
     found: list[StoredReply | Problem | None] = []
     taken: set[tuple[str, ...]] = set()
     for claim in claims:
         scope = _scope(claim)
-        found.append(
-            InvalidIdempotencyKey() if scope not in stored else _reply(claim, stored[scope], scope in taken)
-        )
+        found.append(_reply(claim, known.get(scope), scope in taken))
         taken.add(scope)
     return found
 
@@ -200,10 +177,14 @@ def _scope(claim: Claim) -> tuple[str, str, str, str]:
     return claim.principal, claim.method, claim.route, claim.key
 
 
-def _reply(claim: Claim, row: Row, taken: bool) -> StoredReply | Problem | None:
+def _reply(claim: Claim, row: Row | None, taken: bool) -> StoredReply | Problem | None:
     """`taken`: another request of the same transaction has the key."""
+    if not _VALID.fullmatch(claim.key):
+        return InvalidIdempotencyKey()
+    if row is None:
+        return IdempotencyKeyInUse() if taken else None
     if row["fingerprint"] is None:
-        return IdempotencyKeyInUse() if taken or not row["ours"] else None
+        return IdempotencyKeyInUse()
     if row["fingerprint"] != claim.fingerprint:
         return IdempotencyKeyReused()
     if row["body"] is None:
@@ -227,22 +208,20 @@ async def remember_many(session: AsyncSession, kept: Sequence[Kept], *, at: date
     if not kept:
         return
     rows = [
-        (
-            *_scope(claim),
-            claim.fingerprint,
-            reply.status,
-            orjson.dumps(reply.headers).decode(),
-            reply.body,
-            f"{{{','.join(_ids(path.encode(errors='replace'), reply.body))}}}",
-            at,
-        )
+        {
+            **dict(zip(_SCOPE, _scope(claim), strict=True)),
+            "fingerprint": b64encode(claim.fingerprint).decode(),
+            "status": reply.status,
+            "headers": reply.headers,
+            "body": b64encode(reply.body).decode(),
+            "customer_ids": _ids(path.encode(errors="replace"), reply.body),
+        }
         for claim, reply, path in kept
     ]
-    columns = zip(*rows, strict=True)
-    stored = await _REMEMBER.fetch(session, dict(zip(_KEPT, columns, strict=True)))
-    if len(stored) < len(rows):
+    [row] = await _REMEMBER.fetch(session, {"kept": as_rows(rows), "at": at})
+    if row["stored"] < len(rows):
         raise IdempotencyKeyInUse
 
 
-def _ids(*texts: bytes) -> set[str]:
-    return {match.decode() for text in texts for match in _UUID.findall(text)}
+def _ids(*texts: bytes) -> list[str]:
+    return list({match.decode() for text in texts for match in _UUID.findall(text)})

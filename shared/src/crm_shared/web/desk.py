@@ -27,7 +27,7 @@ from fastapi import Request, Response
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_shared import idempotency, tracing
+from crm_shared import customers, idempotency, tracing
 from crm_shared.clock import Clock
 from crm_shared.database import Sessions, awaits_a_lock
 from crm_shared.idempotency import AlreadyAnswered, Claim, Kept, StoredReply
@@ -52,6 +52,8 @@ _HASTE = Prepared(
         # while it is small, for plans are kept.
         func.set_config("plan_cache_mode", "force_generic_plan", True),
         func.set_config("enable_seqscan", "off", True),
+        # What is written at desks is about customers, so it would be asked for next.
+        customers.STOPPING_MERGES,
     )
 )
 
@@ -197,6 +199,7 @@ class Desk(Generic[Item]):
             async with self._sessions() as session:
                 if hasty:
                     await _HASTE.fetch(session, {})
+                    customers.merges_stopped(session)
                     self._gather(slips)
                 outcomes = await self._write_new(session, [slip.handed for slip in slips])
                 ending = True
