@@ -2,6 +2,7 @@
 
 import json
 import logging
+from io import StringIO
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from crm_shared.database import Sessions, in_words
-from crm_shared.logs import JsonFormatter
+from crm_shared.logs import JsonFormatter, Lines
 
 SECRET = "canary@example.com"
 
@@ -51,3 +52,15 @@ def test_a_value_that_does_not_fit_is_told_by_its_place() -> None:
     assert SECRET in str(caught.value)
     assert SECRET not in logged(caught.value)
     assert in_words(caught.value) == "ValidationError: temperature: int_parsing"
+
+
+def test_what_is_said_without_a_record_reads_as_if_there_were_one() -> None:
+    lines, written = Lines({"service": "test"}), StringIO()
+    lines.setStream(written)
+    given = {"route": "/v1/notes", "status": 200}
+    lines.say(logging.getLogger("test"), "it happened", given)
+    lines.emit(logging.makeLogRecord({"name": "test", "levelname": "INFO", "msg": "it happened", **given}))
+    said, emitted = (json.loads(line) for line in written.getvalue().splitlines())
+    assert said.pop("ts") <= emitted.pop("ts")
+    assert said == emitted
+    assert said["status"] == 200

@@ -3,9 +3,12 @@
 import logging
 import logging.config
 import traceback
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from time import time
+from typing import TextIO
 
 import orjson
 
@@ -36,24 +39,55 @@ class JsonFormatter(logging.Formatter):
         self._constants = constants
 
     def format(self, record: logging.LogRecord) -> str:
+        given = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if record.exc_info:
+            given["exception"] = _traced(record.exc_info[1])
+        return self.line(record.created, record.levelname, record.getMessage(), record.name, given)
+
+    def line(self, at: float, level: str, event: str, logger: str, given: Mapping[str, object]) -> str:
         line: dict[str, object] = {
-            "ts": datetime.fromtimestamp(record.created, UTC),
-            "level": record.levelname.lower(),
+            "ts": datetime.fromtimestamp(at, UTC),
+            "level": level.lower(),
             **self._constants,
-            "event": record.getMessage(),
-            "logger": record.name,
+            "event": event,
+            "logger": logger,
             **_facts.get(),
         }
         trace = tracing.here()
         if trace is not None:
             line["trace_id"] = trace.trace_id
             line["span_id"] = trace.span_id
-        for name, value in vars(record).items():
-            if name not in _STANDARD:
-                line[name] = value
-        if record.exc_info:
-            line["exception"] = _traced(record.exc_info[1])
+        line.update(given)
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes our lines to stderr."""
+
+    def __init__(self, constants: dict[str, str]) -> None:
+        super().__init__()
+        self._json = JsonFormatter(constants)
+        self.setFormatter(self._json)
+
+    def say(self, logger: logging.Logger, event: str, given: Mapping[str, object]) -> None:
+        """What `emit` writes of a record, without one."""
+        line = self._json.line(time(), "info", event, logger.name, given)
+        with suppress(OSError):  # as with `emit`, nothing fails because it cannot be told
+            self.stream.write(f"{line}{self.terminator}")
+            self.stream.flush()
+
+
+def say(logger: logging.Logger, event: str, given: Mapping[str, object]) -> None:
+    """As `logger.info(event, extra=given)`, for a third of the cost: for the line that each request leaves.
+
+    Where somebody else handles the root's lines, they get a record.
+    """
+    match logging.root.handlers:
+        case [Lines() as lines]:
+            if logger.isEnabledFor(logging.INFO):
+                lines.say(logger, event, given)
+        case _:
+            logger.info(event, extra=given)
 
 
 def _forgo_the_unused() -> None:
@@ -81,10 +115,7 @@ def configure(settings: ServiceSettings) -> None:
     here in time; its access log is off because ours says more. Where somebody else already handles the root's
     lines (a test runner), they keep them.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        JsonFormatter({"service": settings.service, "version": settings.release, "env": settings.environment})
-    )
+    handler = Lines({"service": settings.service, "version": settings.release, "env": settings.environment})
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(handler)

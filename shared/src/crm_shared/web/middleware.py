@@ -118,9 +118,10 @@ class RequestMiddleware:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route = context.route or "unmatched"
         self._metrics.answered(method, route, status, duration)
-        log.info(
+        logs.say(
+            log,
             "request answered",
-            extra={
+            {
                 "method": method,
                 "route": route,
                 "status": status,
