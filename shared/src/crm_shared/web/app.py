@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.datastructures import State
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
@@ -27,6 +28,13 @@ from crm_shared.web.routing import Route
 from crm_shared.web.session import provide
 
 Extra = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class _State(State):
+    """With attributes as any object has them; the framework finds its own only after looking in vain."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
 
 class Service(FastAPI):
@@ -77,6 +85,7 @@ def service_app(
         openapi_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.state = _State()
     app.state.settings = settings
     app.state.clock = clock or SystemClock()
     app.state.metrics = metrics
