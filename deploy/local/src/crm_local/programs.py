@@ -15,7 +15,8 @@ from crm_local.provisioning import SERVICES, Databases
 from crm_local.tokens import AUDIENCE, ISSUER, public_part
 
 _UVICORN = (
-    *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-proxy-headers"),
+    *("--loop", "uvloop", "--http", "httptools"),
+    *("--no-access-log", "--no-proxy-headers", "--no-server-header"),
     *("--timeout-graceful-shutdown", "5", "--timeout-keep-alive", "75"),
 )
 
