@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 from sqlalchemy import DateTime, bindparam, text
@@ -17,83 +18,102 @@ from crm_shared.ids import row_id
 from crm_shared.outbox import News
 from crm_shared.prepared import Prepared, as_rows, rows_from
 
-_WRITE = """
-WITH new_transactions AS (
-    INSERT INTO transactions (id, kind, source, reference, account_id, version, points, balance, held,
-        hold_id, reverses, explanation, effective_at, recorded_at)
-    SELECT given.*, :at FROM {transactions}
-), new_entries AS (
-    INSERT INTO entries (id, transaction_id, account_id, programme_account, amount, recorded_at)
-    SELECT given.*, :at FROM {entries}
-), new_lots AS (
-    INSERT INTO lots (id, account_id, transaction_id, amount, remaining, earned_at, expires_at, idle_days,
-        policy_version, parted_from)
-    SELECT given.* FROM {lots}
-), new_allocations AS (
-    INSERT INTO allocations (transaction_id, lot_id, points)
-    SELECT given.* FROM {allocations}
-), new_holds AS (
-    INSERT INTO holds (id, customer_id, origin_customer_id, transaction_id, points, state, reference,
-        placed_at, expires_at, resolved_at)
-    SELECT given.* FROM {holds}
-), new_hold_parts AS (
-    INSERT INTO hold_parts (hold_id, account_id, points)
-    SELECT given.* FROM {hold_parts}
-), new_reasons AS (
-    INSERT INTO reasons (transaction_id, customer_id, origin_customer_id, text)
-    SELECT transaction_id, customer_id, origin_customer_id, text
-    FROM {reasons} JOIN accounts ON accounts.id = account_id
-), new_order_payments AS (
-    INSERT INTO order_payments (transaction_id, customer_id, origin_customer_id, source, external_id)
-    SELECT transaction_id, customer_id, origin_customer_id, source, external_id
-    FROM {order_payments} JOIN accounts ON accounts.id = account_id
-), new_earned_lines AS (
-    INSERT INTO earned_lines (transaction_id, line, amount, quantity, points)
-    SELECT given.* FROM {earned_lines}
-), new_events AS ({events}
-), planned AS ({due}
-), changed_lots AS (
-    UPDATE lots SET remaining = given.remaining FROM {changed_lots} WHERE lots.id = given.id
-), changed_holds AS (
-    UPDATE holds SET state = given.state, resolved_at = given.resolved_at
-    FROM {changed_holds} WHERE holds.id = given.id
-)
-UPDATE accounts SET version = given.version, balance = given.balance, held = given.held, owed = given.owed,
-    active_at = given.active_at, changed_at = :at
-FROM {changed_accounts} WHERE accounts.id = given.id
-"""
+# What is given rows of what, which columns these have, and what becomes of them.
+_PARTS = {
+    name: part.format(rows_from(name, columns))
+    for name, columns, part in (
+        (
+            "transactions",
+            """id uuid, kind text, source text, reference text, account_id uuid, version bigint,
+            points bigint, balance bigint, held bigint, hold_id uuid, reverses uuid, explanation jsonb,
+            effective_at timestamptz""",
+            """INSERT INTO transactions (id, kind, source, reference, account_id, version, points, balance,
+                held, hold_id, reverses, explanation, effective_at, recorded_at)
+            SELECT given.*, :at FROM {}""",
+        ),
+        (
+            "entries",
+            "id uuid, transaction_id uuid, account_id uuid, programme_account text, amount bigint",
+            """INSERT INTO entries (id, transaction_id, account_id, programme_account, amount, recorded_at)
+            SELECT given.*, :at FROM {}""",
+        ),
+        (
+            "lots",
+            """id uuid, account_id uuid, transaction_id uuid, amount bigint, remaining bigint,
+            earned_at timestamptz, expires_at timestamptz, idle_days bigint, policy_version bigint,
+            parted_from uuid""",
+            """INSERT INTO lots (id, account_id, transaction_id, amount, remaining, earned_at, expires_at,
+                idle_days, policy_version, parted_from)
+            SELECT given.* FROM {}""",
+        ),
+        (
+            "allocations",
+            "transaction_id uuid, lot_id uuid, points bigint",
+            "INSERT INTO allocations (transaction_id, lot_id, points) SELECT given.* FROM {}",
+        ),
+        (
+            "holds",
+            """id uuid, customer_id uuid, origin_customer_id uuid, transaction_id uuid, points bigint,
+            state text, reference text, placed_at timestamptz, expires_at timestamptz,
+            resolved_at timestamptz""",
+            """INSERT INTO holds (id, customer_id, origin_customer_id, transaction_id, points, state,
+                reference, placed_at, expires_at, resolved_at)
+            SELECT given.* FROM {}""",
+        ),
+        (
+            "hold_parts",
+            "hold_id uuid, account_id uuid, points bigint",
+            "INSERT INTO hold_parts (hold_id, account_id, points) SELECT given.* FROM {}",
+        ),
+        (
+            "reasons",
+            "transaction_id uuid, account_id uuid, text text",
+            """INSERT INTO reasons (transaction_id, customer_id, origin_customer_id, text)
+            SELECT transaction_id, customer_id, origin_customer_id, text
+            FROM {} JOIN accounts ON accounts.id = account_id""",
+        ),
+        (
+            "order_payments",
+            "transaction_id uuid, account_id uuid, source text, external_id text",
+            """INSERT INTO order_payments (transaction_id, customer_id, origin_customer_id, source,
+                external_id)
+            SELECT transaction_id, customer_id, origin_customer_id, source, external_id
+            FROM {} JOIN accounts ON accounts.id = account_id""",
+        ),
+        (
+            "earned_lines",
+            "transaction_id uuid, line bigint, amount bigint, quantity bigint, points bigint",
+            """INSERT INTO earned_lines (transaction_id, line, amount, quantity, points)
+            SELECT given.* FROM {}""",
+        ),
+        (
+            "changed_lots",
+            "id uuid, remaining bigint",
+            "UPDATE lots SET remaining = given.remaining FROM {} WHERE lots.id = given.id",
+        ),
+        (
+            "changed_holds",
+            "id uuid, state text, resolved_at timestamptz",
+            """UPDATE holds SET state = given.state, resolved_at = given.resolved_at
+            FROM {} WHERE holds.id = given.id""",
+        ),
+        (
+            "changed_accounts",
+            """id uuid, version bigint, balance bigint, held bigint, owed bigint, active_at timestamptz""",
+            """UPDATE accounts SET version = given.version, balance = given.balance, held = given.held,
+                owed = given.owed, active_at = given.active_at, changed_at = :at
+            FROM {} WHERE accounts.id = given.id""",
+        ),
+    )
+} | {"due": due.SCHEDULE, "events": outbox.INSERT}
 
-_SETS = {
-    "transactions": """id uuid, kind text, source text, reference text, account_id uuid, version bigint,
-        points bigint, balance bigint, held bigint, hold_id uuid, reverses uuid, explanation jsonb,
-        effective_at timestamptz""",
-    "entries": "id uuid, transaction_id uuid, account_id uuid, programme_account text, amount bigint",
-    "lots": """id uuid, account_id uuid, transaction_id uuid, amount bigint, remaining bigint,
-        earned_at timestamptz, expires_at timestamptz, idle_days bigint, policy_version bigint,
-        parted_from uuid""",
-    "allocations": "transaction_id uuid, lot_id uuid, points bigint",
-    "holds": """id uuid, customer_id uuid, origin_customer_id uuid, transaction_id uuid, points bigint,
-        state text, reference text, placed_at timestamptz, expires_at timestamptz, resolved_at timestamptz""",
-    "hold_parts": "hold_id uuid, account_id uuid, points bigint",
-    "reasons": "transaction_id uuid, account_id uuid, text text",
-    "order_payments": "transaction_id uuid, account_id uuid, source text, external_id text",
-    "earned_lines": "transaction_id uuid, line bigint, amount bigint, quantity bigint, points bigint",
-    "changed_lots": "id uuid, remaining bigint",
-    "changed_holds": "id uuid, state text, resolved_at timestamptz",
-    "changed_accounts": """id uuid, version bigint, balance bigint, held bigint, owed bigint,
-        active_at timestamptz""",
-}
-"""What the statement is given rows of, and what it takes from each."""
 
-_STATEMENT = Prepared(
-    text(
-        _WRITE.format(
-            **{name: rows_from(name, columns) for name, columns in _SETS.items()},
-            events=outbox.INSERT,
-            due=due.SCHEDULE,
-        )
-    ).bindparams(bindparam("at", type_=DateTime(timezone=True)))
-)
+@cache
+def _statement(*names: str) -> Prepared:
+    """Does these parts together: to have those along that are given nothing takes as long as the rest."""
+    parts = ", ".join(f"written_{name} AS ({_PARTS[name]})" for name in names)
+    whole = text(f"WITH {parts} SELECT")
+    return Prepared(whole.bindparams(bindparam("at", type_=DateTime(timezone=True))))
 
 
 _HOLD = [field.name for field in fields(HoldRecord) if field.name != "parts"]
@@ -108,8 +128,9 @@ async def write(
     """
     await session.flush()  # what was published before goes before
     rows = _new_rows(changes) | _rows_beside(changes) | _changed_rows(changes) | {"due": planned}
-    values = {name: as_rows(each) for name, each in rows.items()}
-    await _STATEMENT.fetch(session, {**values, "events": outbox.rows(session, told, at=at), "at": at})
+    values = {name: as_rows(each) for name, each in rows.items() if each}
+    values["events"] = outbox.rows(session, told, at=at)
+    await _statement(*values).fetch(session, {**values, "at": at})
 
 
 def _new_rows(changes: Changes) -> dict[str, Sequence[object]]:
