@@ -21,7 +21,7 @@ from crm_shared.problems import Problem
 from crm_shared.settings import ServiceSettings
 from crm_shared.testing import FrozenClock, reading
 from crm_shared.web.app import service_app
-from crm_shared.web.desk import MOST, ROOM, Desk, DeskFull, Handed
+from crm_shared.web.desk import MOST, ROOM, WORTH_SHARING, Desk, DeskFull, Handed
 from crm_shared.web.router import Router
 from crm_shared.web.session import CurrentDesks, provide
 
@@ -150,6 +150,29 @@ async def test_what_is_about_the_same_is_never_in_two_transactions_at_once(
     assert [(await task).status_code for task in tasks] == [201] * 4
     await desk.drain()
     assert clerk.sets == [["a"], ["c"], ["b", "d"]]
+
+
+@pytest.mark.parametrize("about_the_same", [False, True])
+async def test_of_many_a_hand_leaves_half_to_another_one_if_that_could_do_it(
+    sessions: Sessions, clerk: Clerk, about_the_same: bool
+) -> None:
+    clerk.may_go_on.clear()
+    desk = Desk(sessions, clerk.write, FrozenClock(), hands=2)
+
+    def hand_in(number: int) -> asyncio.Task[Response]:
+        handed = Handed(NoteIn(text=f"{number:02}", parent_id=None), Author("tester", None), POSTED, None)
+        return asyncio.create_task(desk.answer(handed, about=0 if about_the_same else number))
+
+    tasks = [hand_in(number) for number in range(WORTH_SHARING)]
+    await clerk.has_begun.wait()
+    await asyncio.sleep(0.05)
+    everything = [f"{number:02}" for number in range(WORTH_SHARING)]
+    half = WORTH_SHARING // 2
+    assert clerk.sets == ([everything] if about_the_same else [everything[:half], everything[half:]])
+    clerk.may_go_on.set()
+    assert [(await task).status_code for task in tasks] == [201] * WORTH_SHARING
+    await desk.drain()
+    assert await kept(sessions) == everything
 
 
 async def test_a_transaction_takes_a_bounded_number(agent: httpx2.AsyncClient, clerk: Clerk) -> None:

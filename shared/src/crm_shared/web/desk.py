@@ -40,6 +40,8 @@ Item = TypeVar("Item")
 
 MOST = 100
 """Writes in one transaction."""
+WORTH_SHARING = 40
+"""Writes of which a hand leaves half to another one that is free; of fewer, each costs less together."""
 ROOM = 1_000
 """Writes that wait: who comes when there are as many would wait in vain, and is told so at once."""
 PATIENCE = 0.25
@@ -150,14 +152,18 @@ class Desk(Generic[Item]):
             raise DeskFull(headers={"Retry-After": "1"})
         slip = _Slip(handed, about)
         self._waiting.append(slip)
-        if self._free_hands and not self._gathering and about not in self._under_way:
-            self._free_hands -= 1
-            self._begin(self._serve_all())
+        if about not in self._under_way:
+            self._lend_a_hand()
         return await slip.answer
 
     async def drain(self) -> None:
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _lend_a_hand(self) -> None:
+        if self._free_hands and not self._gathering:
+            self._free_hands -= 1
+            self._begin(self._serve_all())
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         # Of nobody's context: what is done for several is of no one's request.
@@ -181,13 +187,24 @@ class Desk(Generic[Item]):
     def _gather(self, slips: list[_Slip[Item]]) -> None:
         """Take over who has waited longest, but for what other hands are at."""
         self._gathering = False
-        left: list[_Slip[Item]] = []
-        while self._waiting and len(slips) < MOST:
-            slip = self._waiting.popleft()
-            if not slip.answer.done():
-                (left if slip.about in self._under_way else slips).append(slip)
-        self._waiting.extendleft(reversed(left))
-        self._under_way.update(slip.about for slip in slips if slip.about is not None)
+        waiting, self._waiting = self._waiting, deque()
+        is_shared = self._free_hands and len(waiting) >= WORTH_SHARING
+        most = min(MOST, len(waiting) // 2 if is_shared else MOST)
+        about: set[Hashable] = set()
+        for slip in waiting:
+            if slip.answer.done():
+                continue
+            # What is about the same comes along: nobody else could do it until we are done.
+            has_room = len(slips) < (MOST if slip.about in about else most)
+            if slip.about in self._under_way or not has_room:
+                self._waiting.append(slip)
+                continue
+            slips.append(slip)
+            if slip.about is not None:
+                about.add(slip.about)
+        self._under_way |= about
+        if self._waiting:
+            self._lend_a_hand()
 
     async def _serve(self, slips: list[_Slip[Item]], *, hasty: bool = False) -> None:
         """These in one transaction; in haste, all who wait once one has begun: anybody may join so long.
