@@ -2,7 +2,6 @@
 
 import asyncio
 from types import TracebackType
-from typing import Any
 
 from fastapi import params
 
@@ -33,11 +32,7 @@ def allowance(body: int | None = None, deadline: float | None = None) -> params.
 
 
 class Limits:
-    """What one request may take; the usual, until its route is found.
-
-    The deadline holds inside a `with`, just as with `asyncio.timeout`, whose way it goes for a third of the
-    cost: the task is cancelled, and if nobody else cancelled it too, that ends here as a TimeoutError.
-    """
+    """What one request may take; the usual, until its route is found."""
 
     def __init__(self, declared: int, body: int, deadline: float) -> None:
         self.declared = declared
@@ -45,34 +40,25 @@ class Limits:
         self.usual_body = body
         self.body = body
         self.deadline = deadline
-        self.expired = False
-        self._task: asyncio.Task[Any]
-        self._timer: asyncio.TimerHandle
+        self._time = asyncio.timeout(deadline)
+        self._began = 0.0
 
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._cancelled_before = task.cancelling()
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
-        self._timer = self._loop.call_later(self.deadline, self._expire)
+    async def __aenter__(self) -> "Limits":
+        self._began = asyncio.get_running_loop().time()
+        await self._time.__aenter__()
+        return self
 
-    def __exit__(
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._timer.cancel()
-        if self.expired:
-            by_others = self._task.uncancel() > self._cancelled_before
-            if kind is asyncio.CancelledError and not by_others:
-                raise TimeoutError from error
+        await self._time.__aexit__(kind, error, traceback)
 
-    def _expire(self) -> None:
-        self.expired = True
-        self._task.cancel()
+    @property
+    def expired(self) -> bool:
+        return self._time.expired()
 
     def settle(self, body: int | None, deadline: float | None) -> None:
         """The route is found: its allowance counts. Raises PayloadTooLarge before a byte is read."""
@@ -80,8 +66,7 @@ class Limits:
             self.body = body
         if deadline is not None:
             self.deadline = deadline
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._began + deadline, self._expire)
+            self._time.reschedule(self._began + deadline)
         if self.declared > self.body:
             raise self.too_large()
 

@@ -71,7 +71,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
-        headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         limits = Limits(_declared(headers), self._max_body_bytes, self._deadline)
         context = Context(_request_id(headers), self._problem_base_url, limits, headers)
         context.enter(scope)
@@ -97,7 +97,7 @@ class RequestMiddleware:
         try:
             if headers.get(b"content-encoding", b"identity").lower() != b"identity":
                 raise EncodedBody
-            with limits:
+            async with limits:
                 await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             log.info("the client went away")  # nobody is left to be answered
@@ -204,13 +204,14 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
-            present = dict(message.get("headers", ()))
-            headers = [*message.get("headers", ()), self._request_id]
+            headers = list(message.get("headers", ()))
+            present = {name for name, _ in headers}
+            headers.append(self._request_id)
             if self.status >= 400 and self._much_is_left:
                 await self._drain()
                 if b"connection" not in present:
                     headers.append((b"connection", b"close"))
-            headers += [header for header in _SECURITY if header[0] not in present]
+            headers.extend(header for header in _SECURITY if header[0] not in present)
             message = {**message, "headers": headers}
         await self._send(message)
 
