@@ -30,6 +30,24 @@ async def test_a_decent_request_id_is_kept_and_any_other_replaced(agent: httpx2.
         assert answer.headers["x-request-id"] != bad
 
 
+async def test_of_several_headers_of_one_name_the_first_counts_wherever_it_is_read(
+    agent: httpx2.AsyncClient,
+) -> None:
+    note = (await agent.post(NOTES, json={"text": "a"})).json()
+    path, key, etag = f"{NOTES}/{note['id']}", ("idempotency-key", "k"), '"1"'
+    conditions = [("if-match", etag), ("if-match", '"9"')]
+    changed = await agent.patch(path, json={"text": "b"}, headers=[key, *conditions])
+    repeated = await agent.patch(path, json={"text": "b"}, headers=[key, conditions[0]])
+    types = [("content-type", "text/plain"), ("content-type", "application/json")]
+    refused = await agent.post(NOTES, content=b'{"text": "a"}', headers=types)
+    ids = [("x-request-id", "the-first-one"), ("x-request-id", "another-one")]
+
+    assert (changed.status_code, repeated.status_code) == (200, 200)
+    assert repeated.headers["idempotency-replayed"] == "true"
+    assert refused.status_code == 415
+    assert (await agent.get(NOTES, headers=ids)).headers["x-request-id"] == "the-first-one"
+
+
 async def test_answers_are_not_sniffed_stored_or_framed(agent: httpx2.AsyncClient) -> None:
     answer = await agent.get(NOTES)
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -71,7 +71,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         limits = Limits(_declared(headers), self._max_body_bytes, self._deadline)
         context = Context(_request_id(headers), self._problem_base_url, limits, headers)
         context.enter(scope)
