@@ -80,7 +80,7 @@ def import_key(text: str) -> OKPKey:
     """An Ed25519 key from a JWK in JSON or from PEM; raises ValueError, without a word of what was given."""
     try:
         key = OKPKey.import_key(json.loads(text) if text.lstrip().startswith("{") else text)
-    except (ValueError, TypeError, JoseError) as error:
+    except (ValueError, TypeError, KeyError, JoseError) as error:
         raise ValueError("is no Ed25519 key, JWK in JSON or PEM") from error
     if key.curve_name != "Ed25519":
         raise ValueError("is no Ed25519 key but one of another curve")

@@ -27,7 +27,7 @@ def rows_from(name: str, columns: str) -> str:
 def as_rows(rows: Sequence[object]) -> str:
     """Mappings or dataclasses as the rows of `rows_from`, in their order; what is not a column is left out.
 
-    No bytes, and none of a column's values may contain U+0000.
+    No bytes, and no text with U+0000, not even in what is left out.
     """
     return orjson.dumps(rows, default=str).decode()
 
