@@ -8,8 +8,9 @@ import httpx2
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI, Request, Response
-from sqlalchemy import insert, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import event, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.util import await_only
 from tests.shared.web.conftest import STAFF, CallAs, Note, NoteIn, NoteOut, NoteSealed
 
 from crm_shared.callers import Role
@@ -240,6 +241,35 @@ async def test_nobody_hears_of_success_when_the_commit_fails(
     assert await kept(sessions) == ["first"]
     again = await post(agent, "a", key="a")
     assert (again.status_code, "idempotency-replayed" in again.headers) == (201, False)
+
+
+async def test_who_comes_while_a_commit_of_nothing_fails_hears_nothing_of_it(
+    web_engine: AsyncEngine, sessions: Sessions, clerk: Clerk
+) -> None:
+    desk = Desk(sessions, clerk.write, FrozenClock())
+
+    def hand_in(note: str) -> asyncio.Task[Response]:
+        handed = Handed(NoteIn(text=note, parent_id=None), Author("tester", None), POSTED, None)
+        return asyncio.create_task(desk.answer(handed))
+
+    gave_up = hand_in("a")
+    await asyncio.sleep(0)
+    gave_up.cancel()
+    later: list[asyncio.Task[Response]] = []
+
+    def fail(_: object) -> None:
+        if not later:
+            later.append(hand_in("b"))
+            await_only(asyncio.sleep(0.05))
+            raise ConnectionResetError
+
+    event.listen(web_engine.sync_engine, "commit", fail)
+    try:
+        await desk.drain()
+    finally:
+        event.remove(web_engine.sync_engine, "commit", fail)
+    assert (await later[0]).status_code == 201
+    assert await kept(sessions) == ["b"]
 
 
 async def test_who_gives_up_takes_nothing_from_the_others(

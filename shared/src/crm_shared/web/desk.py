@@ -222,7 +222,7 @@ class Desk(Generic[Item]):
                 ending = True
                 await session.commit()
         except Exception as error:
-            if not slips:
+            if not (slips or ending):  # it had not begun
                 self._gather(slips)
             if ending or (len(slips) == 1 and not (hasty and awaits_a_lock(error))):
                 for slip in slips:
