@@ -29,7 +29,7 @@ def as_rows(rows: Sequence[object]) -> str:
 
     No bytes, and no text with U+0000, not even in what is left out.
     """
-    return orjson.dumps(rows, default=str).decode()
+    return orjson.dumps(rows, default=str).decode()  # ids that the driver has read are of its own class
 
 
 class Row(Protocol):

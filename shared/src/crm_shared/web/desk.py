@@ -188,14 +188,14 @@ class Desk(Generic[Item]):
         """Take over who has waited longest, but for what other hands are at."""
         self._gathering = False
         waiting, self._waiting = self._waiting, deque()
-        is_shared = self._free_hands and len(waiting) >= WORTH_SHARING
-        most = min(MOST, len(waiting) // 2 if is_shared else MOST)
+        is_shared = self._free_hands > 0 and len(waiting) >= WORTH_SHARING
+        share = min(len(waiting) // 2, MOST) if is_shared else MOST
         about: set[Hashable] = set()
         for slip in waiting:
             if slip.answer.done():
                 continue
             # What is about the same comes along: nobody else could do it until we are done.
-            has_room = len(slips) < (MOST if slip.about in about else most)
+            has_room = len(slips) < (MOST if slip.about in about else share)
             if slip.about in self._under_way or not has_room:
                 self._waiting.append(slip)
                 continue

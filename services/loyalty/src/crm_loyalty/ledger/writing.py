@@ -99,7 +99,7 @@ _PARTS = {
         ),
         (
             "changed_accounts",
-            """id uuid, version bigint, balance bigint, held bigint, owed bigint, active_at timestamptz""",
+            "id uuid, version bigint, balance bigint, held bigint, owed bigint, active_at timestamptz",
             """UPDATE accounts SET version = given.version, balance = given.balance, held = given.held,
                 owed = given.owed, active_at = given.active_at, changed_at = :at
             FROM {} WHERE accounts.id = given.id""",
