@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from crm_shared.settings import ServiceSettings
+from crm_shared.settings import ServiceSettings, from_environment
 from crm_shared.testing import Signer
 
 SECRET = "this must never be shown"
@@ -56,3 +56,34 @@ def test_a_key_that_is_none_is_refused_in_our_words(key: str) -> None:
     [fault] = refused.value.errors(include_input=False)
     assert fault["loc"] == ("internal_public_key",)
     assert SECRET not in fault["msg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("POOL_TIMEOUT", "nan"),
+        ("STATEMENT_TIMEOUT", "-1"),
+        ("MAX_BODY_BYTES", "0"),
+        ("MAX_JSON_DEPTH", "0"),
+        ("INTERNAL_PORT", "99999"),
+        ("KAFKA_REPLICATION_FACTOR", "0"),
+        ("KAFKA_FETCH_MAX_WAIT_MS", "-1"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "no port here"),
+    ],
+)
+def test_what_nothing_could_run_with_is_named_at_the_start(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = {
+        "SERVICE": "tickets",
+        "DATABASE_URL": "postgresql://nobody@nowhere/nothing",
+        "KAFKA_BOOTSTRAP_SERVERS": "one:9092,[::1]:9092",
+        "INTERNAL_PUBLIC_KEY": Signer().public_key,
+        "CURSOR_SECRET": "cursors of the tests, thirty-two bytes and more",
+    }
+    for each, value in right.items():
+        monkeypatch.setenv(each, value)
+    from_environment(ServiceSettings)
+    monkeypatch.setenv(name, said)
+    with pytest.raises(SystemExit, match=rf"\A{name}: [^\n]+\Z"):
+        from_environment(ServiceSettings)

@@ -1,5 +1,7 @@
 """What the gateway is told by its environment: who signs, who answers, and how much anybody may ask."""
 
+from typing import Annotated
+
 from pydantic import (
     Field,
     HttpUrl,
@@ -32,23 +34,23 @@ class Settings(ServiceSettings):
     internal_private_key: SecretStr
     """Ed25519 key (JWK in JSON, or PEM) that signs the tokens for the services"""
 
-    upstreams: dict[str, str]
+    upstreams: dict[str, Annotated[str, Field(pattern=r"^https?://\S+$")]]
     """base URL per service, such as {"profiles": "http://profiles:8000"}"""
     upstream_connections: int = Field(default=64, ge=1)
     """open at once to each service"""
     upstream_streams: int = Field(default=64, ge=1)
     """open at once to each service beside those, for operations that may take long: uploads, live streams"""
-    upstream_keep_alive: float = 4.0
+    upstream_keep_alive: float = Field(default=4.0, gt=0)
     """of idle connections; shorter than the services' own (uvicorn: 5), who then rarely close them"""
     upstream_timeout: float = Field(default=9.0, gt=0, lt=DEADLINE)
     """after which a service is given up with a 504; sooner than the request itself, at 10; operations with a
     deadline of their own have that time"""
-    summary_timeout: float = 0.8
+    summary_timeout: float = Field(default=0.8, gt=0)
     """for each section of a composed answer; all are asked at once, so this bounds the whole"""
 
     breaker_failures: int = Field(default=5, ge=1)
     """in a row, after which a service is left alone"""
-    breaker_cooldown: float = 2.0
+    breaker_cooldown: float = Field(default=2.0, gt=0)
     """how long, before one request tries again"""
 
     rate_limit_requests: int = Field(default=6000, ge=1)

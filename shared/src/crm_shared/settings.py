@@ -12,6 +12,8 @@ from crm_shared.callers import Verifier
 
 Settings = TypeVar("Settings", bound="ServiceSettings")
 
+_SERVERS = r"^[^\s,]+:[0-9]{1,5}(,[^\s,]+:[0-9]{1,5})*$"
+
 
 class ServiceSettings(BaseSettings):
     """Settings that every service and the gateway have; what must differ per deployment has no default.
@@ -20,7 +22,11 @@ class ServiceSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
     service: str
@@ -34,18 +40,18 @@ class ServiceSettings(BaseSettings):
     """the service's own database, as the role that serves (migrations: as its owner)"""
     pool_size: int = Field(default=10, ge=1, le=100)
     """database connections of a process, and of an API as many again that only read"""
-    pool_timeout: float = 2.0
+    pool_timeout: float = Field(default=2.0, gt=0)
     """how long a request waits for a connection before it is answered 503"""
-    statement_timeout: float = 5.0
+    statement_timeout: float = Field(default=5.0, gt=0)
     """after which the database gives a statement up"""
 
-    kafka_bootstrap_servers: str
+    kafka_bootstrap_servers: str = Field(pattern=_SERVERS)
     """host:port of some brokers, with commas between"""
     kafka_idempotence: bool = True
     """idempotent producer; false only for a broker that has none"""
-    kafka_fetch_max_wait_ms: int = 100
+    kafka_fetch_max_wait_ms: int = Field(default=100, ge=0)
     """how long the broker may hold a fetch back to fill it"""
-    kafka_replication_factor: int = 1
+    kafka_replication_factor: int = Field(default=1, ge=1)
     """of topics that are created; 3 in production"""
     topic_retention_days: float = Field(default=7, gt=0, le=365)
     """how long events stay on their topics"""
@@ -63,11 +69,11 @@ class ServiceSettings(BaseSettings):
 
     internal_host: str = "127.0.0.1"
     """address of health and metrics"""
-    internal_port: int = 9000
+    internal_port: int = Field(default=9000, ge=0, le=65535)
     """port of health and metrics: /livez /readyz /metrics /version"""
-    max_body_bytes: int = 1024 * 1024
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1)
     """longest request body"""
-    max_json_depth: int = 32
+    max_json_depth: int = Field(default=32, ge=1)
     """deepest nesting of a JSON body"""
     problem_base_url: str = "https://crm.example/problems/"
     """prefix of a problem's `type`"""
