@@ -160,20 +160,18 @@ class Model:
 
     def end_lots(self, who: int, at: datetime) -> None:
         """What is over pays debts, and expires if nobody has reserved it in time."""
-        for account in self.owned(who):
-            over = [
-                lot for lot in self.lots if lot.account == account and lot.left > 0 and lot.expires_at <= at
-            ]
-            for lot in sorted(over, key=lambda lot: lot.order):
-                reserved = sum(
-                    hold.parts.get(account, 0)
-                    for hold in self.holds
-                    if hold.state == "open" and hold.placed_at < lot.expires_at and not lot.came_late
-                )
-                earlier = sum(other.left for other in over if other.order < lot.order)
-                part = lot.left - min(max(reserved - earlier, 0), lot.left)
-                lot.left -= part
-                lot.expired += part - self.settle(who, part)
+        owned = self.owned(who)
+        over = [lot for lot in self.lots if lot.account in owned and lot.left > 0 and lot.expires_at <= at]
+        for lot in sorted(over, key=lambda lot: lot.order):
+            reserved = sum(
+                hold.parts.get(lot.account, 0)
+                for hold in self.holds
+                if hold.state == "open" and hold.placed_at < lot.expires_at and not lot.came_late
+            )
+            before = [other for other in over if other.account == lot.account and other.order < lot.order]
+            part = lot.left - min(max(reserved - sum(other.left for other in before), 0), lot.left)
+            lot.left -= part
+            lot.expired += part - self.settle(who, part)
 
     def settle(self, who: int, points: int) -> int:
         paid = 0

@@ -1,5 +1,6 @@
 """Points that expire: when, which, and what is said about it before."""
 
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
-from crm_loyalty.ledger import accounts, ledger
-from crm_loyalty.postings import Earn, Posting, Reverse, Spend
+from crm_loyalty.ledger import ledger
+from crm_loyalty.postings import Adjust, Earn, Posting, Reverse, Spend
 from crm_loyalty.rules.expiry import Expiry, ExpiryRule, lapses_at, notice_at
 from crm_shared import due
 from crm_shared.callers import Role
@@ -28,6 +29,7 @@ Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
 ClientFactory = Callable[..., httpx2.AsyncClient]
 SetPolicy = Callable[..., Awaitable[None]]
+Post = Callable[..., Awaitable[UUID]]
 
 NEW_YORK, SHANGHAI, SANTIAGO = (
     ZoneInfo("America/New_York"),
@@ -188,31 +190,60 @@ async def test_a_hold_keeps_what_it_reserved_in_time_and_what_it_releases_expire
     assert await balance(loyalty, customer) == 20
 
 
-async def test_what_is_over_pays_what_is_owed_before_what_is_earned_too_late(
-    loyalty: httpx2.AsyncClient, sessions: Sessions, clock: FrozenClock
-) -> None:
-    customer = uuid7()
-
-    async def post(kind: Callable[..., Posting], **terms: Any) -> UUID:
+@pytest.fixture
+def post(sessions: Sessions, clock: FrozenClock) -> Post:
+    async def post_one(kind: Callable[..., Posting], customer: UUID, **terms: Any) -> UUID:
         at = clock.now()
         posting = kind(customer_id=customer, source="test", reference=str(uuid7()), effective_at=at, **terms)
         async with sessions.begin() as session:
             [verdict] = await ledger.post(session, [posting], at=at)
         return verdict.accepted().id
 
-    async with sessions.begin() as session:
-        await accounts.open_(session, [customer], at=clock.now())
+    return post_one
+
+
+async def test_what_is_over_pays_what_is_owed_before_what_is_earned_too_late(
+    loyalty: httpx2.AsyncClient, sessions: Sessions, clock: FrozenClock, post: Post
+) -> None:
+    customer = uuid7()
     soon = clock.now() + timedelta(hours=1)
-    returned = await post(Earn, points=5)
-    await post(Spend, points=5)
-    await post(Earn, points=10, expires_at=soon)
-    await post(Reverse, transaction_id=returned)
+    returned = await post(Earn, customer, points=5)
+    await post(Spend, customer, points=5)
+    await post(Earn, customer, points=10, expires_at=soon)
+    await post(Reverse, customer, transaction_id=returned)
     clock.advance(timedelta(hours=2))
-    late = await post(Earn, points=7, expires_at=soon)
-    await post(Reverse, transaction_id=late)
+    late = await post(Earn, customer, points=7, expires_at=soon)
+    await post(Reverse, customer, transaction_id=late)
     await due_work_runs(sessions, clock)
 
     assert await balance(loyalty, customer) == 0
+
+
+@pytest.mark.parametrize("worker_first", [True, False])
+async def test_of_lots_that_are_over_the_first_to_end_pays_what_is_owed_whosever_it_was(
+    sessions: Sessions,
+    clock: FrozenClock,
+    post: Post,
+    receive: Receive,
+    merged: MakeEvent,
+    worker_first: bool,
+) -> None:
+    survivor, absorbed = uuid7(), uuid7()
+    now = clock.now()
+    returned = await post(Earn, survivor, points=5)
+    await post(Spend, survivor, points=5)
+    await post(Earn, survivor, points=30, expires_at=now + timedelta(hours=2))
+    await post(Earn, absorbed, points=10, expires_at=now + timedelta(hours=1))
+    await receive(merged(absorbed, survivor, uuid7()))
+    await post(Reverse, survivor, transaction_id=returned)
+    clock.advance(timedelta(hours=3))
+    if not worker_first:
+        await post(Adjust, survivor, points=1, reason="test")
+    await due_work_runs(sessions, clock)
+
+    said = [json.loads(row.data) for row in await published(sessions) if "points.expired" in row.type]
+    expired = {datetime.fromisoformat(each["expired_at"]): each["points"] for each in said}
+    assert expired == {now + timedelta(hours=1): 10 - 5, now + timedelta(hours=2): 30}
 
 
 async def test_any_earning_or_spending_puts_inactivity_off(

@@ -9,19 +9,19 @@ from crm_shared.ids import uuid7
 
 
 def keep_up(journal: Journal, owner: UUID) -> None:
-    """End the owner's lots whose time is over."""
-    for account in journal.owned[owner]:
-        for lot in journal.over(account):
-            part = lot.remaining - reserved(journal, lot)
-            if part > 0 and lot.expires_at is not None:
-                posting = Expire(
-                    customer_id=account.origin_customer_id,
-                    source=SOURCE,
-                    reference=f"expiry {uuid7()}",
-                    effective_at=lot.expires_at,
-                    lot_id=lot.id,
-                )
-                expire(journal, posting, lot, part)
+    """End the owner's lots whose time is over, in whichever account: what ended first pays debts first."""
+    over = [lot for account in journal.owned[owner] for lot in journal.over(account)]
+    for lot in sorted(over, key=lambda lot: lot.order):
+        part = lot.remaining - reserved(journal, lot)
+        if part > 0 and lot.expires_at is not None:
+            posting = Expire(
+                customer_id=journal.accounts[lot.account_id].origin_customer_id,
+                source=SOURCE,
+                reference=f"expiry {uuid7()}",
+                effective_at=lot.expires_at,
+                lot_id=lot.id,
+            )
+            expire(journal, posting, lot, part)
 
 
 def expire(journal: Journal, posting: Expire, lot: LotState, points: int) -> Movement | None:
