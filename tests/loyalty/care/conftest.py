@@ -1,18 +1,20 @@
-"""What the tests of care share: people who become known, plans that are written, and time that passes."""
+"""What the tests of care share: people who become known, plans, messages in the queue, and time that passes."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import select
 
 from crm_loyalty.carriers import sending
 from crm_loyalty.carriers.sending import Sender
 from crm_loyalty.handlers import due_work_of
+from crm_loyalty.models.messages import Message, MessageState
 from crm_shared import due
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.permissions import Consent, ConsentState, PermissionState
@@ -20,6 +22,7 @@ from crm_shared.contracts.profiles import ConsentChanged, ContactPointState, Cus
 from crm_shared.contracts.tickets import TicketOpened, TicketState
 from crm_shared.database import Sessions
 from crm_shared.due import DueWork
+from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived
 
 BIRTHDAY: dict[str, Any] = {
@@ -53,6 +56,7 @@ TEMPLATE: dict[str, Any] = {
 }
 
 Outcome = tuple[str, str | None]
+Queue = Callable[..., Awaitable[Message]]
 
 
 @dataclass
@@ -115,6 +119,45 @@ def care(
     settings = apps("loyalty").state.settings
     send = sending.sender(sending.carriers_of(settings))
     return Care(loyalty, sessions, clock, receive, due_work_of(settings), send)
+
+
+@pytest.fixture
+def queue(sessions: Sessions, clock: FrozenClock) -> Queue:
+    """Puts a message into the queue, as one who has decided that it goes would."""
+
+    async def write(
+        channel: str = "email", address: str = "lucia@shop.example", who: UUID | None = None
+    ) -> Message:
+        who = who or uuid7()
+        message = Message(
+            customer_id=who,
+            origin_customer_id=who,
+            channel=channel,
+            purpose="greeting",
+            address=address,
+            subject="生日快乐!",
+            body="Felicidades, Lucía",
+            html="<p>Felicidades</p>",
+            unsubscribe_url="https://crm.example/v1/unsubscribe/x",
+            template="birthday",
+            template_version=1,
+            language="es",
+            plan_key="birthday",
+            try_at=clock.now(),
+            give_up_at=clock.now() + timedelta(days=1),
+            queued_at=clock.now(),
+        )
+        async with sessions.begin() as session:
+            session.add(message)
+        return message
+
+    return write
+
+
+async def state_of(sessions: Sessions, message: Message) -> tuple[MessageState, str | None]:
+    async with sessions() as session:
+        row = (await session.scalars(select(Message).where(Message.id == message.id))).one()
+        return row.state, row.failure
 
 
 LUCIA: dict[str, Any] = {

@@ -1,10 +1,8 @@
-"""Messages leave through real servers: nothing is lost, and what is tried again has the same id."""
+"""Messages leave through a real mail server: nothing is lost, and what is tried again has the same id."""
 
 import asyncio
-import hmac
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -12,27 +10,23 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from asyncpg import InterfaceError, InternalClientError
-from sqlalchemy import event, select
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.loyalty.care.conftest import complaint, said
+from tests.loyalty.care.conftest import Queue, complaint, said, state_of
 
 from crm_loyalty.care import messages
 from crm_loyalty.care.messages import Letter, Outcome
 from crm_loyalty.carriers import ports, sending
 from crm_loyalty.carriers.ports import LANES, Carrier, Tell
-from crm_loyalty.carriers.sms import SmsCarrier
 from crm_loyalty.carriers.smtp import SmtpCarrier
-from crm_loyalty.models.messages import Message, MessageState
+from crm_loyalty.models.messages import MessageState
 from crm_shared.contracts.permissions import ConsentState
 from crm_shared.contracts.tickets import TicketClosed, TicketOpened
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, published
-
-Queue = Callable[..., Awaitable[Message]]
 
 
 class Inbox:
@@ -79,43 +73,6 @@ async def inbox() -> AsyncIterator[tuple[Inbox, SmtpCarrier]]:
     port = server.sockets[0].getsockname()[1]
     yield kept, SmtpCarrier(f"smtp://127.0.0.1:{port}", "care@shop.example")
     server.close()
-
-
-@pytest.fixture
-def queue(sessions: Sessions, clock: FrozenClock) -> Queue:
-    async def write(
-        channel: str = "email", address: str = "lucia@shop.example", who: UUID | None = None
-    ) -> Message:
-        who = who or uuid7()
-        message = Message(
-            customer_id=who,
-            origin_customer_id=who,
-            channel=channel,
-            purpose="greeting",
-            address=address,
-            subject="生日快乐!",
-            body="Felicidades, Lucía",
-            html="<p>Felicidades</p>",
-            unsubscribe_url="https://crm.example/v1/unsubscribe/x",
-            template="birthday",
-            template_version=1,
-            language="es",
-            plan_key="birthday",
-            try_at=clock.now(),
-            give_up_at=clock.now() + timedelta(days=1),
-            queued_at=clock.now(),
-        )
-        async with sessions.begin() as session:
-            session.add(message)
-        return message
-
-    return write
-
-
-async def state_of(sessions: Sessions, message: Message) -> tuple[MessageState, str | None]:
-    async with sessions() as session:
-        row = (await session.scalars(select(Message).where(Message.id == message.id))).one()
-        return row.state, row.failure
 
 
 async def test_an_e_mail_arrives_with_its_headers_and_is_told_of(
@@ -434,53 +391,3 @@ async def test_a_death_between_sending_and_marking_sends_the_same_message_again(
     assert await sending.send(sessions, "email", carrier, clock) == 1
     assert [mail["Message-ID"] for mail in kept.messages] == [f"<{message.id}@shop.example>"] * 2
     assert len(await published(sessions)) == 1
-
-
-@asynccontextmanager
-async def gateway(status: list[int]) -> AsyncIterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
-    """A gateway of text messages that answers with these, one after the other."""
-    seen: list[tuple[dict[str, str], bytes]] = []
-
-    async def take(request: web.Request) -> web.Response:
-        seen.append((dict(request.headers), await request.read()))
-        return web.Response(status=status.pop(0))
-
-    app = web.Application()
-    app.router.add_post("/sms", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    try:
-        yield f"http://{host}:{port}/sms", seen
-    finally:
-        await runner.cleanup()
-
-
-async def test_a_text_message_is_signed_and_tried_again_under_one_key(
-    sessions: Sessions, clock: FrozenClock, queue: Queue
-) -> None:
-    message = await queue("sms", "+34600000000")
-    async with gateway([503, 202]) as (url, seen):
-        carrier = SmsCarrier(url, "a secret of the two of us")
-        await sending.send(sessions, "sms", carrier, clock)
-        assert await state_of(sessions, message) == (MessageState.QUEUED, "gateway_503")
-        clock.advance(timedelta(minutes=1))
-        await sending.send(sessions, "sms", carrier, clock)
-    assert (await state_of(sessions, message))[0] is MessageState.SENT
-    assert {headers["Idempotency-Key"] for headers, _ in seen} == {str(message.id)}
-    for headers, body in seen:
-        seconds, signed = (part.split("=")[1] for part in headers["X-Signature"].split(","))
-        expected = hmac.digest(b"a secret of the two of us", f"{seconds}.".encode() + body, "sha256")
-        assert signed == expected.hex()
-    assert b'"to":"+34600000000"' in seen[0][1]
-
-
-async def test_a_number_that_the_gateway_refuses_is_not_tried_again(
-    sessions: Sessions, clock: FrozenClock, queue: Queue
-) -> None:
-    message = await queue("sms", "+1")
-    async with gateway([400]) as (url, _):
-        await sending.send(sessions, "sms", SmsCarrier(url, "secret"), clock)
-    assert await state_of(sessions, message) == (MessageState.FAILED, "gateway_400")
