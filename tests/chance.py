@@ -1,5 +1,5 @@
-"""How long chance may look for the unthought-of: by day the same examples each time, `CRM_TEST_TIMES=20` as many
-new ones at night."""
+"""How long chance may look for the unthought-of: by day the same examples each time, `CRM_TEST_TIMES=20`
+as many new ones at night."""
 
 import os
 

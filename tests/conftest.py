@@ -31,8 +31,9 @@ TOGETHER = {"api", "capabilities", "local", "messaging"}
 """Folders whose tests share something that is dear to start or busy by itself: one process has all of it."""
 APART = {"test_schemathesis.py"}
 """Files of such folders that another process may as well have: they are long enough to start it anew."""
-# How fast the machine is decides no test, and by day nor does chance: a change is judged by the same examples
-# as the one before, and the night looks for new ones. A fixture that all examples share is meant to be shared.
+# How fast the machine is decides no test, and by day nor does chance: a change is judged by the same
+# examples as the one before, and the night looks for new ones. A fixture that all examples share is meant to
+# be shared.
 settings.register_profile(
     "crm",
     deadline=None,

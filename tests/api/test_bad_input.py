@@ -15,6 +15,7 @@ from tests.api.population.teller import Person
 from crm_gateway import openapi
 from crm_shared.callers import Role
 from crm_shared.ids import uuid7
+from crm_shared.testing import fresh_key
 
 from .conftest import Populate
 
@@ -236,7 +237,7 @@ async def test_what_is_stale_is_refused_and_what_is_current_is_not(
 
 
 async def test_one_key_is_one_request(gateway: Api, http: httpx2.AsyncClient, ann: Person) -> None:
-    headers = gateway.bearer() | {"Idempotency-Key": str(uuid7())}
+    headers = gateway.bearer() | fresh_key()
     url = gateway.url + SPEND.format(customer_id=ann.id)
     first = await http.post(url, json={"points": 1}, headers=headers)
     again = await http.post(url, json={"points": 1}, headers=headers)

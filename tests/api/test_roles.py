@@ -12,6 +12,7 @@ from tests.api.population.teller import Person
 from crm_gateway import openapi
 from crm_shared.callers import Role
 from crm_shared.ids import uuid7
+from crm_shared.testing import fresh_key
 
 from .conftest import Populate
 
@@ -128,7 +129,7 @@ async def test_a_customer_has_the_own_data_and_anybody_elses_look_absent(
     bea: Person,
 ) -> None:
     for api in apis(system, operation):
-        headers = api.bearer(Role.CUSTOMER, customer_id=ann.id) | {"Idempotency-Key": str(uuid7())}
+        headers = api.bearer(Role.CUSTOMER, customer_id=ann.id) | fresh_key()
 
         absent = {**bea.ids, "customer_id": ABSENT}
         own, others, nobodys = [

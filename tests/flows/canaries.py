@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx2
 from sqlalchemy import text
 from tests.flows.conftest import Settle
 
 from crm_shared.database import Sessions
-from crm_shared.testing import FrozenClock
+from crm_shared.testing import FrozenClock, fresh_key
 
 Purchase = Callable[..., Awaitable[None]]
 
@@ -24,10 +24,6 @@ class Person:
 
     id: UUID
     ticket: str
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid4())}
 
 
 async def planted(
@@ -44,7 +40,7 @@ async def planted(
         "contact_points": [{"kind": "email", "value": EMAIL}, {"kind": "phone", "value": PHONE}],
     }
     path = f"/v1/customers/by-external-id/shop/{WORDS}"
-    made = await profiles.put(path, json=body, headers=key())
+    made = await profiles.put(path, json=body, headers=fresh_key())
     assert made.status_code == 201, made.text
     who = UUID(made.json()["id"])
     await purchase(who, 10_000, clock.now())
@@ -52,17 +48,17 @@ async def planted(
     opened = await tickets.post(
         "/v1/tickets",
         json={"customer_id": str(who), "kind": "complaint", "title": WORDS, "description": WORDS},
-        headers=key(),
+        headers=fresh_key(),
     )
     ticket = opened.json()["id"]
     for verb, words in {"respond": {"message": WORDS}, "resolve": {"resolution": WORDS}}.items():
-        answer = await tickets.post(f"/v1/tickets/{ticket}/{verb}", json=words, headers=key())
+        answer = await tickets.post(f"/v1/tickets/{ticket}/{verb}", json=words, headers=fresh_key())
         assert answer.status_code == 200, answer.text
     account = f"/v1/accounts/{who}"
-    spent = await loyalty.post(f"{account}/spend", json={"points": 1, "reason": WORDS}, headers=key())
+    spent = await loyalty.post(f"{account}/spend", json={"points": 1, "reason": WORDS}, headers=fresh_key())
     assert spent.status_code == 201, spent.text
     held = await loyalty.post(
-        f"{account}/holds", json={"points": 1, "expires_in": 600, "reference": WORDS}, headers=key()
+        f"{account}/holds", json={"points": 1, "expires_in": 600, "reference": WORDS}, headers=fresh_key()
     )
     assert held.status_code == 201, held.text
     await settle()

@@ -24,7 +24,7 @@ from crm_segmentation.models import Purchase as ValuedPurchase
 from crm_shared.contracts.base import Event
 from crm_shared.customers import CustomerAlias, owned_tables
 from crm_shared.database import Sessions
-from crm_shared.testing import FrozenClock, envelope_of, handle, published
+from crm_shared.testing import FrozenClock, envelope_of, fresh_key, handle, published
 from crm_tickets.models import Base as Tickets
 from crm_tickets.models import Ticket
 
@@ -65,7 +65,7 @@ async def merge(profiles: httpx2.AsyncClient, survivor: UUID, absorbed: UUID) ->
     answer = await profiles.post(
         "/v1/merges",
         json={"survivor_id": str(survivor), "absorbed_id": str(absorbed)},
-        headers={"Idempotency-Key": str(uuid4())},
+        headers=fresh_key(),
     )
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
@@ -77,7 +77,7 @@ async def undo(profiles: httpx2.AsyncClient, merge_id: str) -> None:
 
 
 async def write(client: httpx2.AsyncClient, path: str, body: dict[str, Any]) -> httpx2.Response:
-    answer = await client.post(path, json=body, headers={"Idempotency-Key": str(uuid4())})
+    answer = await client.post(path, json=body, headers=fresh_key())
     assert answer.is_success or answer.status_code == 409, answer.text
     return answer
 

@@ -11,14 +11,14 @@ from zipfile import ZipFile
 import httpx2
 import pytest
 from sqlalchemy import text
-from tests.flows.canaries import EMAIL, NAME, PHONE, WORDS, Person, Purchase, erase, key, planted, traces
+from tests.flows.canaries import EMAIL, NAME, PHONE, WORDS, Person, Purchase, erase, planted, traces
 from tests.flows.conftest import LISTENERS, Settle
 
 from crm_profiles.handlers import due_work
 from crm_shared import due
 from crm_shared.callers import Role
 from crm_shared.database import Sessions
-from crm_shared.testing import FrozenClock, deliver
+from crm_shared.testing import FrozenClock, deliver, fresh_key
 
 ClientFactory = Callable[..., httpx2.AsyncClient]
 
@@ -262,7 +262,7 @@ async def test_who_was_merged_into_an_erased_person_is_forgotten_with_them(
     absorbed = (await profiles.post("/v1/customers", json=other)).json()["id"]
     await settle()
     both = {"survivor_id": str(ada.id), "absorbed_id": absorbed}
-    merged = await profiles.post("/v1/merges", json=both | {"reason": WORDS}, headers=key())
+    merged = await profiles.post("/v1/merges", json=both | {"reason": WORDS}, headers=fresh_key())
     assert merged.status_code == 201, merged.text
     await settle()
 

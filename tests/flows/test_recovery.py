@@ -9,8 +9,7 @@ import pytest
 from tests.flows.conftest import Settle
 
 from crm_shared.callers import Role
-from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, Signer
+from crm_shared.testing import FrozenClock, Signer, fresh_key
 
 Customer = Callable[..., Awaitable[UUID]]
 Decide = Callable[[str, str], Awaitable[httpx2.Response]]
@@ -34,7 +33,7 @@ def decide(loyalty: httpx2.AsyncClient, signer: Signer, clock: FrozenClock) -> D
 
     async def post(who: str, path: str) -> httpx2.Response:
         token = signer.token((Role.MANAGER,), at=clock.now(), subject=who)
-        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": str(uuid7())}
+        headers = {"Authorization": f"Bearer {token}"} | fresh_key()
         return await loyalty.post(path, json={}, headers=headers)
 
     return post

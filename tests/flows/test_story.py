@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -13,7 +13,7 @@ from crm_loyalty.handlers import due_work
 from crm_shared import due
 from crm_shared.database import Sessions
 from crm_shared.outbox import Outbox
-from crm_shared.testing import FrozenClock
+from crm_shared.testing import FrozenClock, fresh_key
 
 Customer = Callable[..., Awaitable[UUID]]
 Purchase = Callable[..., Awaitable[None]]
@@ -149,7 +149,7 @@ async def test_a_hold_that_nobody_captures_runs_out_at_its_instant(
     await purchase(who, 10_000, clock.now())
     await settle()
     account = f"/v1/accounts/{who}"
-    await loyalty.post(f"{account}/holds", json={"points": 60, "expires_in": 600}, headers=key())
+    await loyalty.post(f"{account}/holds", json={"points": 60, "expires_in": 600}, headers=fresh_key())
     assert await available(loyalty, who) == 40
 
     clock.advance(timedelta(seconds=599))
@@ -166,7 +166,7 @@ async def test_spending_twice_with_one_key_is_one_effect_and_a_marked_replay(
     who = await customer()
     await purchase(who, 10_000, clock.now())
     await settle()
-    headers = key()
+    headers = fresh_key()
     first = await loyalty.post(f"/v1/accounts/{who}/spend", json={"points": 30}, headers=headers)
     second = await loyalty.post(f"/v1/accounts/{who}/spend", json={"points": 30}, headers=headers)
     assert first.status_code == second.status_code == 201
@@ -182,7 +182,7 @@ async def test_spending_more_than_there_is_says_how_much_there_is(
     who = await customer()
     await purchase(who, 1_999, clock.now())
     await settle()
-    refused = await loyalty.post(f"/v1/accounts/{who}/spend", json={"points": 20}, headers=key())
+    refused = await loyalty.post(f"/v1/accounts/{who}/spend", json={"points": 20}, headers=fresh_key())
     assert refused.status_code == 409
     assert refused.headers["content-type"] == "application/problem+json"
     problem = refused.json()
@@ -239,10 +239,6 @@ async def queue(tickets: httpx2.AsyncClient) -> list[str]:
 async def available(loyalty: httpx2.AsyncClient, who: UUID) -> int:
     balance: int = (await loyalty.get(f"/v1/accounts/{who}")).json()["available"]
     return balance
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid4())}
 
 
 async def outbox(sessions: Sessions) -> list[Outbox]:

@@ -29,7 +29,7 @@ from crm_shared.contracts.profiles import (
 )
 from crm_shared.database import Sessions, async_url, unavailable
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, arrived, handle
+from crm_shared.testing import FrozenClock, arrived, fresh_key, handle
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -219,7 +219,7 @@ def pool(loyalty: httpx2.AsyncClient) -> Household:
 
     async def make(people: Sequence[UUID], **terms: Any) -> str:
         async def send(path: str, body: Any = None) -> dict[str, Any]:
-            answer = await loyalty.post(path, json=body, headers={"Idempotency-Key": str(uuid7())})
+            answer = await loyalty.post(path, json=body, headers=fresh_key())
             assert answer.is_success, answer.text
             said: dict[str, Any] = answer.json()
             return said

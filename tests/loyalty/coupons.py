@@ -7,15 +7,12 @@ from uuid import UUID
 import httpx2
 
 from crm_shared.ids import uuid7
+from crm_shared.testing import fresh_key
 
 Answer = httpx2.Response
 
 TENTH: dict[str, Any] = {"names": {"en": "A tenth off"}, "value": "percent", "basis_points": 1000}
 BASKET = {"currency": "USD", "lines": [{"price": 2000, "quantity": 2, "category": "records"}]}
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
 
 
 async def make_series(loyalty: httpx2.AsyncClient, **terms: Any) -> str:
@@ -32,7 +29,7 @@ async def issue(loyalty: httpx2.AsyncClient, customer: UUID, **terms: Any) -> st
 
 async def issue_of(loyalty: httpx2.AsyncClient, customer: UUID, series: str) -> str:
     body = {"customer_ids": [str(customer)]}
-    made = await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=key())
+    made = await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=fresh_key())
     assert made.status_code == 201, made.text
     assert made.json()["items"][0]["code"] is None
     listed = await loyalty.get(f"/v1/accounts/{customer}/coupons")
@@ -48,11 +45,11 @@ async def ask(
         "order": {"source": "shop", "external_id": order},
         "basket": BASKET,
     }
-    return await loyalty.post(f"/v1/coupons/{what}", json=body | more, headers=key())
+    return await loyalty.post(f"/v1/coupons/{what}", json=body | more, headers=fresh_key())
 
 
 async def end(loyalty: httpx2.AsyncClient, use: str, how: str) -> Answer:
-    return await loyalty.post(f"/v1/coupon-uses/{use}/{how}", headers=key())
+    return await loyalty.post(f"/v1/coupon-uses/{use}/{how}", headers=fresh_key())
 
 
 async def insist(loyalty: httpx2.AsyncClient, what: str, code: str, customer: UUID, order: str) -> Answer:

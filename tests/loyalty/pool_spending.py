@@ -5,11 +5,11 @@ from uuid import UUID
 
 import httpx2
 
-from crm_shared.ids import uuid7
+from crm_shared.testing import fresh_key
 
 
 async def post(client: httpx2.AsyncClient, path: str, body: Any = None) -> httpx2.Response:
-    return await client.post(path, json=body, headers={"Idempotency-Key": str(uuid7())})
+    return await client.post(path, json=body, headers=fresh_key())
 
 
 async def spend(loyalty: httpx2.AsyncClient, customer: UUID, points: int) -> httpx2.Response:

@@ -7,16 +7,11 @@ import httpx2
 import orjson
 
 from crm_shared.database import Sessions
-from crm_shared.ids import uuid7
-from crm_shared.testing import published
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
+from crm_shared.testing import fresh_key, published
 
 
 async def post(client: httpx2.AsyncClient, path: str, body: Any = None) -> httpx2.Response:
-    return await client.post(path, json=body, headers=key())
+    return await client.post(path, json=body, headers=fresh_key())
 
 
 async def active(loyalty: httpx2.AsyncClient, pool_id: str) -> dict[str, bool]:

@@ -15,7 +15,7 @@ from crm_loyalty import reconcile
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, published
+from crm_shared.testing import FrozenClock, fresh_key, published
 
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
@@ -23,7 +23,7 @@ Announce = Callable[..., Awaitable[str]]
 
 
 async def post(loyalty: httpx2.AsyncClient, path: str, body: object = None) -> httpx2.Response:
-    key = {"Idempotency-Key": str(uuid7())}
+    key = fresh_key()
     while True:
         answer = await loyalty.post(path, json=body, headers=key)
         if answer.status_code != 503:

@@ -14,7 +14,7 @@ from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, Signer
+from crm_shared.testing import FrozenClock, Signer, fresh_key
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -28,7 +28,7 @@ def ask(loyalty: httpx2.AsyncClient, signer: Signer, clock: FrozenClock) -> Ask:
 
     async def post(who: str, role: Role, path: str, body: dict[str, Any]) -> httpx2.Response:
         token = signer.token((role,), at=clock.now(), subject=who)
-        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": str(uuid7())}
+        headers = {"Authorization": f"Bearer {token}"} | fresh_key()
         return await loyalty.post(path, json=body, headers=headers)
 
     return post

@@ -5,11 +5,12 @@ from collections import Counter
 
 import httpx2
 from sqlalchemy import text
-from tests.loyalty.coupons import Answer, ask, end, insist, issue, key, make_series
+from tests.loyalty.coupons import Answer, ask, end, insist, issue, make_series
 
 from crm_loyalty import reconcile
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
+from crm_shared.testing import fresh_key
 
 
 async def test_of_a_hundred_parallel_redemptions_one_succeeds(
@@ -32,7 +33,7 @@ async def test_a_total_limit_holds_when_a_hundred_ask_at_once(
     series = await make_series(loyalty, max_uses=10)
     people = [uuid7() for _ in range(100)]
     body = {"customer_ids": [str(person) for person in people]}
-    await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=key())
+    await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=fresh_key())
     owned = [(await loyalty.get(f"/v1/accounts/{person}/coupons")).json()["items"][0] for person in people]
 
     answers = await asyncio.gather(
@@ -57,7 +58,7 @@ async def test_redeeming_releasing_and_voiding_at_once_does_one_of_them(
     use = (await ask(loyalty, "reserve", code, customer)).json()
 
     async def void() -> Answer:
-        return await loyalty.post(f"/v1/coupons/{use['coupon_id']}/void", headers=key())
+        return await loyalty.post(f"/v1/coupons/{use['coupon_id']}/void", headers=fresh_key())
 
     answers = await asyncio.gather(
         *(end(loyalty, use["id"], how) for how in ("redeem", "release") * 10), *(void() for _ in range(3))

@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from tests.loyalty.conftest import Give, Receive
-from tests.loyalty.coupons import BASKET, ask, issue, key
+from tests.loyalty.coupons import BASKET, ask, issue
 
 from crm_loyalty.coupons import ending
 from crm_loyalty.postings import Order
@@ -15,7 +15,7 @@ from crm_shared.contracts.base import Money
 from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, arrived
+from crm_shared.testing import FrozenClock, arrived, fresh_key
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ async def test_the_refund_of_a_whole_purchase_gives_back_coupon_and_points(
     body = {"customer_id": str(customer), "basket": BASKET, "coupons": [code], "points": 60}
     named = (await loyalty.post("/v1/quotes", json=body)).json()
     order = {"order": {"source": "shop", "external_id": "1017"}}
-    taken = await loyalty.post(f"/v1/quotes/{named['id']}/commit", json=order, headers=key())
+    taken = await loyalty.post(f"/v1/quotes/{named['id']}/commit", json=order, headers=fresh_key())
     assert taken.status_code == 200, taken.text
     bought = purchase(customer, clock)
 

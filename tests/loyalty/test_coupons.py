@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from tests.conftest import ClientFactory
 from tests.loyalty.conftest import Give, MakeEvent, Receive
-from tests.loyalty.coupons import TENTH, ask, end, issue, issue_of, key, make_series
+from tests.loyalty.coupons import TENTH, ask, end, issue, issue_of, make_series
 
 from crm_loyalty.coupons.guard import Guard
 from crm_loyalty.handlers import due_work, jobs_of
@@ -19,7 +19,7 @@ from crm_shared import due, jobs
 from crm_shared.callers import Role
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, published
+from crm_shared.testing import FrozenClock, fresh_key, published
 
 
 async def test_a_coupon_is_reserved_and_redeemed_for_an_order(
@@ -103,7 +103,7 @@ async def test_a_series_out_of_use_stops_all_its_coupons(loyalty: httpx2.AsyncCl
     )
     assert (await ask(loyalty, "redeem", code, customer)).json()["code"] == "coupon_suspended"
     more = await loyalty.post(
-        f"/v1/coupon-series/{series}/coupons", json={"customer_ids": [str(customer)]}, headers=key()
+        f"/v1/coupon-series/{series}/coupons", json={"customer_ids": [str(customer)]}, headers=fresh_key()
     )
     assert more.json()["code"] == "coupon_suspended"
 
@@ -131,7 +131,7 @@ async def test_limits_per_customer_and_in_total_hold(loyalty: httpx2.AsyncClient
     refused = (await ask(loyalty, "redeem", second, other, "4")).json()
     assert (refused["code"], refused["scope"]) == ("limit_reached", "total")
     body = {"customer_ids": [str(one)]}
-    third = await loyalty.post(f"/v1/coupon-series/{everybodys}/coupons", json=body, headers=key())
+    third = await loyalty.post(f"/v1/coupon-series/{everybodys}/coupons", json=body, headers=fresh_key())
     assert third.json()["code"] == "issue_limit_reached"
 
 
@@ -175,7 +175,7 @@ async def test_a_voided_coupon_is_withdrawn_with_its_reservation(
     code = await issue(loyalty, customer)
     use = (await ask(loyalty, "reserve", code, customer)).json()
 
-    voided = await loyalty.post(f"/v1/coupons/{use['coupon_id']}/void", headers=key())
+    voided = await loyalty.post(f"/v1/coupons/{use['coupon_id']}/void", headers=fresh_key())
 
     assert voided.json()["state"] == "void"
     assert (await end(loyalty, use["id"], "redeem")).json()["code"] == "coupon_use_ended"
@@ -216,7 +216,9 @@ async def test_a_batch_is_issued_in_the_background_for_whoever_has_the_codes(
 ) -> None:
     manager = client("loyalty", Role.MANAGER)
     series = await make_series(manager)
-    started = await manager.post(f"/v1/coupon-series/{series}/batches", json={"count": 7}, headers=key())
+    started = await manager.post(
+        f"/v1/coupon-series/{series}/batches", json={"count": 7}, headers=fresh_key()
+    )
     assert started.status_code == 202, started.text
 
     assert await jobs.run(committed["loyalty"], jobs_of(apps("loyalty").state.settings), clock)
@@ -249,7 +251,7 @@ async def test_a_reward_may_be_a_coupon(loyalty: httpx2.AsyncClient, give: Give)
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/coupon_series")
 
     placed = await loyalty.post(
-        f"/v1/accounts/{customer}/reward-orders", json={"reward": "tenth", "quantity": 2}, headers=key()
+        f"/v1/accounts/{customer}/reward-orders", json={"reward": "tenth", "quantity": 2}, headers=fresh_key()
     )
 
     assert placed.json()["state"] == "delivered", placed.text
@@ -287,5 +289,5 @@ async def test_coupons_of_who_was_erased_cannot_be_used(
         assert (await ask(loyalty, what, code, customer)).json()["code"] == "customer_was_erased"
     assert (await ask(loyalty, "redeem", code, uuid7())).json()["code"] == "coupon_not_yours"
     body = {"customer_ids": [str(customer)]}
-    more = await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=key())
+    more = await loyalty.post(f"/v1/coupon-series/{series}/coupons", json=body, headers=fresh_key())
     assert more.status_code == 410

@@ -20,7 +20,7 @@ from crm_shared import due
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, handle
+from crm_shared.testing import FrozenClock, fresh_key, handle
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -33,7 +33,7 @@ FRIEND = uuid7()
 
 
 async def made(loyalty: httpx2.AsyncClient, path: str, body: object) -> dict[str, Any]:
-    answer = await loyalty.post(path, json=body, headers={"Idempotency-Key": str(uuid7())})
+    answer = await loyalty.post(path, json=body, headers=fresh_key())
     assert answer.is_success, answer.text
     found: dict[str, Any] = answer.json()
     return found

@@ -9,15 +9,11 @@ from crm_loyalty import reconcile
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import published
+from crm_shared.testing import fresh_key, published
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
 
 
 async def balance(loyalty: httpx2.AsyncClient, customer_id: object) -> int:
@@ -32,7 +28,7 @@ async def test_a_survivor_spends_the_points_of_both(
     await give(absorbed, 20)
 
     await receive(merged(absorbed, survivor, uuid7()))
-    spent = await loyalty.post(f"/v1/accounts/{survivor}/spend", json={"points": 45}, headers=key())
+    spent = await loyalty.post(f"/v1/accounts/{survivor}/spend", json={"points": 45}, headers=fresh_key())
 
     assert spent.json()["balance"] == 5
     assert await balance(loyalty, absorbed) == await balance(loyalty, survivor) == 5
@@ -56,7 +52,7 @@ async def test_a_merge_undone_gives_each_lot_back_with_what_is_left_of_it(
     await give(survivor, 30)
     await receive(merged(absorbed, survivor, merge_id))
     await receive(purchased(absorbed, 700))
-    await loyalty.post(f"/v1/accounts/{survivor}/spend", json={"points": 25}, headers=key())
+    await loyalty.post(f"/v1/accounts/{survivor}/spend", json={"points": 25}, headers=fresh_key())
 
     await receive(unmerged(absorbed, survivor, merge_id))
 
@@ -82,18 +78,18 @@ async def test_a_hold_placed_before_a_merge_is_captured_after_it(
     await give(absorbed, 20)
     await give(survivor, 30)
     placed = await loyalty.post(
-        f"/v1/accounts/{absorbed}/holds", json={"points": 15, "expires_in": 60}, headers=key()
+        f"/v1/accounts/{absorbed}/holds", json={"points": 15, "expires_in": 60}, headers=fresh_key()
     )
     await receive(merged(absorbed, survivor, merge_id))
     over_both = await loyalty.post(
-        f"/v1/accounts/{survivor}/holds", json={"points": 35, "expires_in": 60}, headers=key()
+        f"/v1/accounts/{survivor}/holds", json={"points": 35, "expires_in": 60}, headers=fresh_key()
     )
     captured = await loyalty.post(
-        f"/v1/accounts/{survivor}/holds/{placed.json()['id']}/capture", headers=key()
+        f"/v1/accounts/{survivor}/holds/{placed.json()['id']}/capture", headers=fresh_key()
     )
     await receive(unmerged(absorbed, survivor, merge_id))
     released = await loyalty.post(
-        f"/v1/accounts/{survivor}/holds/{over_both.json()['id']}/release", headers=key()
+        f"/v1/accounts/{survivor}/holds/{over_both.json()['id']}/release", headers=fresh_key()
     )
 
     assert (captured.status_code, released.status_code) == (200, 200)
@@ -108,12 +104,12 @@ async def test_erasure_clears_words_keeps_the_books_and_confirms(
     customer = uuid7()
     await give(customer, 20)
     await loyalty.post(
-        f"/v1/accounts/{customer}/spend", json={"points": 5, "reason": "gift for 王小明"}, headers=key()
+        f"/v1/accounts/{customer}/spend", json={"points": 5, "reason": "gift for 王小明"}, headers=fresh_key()
     )
     await loyalty.post(
         f"/v1/accounts/{customer}/holds",
         json={"points": 5, "expires_in": 60, "reference": "王小明"},
-        headers=key(),
+        headers=fresh_key(),
     )
 
     await receive(erased(customer))
@@ -139,7 +135,7 @@ async def test_nothing_new_is_written_about_somebody_who_was_erased(
         "holds": {"points": 5, "expires_in": 60, "reference": "王小明"},
     }
     for operation, body in wishes.items():
-        answer = await loyalty.post(f"/v1/accounts/{customer}/{operation}", json=body, headers=key())
+        answer = await loyalty.post(f"/v1/accounts/{customer}/{operation}", json=body, headers=fresh_key())
         assert (answer.status_code, answer.json()["code"]) == (410, "customer_was_erased"), operation
     async with sessions() as session:
         assert await session.scalar(text("SELECT count(*) FROM reasons")) == 0

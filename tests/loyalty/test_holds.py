@@ -11,20 +11,16 @@ from crm_loyalty.handlers import due_work
 from crm_shared import due
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, published
+from crm_shared.testing import FrozenClock, fresh_key, published
 
 Give = Callable[..., Awaitable[None]]
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
 
 
 async def place(loyalty: httpx2.AsyncClient, customer: UUID, points: int, *, seconds: int = 60) -> str:
     answer = await loyalty.post(
         f"/v1/accounts/{customer}/holds",
         json={"points": points, "expires_in": seconds, "reference": "order 1017"},
-        headers=key(),
+        headers=fresh_key(),
     )
     assert answer.status_code == 201, answer.text
     assert answer.json()["state"] == "open"
@@ -34,7 +30,7 @@ async def place(loyalty: httpx2.AsyncClient, customer: UUID, points: int, *, sec
 async def resolve(
     loyalty: httpx2.AsyncClient, customer: UUID, hold: str, how: str, headers: dict[str, str] | None = None
 ) -> httpx2.Response:
-    return await loyalty.post(f"/v1/accounts/{customer}/holds/{hold}/{how}", headers=headers or key())
+    return await loyalty.post(f"/v1/accounts/{customer}/holds/{hold}/{how}", headers=headers or fresh_key())
 
 
 async def standing(loyalty: httpx2.AsyncClient, customer: UUID) -> tuple[int, int]:
@@ -48,9 +44,9 @@ async def test_held_points_cannot_be_spent_otherwise(loyalty: httpx2.AsyncClient
     await give(customer, 100)
     await place(loyalty, customer, 80)
 
-    refused = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 21}, headers=key())
+    refused = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 21}, headers=fresh_key())
     second = await loyalty.post(
-        f"/v1/accounts/{customer}/holds", json={"points": 21, "expires_in": 60}, headers=key()
+        f"/v1/accounts/{customer}/holds", json={"points": 21, "expires_in": 60}, headers=fresh_key()
     )
 
     assert refused.status_code == second.status_code == 409
@@ -63,7 +59,7 @@ async def test_a_captured_hold_is_spent_once(
     customer = uuid7()
     await give(customer, 100)
     hold = await place(loyalty, customer, 80)
-    once = key()
+    once = fresh_key()
 
     captured = await resolve(loyalty, customer, hold, "capture", once)
     replayed = await resolve(loyalty, customer, hold, "capture", once)
@@ -179,7 +175,7 @@ async def test_a_hold_for_no_time_is_refused(loyalty: httpx2.AsyncClient, give: 
     await give(customer, 100)
 
     answer = await loyalty.post(
-        f"/v1/accounts/{customer}/holds", json={"points": 1, "expires_in": 0}, headers=key()
+        f"/v1/accounts/{customer}/holds", json={"points": 1, "expires_in": 0}, headers=fresh_key()
     )
 
     assert answer.status_code == 422

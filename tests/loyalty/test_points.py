@@ -12,16 +12,12 @@ from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, published
+from crm_shared.testing import FrozenClock, fresh_key, published
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
 ClientFactory = Callable[..., httpx2.AsyncClient]
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
 
 
 async def account(loyalty: httpx2.AsyncClient, customer_id: UUID) -> dict[str, int]:
@@ -87,7 +83,7 @@ async def test_spending_twice_with_one_key_is_one_effect_and_the_replay_is_marke
 ) -> None:
     customer = uuid7()
     await give(customer, 100)
-    once = key()
+    once = fresh_key()
 
     first = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 30}, headers=once)
     again = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 30}, headers=once)
@@ -106,7 +102,7 @@ async def test_spending_more_than_there_is_says_how_much_there_is(
     customer = uuid7()
     await give(customer, 20)
 
-    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 21}, headers=key())
+    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 21}, headers=fresh_key())
 
     assert answer.status_code == 409
     problem = answer.json()
@@ -120,7 +116,7 @@ async def test_a_refused_request_may_succeed_later_with_the_same_key(
 ) -> None:
     customer = uuid7()
     await give(customer, 20)
-    once = key()
+    once = fresh_key()
     refused = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 30}, headers=once)
     await give(customer, 20)
 
@@ -147,7 +143,7 @@ async def test_points_do_not_move_without_an_idempotency_key(
 async def test_one_key_may_serve_two_operations(loyalty: httpx2.AsyncClient, give: Give) -> None:
     customer = uuid7()
     await give(customer, 20)
-    once = key()
+    once = fresh_key()
 
     spent = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 5}, headers=once)
     held = await loyalty.post(
@@ -163,7 +159,7 @@ async def test_the_ledger_knows_a_reference_when_the_idempotency_key_is_forgotte
 ) -> None:
     customer = uuid7()
     await give(customer, 100)
-    once = key()
+    once = fresh_key()
     first = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 30}, headers=once)
     async with sessions.begin() as session:
         await session.execute(text("DELETE FROM idempotency_keys"))
@@ -185,10 +181,12 @@ async def test_a_manager_puts_points_right_in_both_directions_but_never_below_ze
     await give(customer, 10)
     path = f"/v1/accounts/{customer}/adjust"
 
-    given = await loyalty.post(path, json={"points": 5, "reason": "late parcel"}, headers=key())
-    taken = await loyalty.post(path, json={"points": -12, "reason": "typed twice"}, headers=key())
-    refused = await loyalty.post(path, json={"points": -4, "reason": "too much"}, headers=key())
-    agent = await client("loyalty", Role.AGENT).post(path, json={"points": 1, "reason": "no"}, headers=key())
+    given = await loyalty.post(path, json={"points": 5, "reason": "late parcel"}, headers=fresh_key())
+    taken = await loyalty.post(path, json={"points": -12, "reason": "typed twice"}, headers=fresh_key())
+    refused = await loyalty.post(path, json={"points": -4, "reason": "too much"}, headers=fresh_key())
+    agent = await client("loyalty", Role.AGENT).post(
+        path, json={"points": 1, "reason": "no"}, headers=fresh_key()
+    )
 
     assert [answer.status_code for answer in (given, taken, refused, agent)] == [201, 201, 409, 403]
     assert (await account(loyalty, customer))["balance"] == 3
@@ -203,7 +201,7 @@ async def test_a_manager_puts_points_right_in_both_directions_but_never_below_ze
 async def test_nobody_spends_for_an_id_that_is_not_known(loyalty: httpx2.AsyncClient) -> None:
     unknown = uuid7()
 
-    spent = await loyalty.post(f"/v1/accounts/{unknown}/spend", json={"points": 1}, headers=key())
+    spent = await loyalty.post(f"/v1/accounts/{unknown}/spend", json={"points": 1}, headers=fresh_key())
     read = await loyalty.get(f"/v1/accounts/{unknown}")
     summary = await loyalty.get(f"/v1/customers/{unknown}/summary/loyalty")
 
@@ -225,8 +223,8 @@ async def test_a_customer_sees_and_spends_only_the_own_points(give: Give, client
     await give(other, 10)
     me = client("loyalty", Role.CUSTOMER, customer_id=mine)
 
-    own = await me.post(f"/v1/accounts/{mine}/spend", json={"points": 1}, headers=key())
-    foreign = await me.post(f"/v1/accounts/{other}/spend", json={"points": 1}, headers=key())
+    own = await me.post(f"/v1/accounts/{mine}/spend", json={"points": 1}, headers=fresh_key())
+    foreign = await me.post(f"/v1/accounts/{other}/spend", json={"points": 1}, headers=fresh_key())
     looked = await me.get(f"/v1/accounts/{other}")
 
     assert [answer.status_code for answer in (own, foreign, looked)] == [201, 404, 404]
@@ -239,7 +237,7 @@ async def test_another_role_lets_a_customer_do_no_more_than_that_role_may(
     await give(other, 10)
     both = client("loyalty", Role.CUSTOMER, Role.PARTNER, customer_id=mine)
 
-    spent = await both.post(f"/v1/accounts/{other}/spend", json={"points": 1}, headers=key())
+    spent = await both.post(f"/v1/accounts/{other}/spend", json={"points": 1}, headers=fresh_key())
     looked = await both.get(f"/v1/accounts/{other}")
 
     assert [answer.status_code for answer in (spent, looked)] == [404, 200]
@@ -256,7 +254,7 @@ async def test_what_expires_first_is_spent_first_then_what_is_older(
     await give(customer, 10, expires_at=soon)
     await give(customer, 10)
 
-    await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 24}, headers=key())
+    await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 24}, headers=fresh_key())
 
     lots = (await loyalty.get(f"/v1/accounts/{customer}/lots")).json()["items"]
     assert [(lot["remaining"], lot["expires_at"]) for lot in lots] == [(10, None), (6, None)]
@@ -270,7 +268,7 @@ async def test_a_spend_reaches_through_more_lots_than_are_read_at_once(
     customer = uuid7()
     await receive(*(purchased(customer, 100) for _ in range(150)))
 
-    spent = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 149}, headers=key())
+    spent = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 149}, headers=fresh_key())
 
     assert spent.json()["balance"] == 1
     lots = (await loyalty.get(f"/v1/accounts/{customer}/lots")).json()["items"]
@@ -312,10 +310,10 @@ async def test_the_account_can_be_read_as_of_an_instant(
     await give(customer, 10)
     clock.advance(timedelta(hours=1))
     await loyalty.post(
-        f"/v1/accounts/{customer}/holds", json={"points": 4, "expires_in": 3600}, headers=key()
+        f"/v1/accounts/{customer}/holds", json={"points": 4, "expires_in": 3600}, headers=fresh_key()
     )
     clock.advance(timedelta(minutes=30))
-    await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 3}, headers=key())
+    await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 3}, headers=fresh_key())
 
     async def as_of(instant: datetime) -> tuple[int, int]:
         answer = await loyalty.get(
@@ -334,9 +332,13 @@ async def test_the_programme_adds_up(
 ) -> None:
     customer, other = uuid7(), uuid7()
     await receive(purchased(customer, 5000), purchased(other, 3000))
-    await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 8}, headers=key())
-    await loyalty.post(f"/v1/accounts/{other}/adjust", json={"points": -5, "reason": "test"}, headers=key())
-    await loyalty.post(f"/v1/accounts/{other}/holds", json={"points": 6, "expires_in": 60}, headers=key())
+    await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 8}, headers=fresh_key())
+    await loyalty.post(
+        f"/v1/accounts/{other}/adjust", json={"points": -5, "reason": "test"}, headers=fresh_key()
+    )
+    await loyalty.post(
+        f"/v1/accounts/{other}/holds", json={"points": 6, "expires_in": 60}, headers=fresh_key()
+    )
 
     figures = (await loyalty.get("/v1/programme")).json()
 
@@ -377,7 +379,7 @@ async def test_a_spend_that_makes_no_sense_is_refused_with_a_pointer(
     customer = uuid7()
     await give(customer, 20)
 
-    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json=body, headers=key())
+    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json=body, headers=fresh_key())
 
     assert answer.status_code == 422
     assert answer.json()["errors"]

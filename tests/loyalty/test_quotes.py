@@ -16,7 +16,7 @@ from crm_shared import due
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock
+from crm_shared.testing import FrozenClock, fresh_key
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -30,10 +30,6 @@ LINES = [
 BASKET: dict[str, Any] = {"currency": "USD", "lines": LINES}
 
 
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
-
-
 async def put(loyalty: httpx2.AsyncClient, path: str, body: dict[str, Any], version: int = 0) -> None:
     seen = {"If-Match": f'"{version}"'} if version else {"If-None-Match": "*"}
     answer = await loyalty.put(path, json={"names": {"en": "Off"}} | body, headers=seen)
@@ -45,7 +41,7 @@ async def coupon(loyalty: httpx2.AsyncClient, customer: UUID, **terms: Any) -> s
     series = f"/v1/coupon-series/s-{uuid7().hex}"
     await put(loyalty, series, {"value": "percent", "basis_points": 1000} | terms)
     body = {"customer_ids": [str(customer)]}
-    made = await loyalty.post(f"{series}/coupons", json=body, headers=key())
+    made = await loyalty.post(f"{series}/coupons", json=body, headers=fresh_key())
     assert made.status_code == 201, made.text
     return str((await loyalty.get(f"/v1/accounts/{customer}/coupons")).json()["items"][0]["code"])
 
@@ -61,7 +57,7 @@ async def quote(loyalty: httpx2.AsyncClient, customer: UUID, **more: Any) -> dic
 
 async def commit(loyalty: httpx2.AsyncClient, quote_id: str, order: str = "1017") -> Answer:
     body = {"order": {"source": "shop", "external_id": order}}
-    return await loyalty.post(f"/v1/quotes/{quote_id}/commit", json=body, headers=key())
+    return await loyalty.post(f"/v1/quotes/{quote_id}/commit", json=body, headers=fresh_key())
 
 
 async def balance(loyalty: httpx2.AsyncClient, customer: UUID) -> int:
@@ -148,7 +144,7 @@ async def test_a_stale_quote_is_refused_and_says_what_has_changed(
     named = await quote(loyalty, customer, coupons=[code], points=50)
 
     await put(loyalty, "/v1/promotions/day", tenth | {"basis_points": 900}, version=1)
-    spent = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 60}, headers=key())
+    spent = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 60}, headers=fresh_key())
     assert spent.status_code == 201
     refused = await commit(loyalty, named["id"])
 
@@ -235,14 +231,14 @@ async def test_the_discount_of_a_tier_comes_off_before_coupons_for_as_long_as_on
 
     grant = {"tier": "gold", "until": "2030-01-01T00:00:00Z", "reason": "A guest of honour"}
     path = f"/v1/accounts/{customer}/tier/grant"
-    granted = await loyalty.put(path, json=grant, headers=key())
+    granted = await loyalty.put(path, json=grant, headers=fresh_key())
     assert granted.is_success, granted.text
     named = await quote(loyalty, customer, coupons=[code])
     effects = [(effect["kind"], effect["amount"]) for effect in named["effects"]]
     assert effects == [("tier", 333), ("coupon", 633)]
     assert named["effects"][0]["rule"] == "gold"
 
-    taken_back = await loyalty.delete(path, headers=key())
+    taken_back = await loyalty.delete(path, headers=fresh_key())
     assert taken_back.is_success, taken_back.text
     refused = await commit(loyalty, named["id"])
     assert (refused.status_code, refused.json()["code"]) == (409, "quote_is_stale")

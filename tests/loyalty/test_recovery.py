@@ -16,7 +16,7 @@ from crm_shared.contracts.base import Event
 from crm_shared.contracts.tickets import ComplaintUpheld
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, Signer, arrived
+from crm_shared.testing import FrozenClock, Signer, arrived, fresh_key
 
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
@@ -36,7 +36,7 @@ def ask(loyalty: httpx2.AsyncClient, signer: Signer, clock: FrozenClock) -> Ask:
 
     async def post(who: str, role: Role, path: str) -> httpx2.Response:
         token = signer.token((role,), at=clock.now(), subject=who)
-        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": str(uuid7())}
+        headers = {"Authorization": f"Bearer {token}"} | fresh_key()
         while True:
             answer = await loyalty.post(path, json={"note": "sorry"}, headers=headers)
             if answer.status_code != 503:

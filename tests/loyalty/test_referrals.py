@@ -19,7 +19,7 @@ from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, arrived, published
+from crm_shared.testing import FrozenClock, arrived, fresh_key, published
 
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
@@ -66,7 +66,7 @@ async def code_of(loyalty: httpx2.AsyncClient, customer: UUID) -> str:
 async def claim(loyalty: httpx2.AsyncClient, code: str, friend: UUID) -> httpx2.Response:
     body = {"code": code, "customer_id": str(friend)}
     while True:
-        answer = await loyalty.post("/v1/referrals", json=body, headers={"Idempotency-Key": str(uuid7())})
+        answer = await loyalty.post("/v1/referrals", json=body, headers=fresh_key())
         if answer.status_code != 503:
             return answer
 

@@ -19,7 +19,7 @@ from crm_shared.contracts.profiles import (
 )
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, arrived, published
+from crm_shared.testing import FrozenClock, arrived, fresh_key, published
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -27,10 +27,6 @@ MakeEvent = Callable[..., Event]
 ClientFactory = Callable[..., httpx2.AsyncClient]
 
 BOUGHT_AT = datetime(2026, 2, 1, 12, tzinfo=UTC)
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
 
 
 def usd(cents: int) -> Money:
@@ -96,7 +92,7 @@ async def spend(loyalty: httpx2.AsyncClient, customer: UUID, points: int, order:
     body: dict[str, Any] = {"points": points}
     if order is not None:
         body["order"] = {"source": "shop", "external_id": order.name}
-    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json=body, headers=key())
+    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json=body, headers=fresh_key())
     assert answer.status_code == 201, answer.text
     return answer.json()
 
@@ -153,7 +149,7 @@ async def test_what_was_spent_already_is_owed_and_the_next_points_pay_it(
 
     await receive(order.returned((1, 10_000)))
     assert await account(loyalty, customer) == (-80, 0, 80)
-    refused = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 1}, headers=key())
+    refused = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 1}, headers=fresh_key())
     assert (refused.status_code, refused.json()["available"]) == (409, 0)
     await receive(Order(customer, 9_000).bought())
 
@@ -186,12 +182,14 @@ async def test_a_hold_is_honoured_even_when_its_points_are_taken_back(
     order = Order(customer, 10_000)
     await receive(order.bought())
     hold = await loyalty.post(
-        f"/v1/accounts/{customer}/holds", json={"points": 60, "expires_in": 60}, headers=key()
+        f"/v1/accounts/{customer}/holds", json={"points": 60, "expires_in": 60}, headers=fresh_key()
     )
 
     await receive(order.returned((1, 10_000)))
     assert await account(loyalty, customer) == (0, 0, 60)
-    captured = await loyalty.post(f"/v1/accounts/{customer}/holds/{hold.json()['id']}/capture", headers=key())
+    captured = await loyalty.post(
+        f"/v1/accounts/{customer}/holds/{hold.json()['id']}/capture", headers=fresh_key()
+    )
 
     assert captured.status_code == 200
     assert await account(loyalty, customer) == (-60, 0, 60)
@@ -230,8 +228,8 @@ async def test_points_of_a_captured_hold_come_back_too(
     await give(customer, 30)
     order = Order(customer, 50)
     body = {"points": 20, "expires_in": 60, "order": {"source": "shop", "external_id": order.name}}
-    hold = await loyalty.post(f"/v1/accounts/{customer}/holds", json=body, headers=key())
-    await loyalty.post(f"/v1/accounts/{customer}/holds/{hold.json()['id']}/capture", headers=key())
+    hold = await loyalty.post(f"/v1/accounts/{customer}/holds", json=body, headers=fresh_key())
+    await loyalty.post(f"/v1/accounts/{customer}/holds/{hold.json()['id']}/capture", headers=fresh_key())
     await receive(order.bought(), order.returned((1, 50)))
 
     assert await account(loyalty, customer) == (30, 30, 0)
@@ -246,7 +244,7 @@ async def test_customers_cannot_say_which_order_their_points_pay(
     own = client("loyalty", Role.CUSTOMER, customer_id=customer)
     body = {"points": 1, "order": {"source": "shop", "external_id": "o-1"}}
 
-    answer = await own.post(f"/v1/accounts/{customer}/spend", json=body, headers=key())
+    answer = await own.post(f"/v1/accounts/{customer}/spend", json=body, headers=fresh_key())
 
     assert (answer.status_code, answer.json()["code"]) == (403, "order_not_yours")
 
@@ -310,19 +308,19 @@ async def test_a_mistaken_movement_is_reversed_by_its_reference_once(
     await give(customer, 50)
     spent = await spend(loyalty, customer, 20)
     path = f"/v1/transactions/{spent['transaction_id']}/reversal"
-    once = key()
+    once = fresh_key()
 
     answers = [await loyalty.post(path, json={"reason": "wrong shop"}, headers=once) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json() == answers[1].json()
     assert (answers[0].json()["kind"], answers[0].json()["points"]) == ("reverse", 20)
-    again = await loyalty.post(path, json={"reason": "wrong shop"}, headers=key())
+    again = await loyalty.post(path, json={"reason": "wrong shop"}, headers=fresh_key())
     assert (again.status_code, again.json()["code"]) == (409, "nothing_to_reverse")
     nobody = await loyalty.post(
-        f"/v1/transactions/{uuid7()}/reversal", json={"reason": "wrong"}, headers=key()
+        f"/v1/transactions/{uuid7()}/reversal", json={"reason": "wrong"}, headers=fresh_key()
     )
     assert (nobody.status_code, nobody.json()["code"]) == (404, "transaction_not_found")
-    agent = await client("loyalty", Role.AGENT).post(path, json={"reason": "x"}, headers=key())
+    agent = await client("loyalty", Role.AGENT).post(path, json={"reason": "x"}, headers=fresh_key())
     assert agent.status_code == 403
 
     [entry] = (await loyalty.get(f"/v1/accounts/{customer}/entries?limit=1")).json()["items"]

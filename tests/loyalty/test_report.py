@@ -18,7 +18,7 @@ from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock
+from crm_shared.testing import FrozenClock, fresh_key
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -28,7 +28,7 @@ ClientFactory = Callable[..., httpx2.AsyncClient]
 
 async def spend(loyalty: httpx2.AsyncClient, customer: UUID, points: int) -> None:
     answer = await loyalty.post(
-        f"/v1/accounts/{customer}/spend", json={"points": points}, headers={"Idempotency-Key": str(uuid7())}
+        f"/v1/accounts/{customer}/spend", json={"points": points}, headers=fresh_key()
     )
     assert answer.status_code == 201, answer.text
 
@@ -93,7 +93,7 @@ async def test_points_are_told_apart_by_what_they_were_given_for(
     await give(ann, 40)
     for points in (30, -10):
         body = {"points": points, "reason": "A mistake"}
-        key = {"Idempotency-Key": str(uuid7())}
+        key = fresh_key()
         assert (await loyalty.post(f"/v1/accounts/{ann}/adjust", json=body, headers=key)).is_success
     balance = (await loyalty.get(f"/v1/accounts/{ann}")).json()["balance"]
 

@@ -16,7 +16,7 @@ from crm_shared.contracts.base import Event
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import arrived, published
+from crm_shared.testing import arrived, fresh_key, published
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -27,17 +27,15 @@ Answer = httpx2.Response
 GIFT: dict[str, Any] = {"kind": "gift", "names": {"en": "A record bag"}, "points": 100}
 
 
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
-
-
 async def offer(loyalty: httpx2.AsyncClient, *, stock: int = 0, **changes: Any) -> str:
     """A reward on offer, and its key."""
     name = f"r-{uuid7().hex}"
     put = await loyalty.put(f"/v1/rewards/{name}", json=GIFT | changes, headers={"If-None-Match": "*"})
     assert put.status_code == 200, put.text
     if stock:
-        filled = await loyalty.post(f"/v1/rewards/{name}/restock", json={"change": stock}, headers=key())
+        filled = await loyalty.post(
+            f"/v1/rewards/{name}/restock", json={"change": stock}, headers=fresh_key()
+        )
         assert filled.json()["remaining"] == stock, filled.text
     return name
 
@@ -52,12 +50,12 @@ async def order(
     return await loyalty.post(
         f"/v1/accounts/{customer}/reward-orders",
         json={"reward": reward, "quantity": quantity},
-        headers=headers or key(),
+        headers=headers or fresh_key(),
     )
 
 
 async def step(loyalty: httpx2.AsyncClient, order_id: str, name: str, body: object = None) -> Answer:
-    return await loyalty.post(f"/v1/reward-orders/{order_id}/{name}", json=body, headers=key())
+    return await loyalty.post(f"/v1/reward-orders/{order_id}/{name}", json=body, headers=fresh_key())
 
 
 async def balance(loyalty: httpx2.AsyncClient, customer: UUID) -> int:
@@ -120,14 +118,18 @@ async def test_points_of_an_order_do_not_come_back_while_it_stands(
     entries = (await loyalty.get(f"/v1/accounts/{customer}/entries")).json()["items"]
     [spend] = [each["transaction_id"] for each in entries if each["kind"] == "spend"]
 
-    refused = await loyalty.post(f"/v1/transactions/{spend}/reversal", json={"reason": "typo"}, headers=key())
+    refused = await loyalty.post(
+        f"/v1/transactions/{spend}/reversal", json={"reason": "typo"}, headers=fresh_key()
+    )
 
     assert (refused.status_code, refused.json()["code"]) == (409, "reward_was_ordered")
     assert refused.json()["order_id"] == placed
     assert await balance(loyalty, customer) == 0
     assert (await step(loyalty, placed, "cancel")).status_code == 200
     assert await balance(loyalty, customer) == 100
-    late = await loyalty.post(f"/v1/transactions/{spend}/reversal", json={"reason": "typo"}, headers=key())
+    late = await loyalty.post(
+        f"/v1/transactions/{spend}/reversal", json={"reason": "typo"}, headers=fresh_key()
+    )
     assert (late.status_code, late.json()["code"]) == (409, "nothing_to_reverse")
 
 
@@ -195,7 +197,7 @@ async def test_a_hundred_parallel_orders_never_oversell(
     reward = await offer(loyalty, stock=30, max_per_customer=1)
 
     async def insist(person: UUID) -> Answer:
-        once = key()
+        once = fresh_key()
         while True:
             answer = await order(loyalty, person, reward, headers=once)
             if answer.status_code not in (503, 504):
@@ -272,7 +274,7 @@ async def test_erasure_clears_where_an_order_was_sent(
     customer = uuid7()
     await give(customer, 100)
     body = {"reward": await offer(loyalty, stock=1), "deliver_to": "Canton Road 5"}
-    placed = await loyalty.post(f"/v1/accounts/{customer}/reward-orders", json=body, headers=key())
+    placed = await loyalty.post(f"/v1/accounts/{customer}/reward-orders", json=body, headers=fresh_key())
     assert placed.json()["deliver_to"] == "Canton Road 5"
 
     await receive(erased(customer))
@@ -311,5 +313,5 @@ async def test_an_order_of_who_was_erased_is_cancelled_and_all_comes_back_once(
         )
         assert left == 60
         assert await reconcile.differences(await session.connection()) == []
-    refused = await loyalty.post(f"/v1/accounts/{gone}/spend", json={"points": 1}, headers=key())
+    refused = await loyalty.post(f"/v1/accounts/{gone}/spend", json={"points": 1}, headers=fresh_key())
     assert (refused.status_code, refused.json()["code"]) == (410, "customer_was_erased")

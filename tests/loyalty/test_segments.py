@@ -18,7 +18,7 @@ from crm_shared.contracts.profiles import CustomerCreated
 from crm_shared.contracts.segmentation import MembershipEntered, MembershipLeft
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import arrived
+from crm_shared.testing import arrived, fresh_key
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -151,7 +151,7 @@ async def test_a_reward_may_be_for_some_segments_only(
         return await loyalty.post(
             f"/v1/accounts/{ann}/reward-orders",
             json={"reward": "bag", "quantity": 1},
-            headers={"Idempotency-Key": str(uuid7())},
+            headers=fresh_key(),
         )
 
     assert (await order()).json()["code"] == "not_for_this_tier"
@@ -176,7 +176,7 @@ async def test_a_promotion_may_be_for_some_segments_only(
     async def total() -> int:
         basket = {"currency": "USD", "lines": [{"price": 1000}]}
         asked = {"customer_id": str(ann), "basket": basket}
-        priced = await loyalty.post("/v1/quotes", json=asked, headers={"Idempotency-Key": str(uuid7())})
+        priced = await loyalty.post("/v1/quotes", json=asked, headers=fresh_key())
         assert priced.status_code == 201, priced.text
         return int(priced.json()["total"])
 

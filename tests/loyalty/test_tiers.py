@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 import httpx2
 import pytest
 from tests.conftest import ClientFactory
-from tests.loyalty.tiers import DAY, END, LADDER, NEW, Json, key, pass_time, refunded, tier, told
+from tests.loyalty.tiers import DAY, END, LADDER, NEW, Json, pass_time, refunded, tier, told
 
 from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.loyalty import TierDowngradeAnnounced
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, published
+from crm_shared.testing import FrozenClock, fresh_key, published
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -60,7 +60,7 @@ async def test_a_tier_takes_its_discount_off_a_basket(
     totals = []
     for cents in (10_000, 40_000):
         await receive(purchased(who, cents))
-        quote = await loyalty.post("/v1/quotes", json=body, headers=key())
+        quote = await loyalty.post("/v1/quotes", json=body, headers=fresh_key())
         assert quote.status_code in (200, 201), quote.text
         totals.append((quote.json()["total"], [each["kind"] for each in quote.json()["effects"]]))
     assert totals == [(1000, []), (950, ["tier"])]
@@ -75,7 +75,7 @@ async def test_spending_points_never_costs_a_tier(
     before = await tier(loyalty, who)
     while points := (await loyalty.get(f"/v1/accounts/{who}")).json()["balance"]:
         spent = await loyalty.post(
-            f"/v1/accounts/{who}/spend", json={"points": min(points, 400)}, headers=key()
+            f"/v1/accounts/{who}/spend", json={"points": min(points, 400)}, headers=fresh_key()
         )
         assert spent.status_code in (200, 201), spent.text
         assert await tier(loyalty, who) == before

@@ -15,7 +15,7 @@ from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, published
+from crm_shared.testing import FrozenClock, fresh_key, published
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -29,7 +29,7 @@ def transfer(loyalty: httpx2.AsyncClient) -> Ask:
         return await loyalty.post(
             f"/v1/accounts/{giver}/transfers",
             json={"to": str(to), "points": points} | more,
-            headers={"Idempotency-Key": str(uuid7())},
+            headers=fresh_key(),
         )
 
     return ask
@@ -42,7 +42,7 @@ def undo(loyalty: httpx2.AsyncClient) -> Ask:
         return await loyalty.post(
             f"/v1/transactions/{transaction_id}/reversal",
             json={"reason": "wrong person"},
-            headers={"Idempotency-Key": str(uuid7())},
+            headers=fresh_key(),
         )
 
     return ask

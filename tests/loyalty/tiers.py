@@ -39,10 +39,6 @@ DAY = timedelta(days=1)
 NEW = {"If-None-Match": "*"}
 
 
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
-
-
 async def tier(loyalty: httpx2.AsyncClient, customer_id: UUID) -> Json:
     answer = await loyalty.get(f"/v1/accounts/{customer_id}/tier")
     assert answer.status_code == 200, answer.text

@@ -6,18 +6,16 @@ from uuid import uuid4
 
 import httpx2
 
+from crm_shared.testing import fresh_key
+
 Make = Callable[..., Awaitable[dict[str, Any]]]
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid4())}
 
 
 async def merge(
     profiles: httpx2.AsyncClient, survivor: dict[str, Any], absorbed: dict[str, Any], **members: Any
 ) -> httpx2.Response:
     body = {"survivor_id": survivor["id"], "absorbed_id": absorbed["id"], **members}
-    return await profiles.post("/v1/merges", json=body, headers=key())
+    return await profiles.post("/v1/merges", json=body, headers=fresh_key())
 
 
 async def merged(

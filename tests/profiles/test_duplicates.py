@@ -17,7 +17,7 @@ from crm_profiles.models.duplicates import KeyKind
 from crm_shared import due
 from crm_shared import jobs as job_runner
 from crm_shared.database import Sessions
-from crm_shared.testing import FrozenClock
+from crm_shared.testing import FrozenClock, fresh_key
 
 Make = Callable[..., Awaitable[str]]
 Look = Callable[[], Awaitable[list[dict[str, Any]]]]
@@ -134,7 +134,7 @@ async def test_a_merge_settles_its_pair_and_an_undone_one_says_they_are_two(
     third = await make("Ann Lee", **BORN)
     assert len(await look()) == 3
     body = {"survivor_id": first, "absorbed_id": second}
-    merge = await profiles.post("/v1/merges", json=body, headers={"Idempotency-Key": str(uuid4())})
+    merge = await profiles.post("/v1/merges", json=body, headers=fresh_key())
     assert [pair(each["first_id"], each["second_id"]) for each in await look()] == [pair(first, third)]
     settled = (await profiles.get("/v1/duplicates", params={"state": "merged"})).json()["items"]
     assert [each["merge_id"] for each in settled] == [merge.json()["id"]]
@@ -155,7 +155,7 @@ async def test_after_an_undone_merge_nothing_is_thought_theirs_that_the_other_br
     second = await make("Ann Lee", "ann.lee@example.org", **BORN)
     [before] = await look()
     body = {"survivor_id": first, "absorbed_id": second}
-    merge = await profiles.post("/v1/merges", json=body, headers={"Idempotency-Key": str(uuid4())})
+    merge = await profiles.post("/v1/merges", json=body, headers=fresh_key())
     assert await look() == []
 
     undo = f"/v1/merges/{merge.json()['id']}/undo"
@@ -179,7 +179,7 @@ async def test_who_was_parted_by_hand_is_no_pair_though_nobody_had_found_it_befo
 ) -> None:
     first, second = await make("Ann Lee", **BORN), await make("Ann Lee", **BORN)
     body = {"survivor_id": first, "absorbed_id": second}
-    merge = await profiles.post("/v1/merges", json=body, headers={"Idempotency-Key": str(uuid4())})
+    merge = await profiles.post("/v1/merges", json=body, headers=fresh_key())
     other_name = await profiles.patch(f"/v1/customers/{first}", json={"name": "Anne Lee"})
     assert other_name.status_code == 200
 

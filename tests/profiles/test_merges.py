@@ -7,12 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
-from tests.profiles.merging import Make, buy, key, merge, merged, purchases, read, undone
+from tests.profiles.merging import Make, buy, merge, merged, purchases, read, undone
 
 from crm_shared.callers import Role
 from crm_shared.contracts.profiles import CustomerMerged, CustomerUnmerged
 from crm_shared.database import Sessions
-from crm_shared.testing import published
+from crm_shared.testing import fresh_key, published
 
 Client = Callable[..., httpx2.AsyncClient]
 
@@ -129,7 +129,7 @@ async def test_events_tell_of_both_and_are_numbered(
 
 async def test_a_merge_is_answered_once_for_each_key(profiles: httpx2.AsyncClient, make: Make) -> None:
     ann, bea = await make("Ann"), await make("Bea")
-    body, headers = {"survivor_id": ann["id"], "absorbed_id": bea["id"]}, key()
+    body, headers = {"survivor_id": ann["id"], "absorbed_id": bea["id"]}, fresh_key()
     first = await profiles.post("/v1/merges", json=body, headers=headers)
     again = await profiles.post("/v1/merges", json=body, headers=headers)
     assert first.json() == again.json()
@@ -158,7 +158,7 @@ async def test_an_id_keeps_its_meaning_however_many_merges_follow(
         absorbed, last = last, await make(f"Number {number}")
         await merged(profiles, last, absorbed)
     assert (await profiles.get(f"/v1/customers/{first['id']}")).json()["id"] == last["id"]
-    answer = await profiles.patch(f"/v1/customers/{first['id']}", json={"region": "GB"}, headers=key())
+    answer = await profiles.patch(f"/v1/customers/{first['id']}", json={"region": "GB"}, headers=fresh_key())
     assert answer.json()["id"] == last["id"]
 
 

@@ -23,7 +23,7 @@ from crm_shared import jobs as shared_jobs
 from crm_shared.callers import Role
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, published
+from crm_shared.testing import FrozenClock, fresh_key, published
 
 Work = Callable[[], Awaitable[None]]
 
@@ -257,14 +257,14 @@ async def test_who_is_merged_has_the_stages_of_both_and_gets_the_own_ones_back(
     before = await stages_of(profiles, ann), await stages_of(profiles, anne)
     supervisor = client("profiles", Role.SUPERVISOR)
     body = {"survivor_id": ann, "absorbed_id": anne, "reason": "one person"}
-    merged = await supervisor.post("/v1/merges", json=body, headers={"Idempotency-Key": str(uuid7())})
+    merged = await supervisor.post("/v1/merges", json=body, headers=fresh_key())
     assert merged.status_code == 201, merged.text
     await work()
     assert (await stages_of(profiles, ann))["stage"] == "maintenance"
     undone = await supervisor.post(
         f"/v1/merges/{merged.json()['id']}/undo",
         json={"reason": "two persons"},
-        headers={"Idempotency-Key": str(uuid7())},
+        headers=fresh_key(),
     )
     assert undone.is_success, undone.text
     clock.advance(timedelta(seconds=1))  # versions of one instant are recorded a little after each other

@@ -37,6 +37,11 @@ class FrozenClock:
         return self.at
 
 
+def fresh_key() -> dict[str, str]:
+    """The headers of a write that repeats no other."""
+    return {"Idempotency-Key": str(uuid7())}
+
+
 @dataclass(frozen=True)
 class Signer:
     """Plays the gateway: signs internal tokens with a key of its own."""

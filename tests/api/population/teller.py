@@ -9,8 +9,7 @@ import httpx2
 from tests.api.api import Api
 from tests.flows.conftest import LISTENERS
 
-from crm_shared.ids import uuid7
-from crm_shared.testing import deliver
+from crm_shared.testing import deliver, fresh_key
 
 
 @dataclass
@@ -46,7 +45,7 @@ class Teller:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, **headers: str
     ) -> Any:
         gateway = self.system["gateway"]
-        known = gateway.bearer(subject="teller") | {"Idempotency-Key": str(uuid7())}
+        known = gateway.bearer(subject="teller") | fresh_key()
         answer = await self.http.request(method, gateway.url + path, json=body, headers=known | headers)
         assert answer.is_success, answer.text
         return answer.json()

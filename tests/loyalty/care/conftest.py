@@ -1,4 +1,4 @@
-"""What the tests of care share: people who become known, plans, messages in the queue, and time that passes."""
+"""What the tests of care share: people who become known, plans, queued messages, and time that passes."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
