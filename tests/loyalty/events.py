@@ -48,11 +48,6 @@ async def report(loyalty: httpx2.AsyncClient, body: dict[str, Any], status: int 
     return answer.json()
 
 
-async def balance(loyalty: httpx2.AsyncClient, customer_id: UUID) -> int:
-    found: int = (await loyalty.get(f"/v1/accounts/{customer_id}")).json()["balance"]
-    return found
-
-
 def ticket(customer_id: UUID, kind: str, *, resolved: bool = False, ticket_id: UUID | None = None) -> Event:
     made = TicketResolved if resolved else TicketOpened
     return arrived(

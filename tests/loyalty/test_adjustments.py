@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.loyalty.accounts import balance
 
 from crm_loyalty import reconcile
 from crm_shared.callers import Role
@@ -44,11 +45,6 @@ async def limit(loyalty: httpx2.AsyncClient) -> int:
 
 def wish(customer: UUID, points: int) -> dict[str, Any]:
     return {"customer_id": str(customer), "points": points, "reason": "parcel was lost"}
-
-
-async def balance(loyalty: httpx2.AsyncClient, customer: UUID) -> int:
-    found: int = (await loyalty.get(f"/v1/accounts/{customer}")).json()["balance"]
-    return found
 
 
 async def test_a_manager_acts_alone_up_to_the_limit_and_asks_above_it(

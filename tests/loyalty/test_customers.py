@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx2
 from sqlalchemy import text
+from tests.loyalty.accounts import balance
 
 from crm_loyalty import reconcile
 from crm_shared.contracts.base import Event
@@ -14,10 +15,6 @@ from crm_shared.testing import fresh_key, published
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
-
-
-async def balance(loyalty: httpx2.AsyncClient, customer_id: object) -> int:
-    return int((await loyalty.get(f"/v1/accounts/{customer_id}")).json()["balance"])
 
 
 async def test_a_survivor_spends_the_points_of_both(

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.loyalty.accounts import balance
 
 from crm_loyalty import reconcile
 from crm_shared.contracts.base import Event
@@ -23,11 +23,6 @@ MakeEvent = Callable[..., Event]
 Put = Callable[..., Awaitable[None]]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
-
-
-async def balance(loyalty: httpx2.AsyncClient, customer_id: UUID) -> int:
-    found: int = (await loyalty.get(f"/v1/accounts/{customer_id}")).json()["balance"]
-    return found
 
 
 async def test_the_entry_shows_the_calculation_per_line(

@@ -9,7 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 from sqlalchemy import text
-from tests.loyalty.events import FIFTY, NOON, REVIEWS, balance, report, review
+from tests.loyalty.accounts import balance
+from tests.loyalty.events import FIFTY, NOON, REVIEWS, report, review
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work

@@ -22,7 +22,7 @@ from crm_shared.callers import Role
 from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, fresh_key, published
+from crm_shared.testing import FrozenClock, published
 
 Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Awaitable[None]]
@@ -37,6 +37,10 @@ NEW_YORK, SHANGHAI, SANTIAGO = (
     ZoneInfo("America/Santiago"),
 )
 SECOND = timedelta(seconds=1)
+
+
+def key() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid7())}
 
 
 @pytest.fixture
@@ -124,7 +128,7 @@ async def test_exactly_what_a_lot_has_left_expires_at_its_instant_and_the_rest_s
     await give(customer, 100)
     clock.advance(timedelta(days=3))
     await give(customer, 50)
-    await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 30}, headers=fresh_key())
+    await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 30}, headers=key())
     assert await expirations(loyalty, customer) == [
         ("2026-04-02T00:00:00Z", 70),
         ("2026-04-05T00:00:00Z", 50),
@@ -154,9 +158,9 @@ async def test_what_is_over_cannot_be_spent_even_before_the_worker_has_come_to_i
     await give(customer, 5)
     clock.advance(timedelta(hours=1))
 
-    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 6}, headers=fresh_key())
+    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 6}, headers=key())
     assert (answer.status_code, answer.json()["available"]) == (409, 5)
-    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 5}, headers=fresh_key())
+    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 5}, headers=key())
 
     assert (answer.status_code, answer.json()["balance"]) == (201, 0)
 
@@ -170,7 +174,7 @@ async def test_a_hold_keeps_what_it_reserved_in_time_and_what_it_releases_expire
     holds = [
         (
             await loyalty.post(
-                f"/v1/accounts/{customer}/holds", json={"points": 4, "expires_in": 9000}, headers=fresh_key()
+                f"/v1/accounts/{customer}/holds", json={"points": 4, "expires_in": 9000}, headers=key()
             )
         ).json()["id"]
         for _ in range(2)
@@ -179,9 +183,9 @@ async def test_a_hold_keeps_what_it_reserved_in_time_and_what_it_releases_expire
     await due_work_runs(sessions, clock)
     assert await balance(loyalty, customer) == 28
 
-    await loyalty.post(f"/v1/accounts/{customer}/holds/{holds[0]}/capture", headers=fresh_key())
+    await loyalty.post(f"/v1/accounts/{customer}/holds/{holds[0]}/capture", headers=key())
     assert await balance(loyalty, customer) == 24
-    await loyalty.post(f"/v1/accounts/{customer}/holds/{holds[1]}/release", headers=fresh_key())
+    await loyalty.post(f"/v1/accounts/{customer}/holds/{holds[1]}/release", headers=key())
 
     assert await balance(loyalty, customer) == 20
 
@@ -251,7 +255,7 @@ async def test_any_earning_or_spending_puts_inactivity_off(
     await give(active, 10)
     assert await expirations(loyalty, active) == [("2026-03-13T00:00:00Z", 10)]
     clock.advance(timedelta(days=5))
-    await loyalty.post(f"/v1/accounts/{active}/spend", json={"points": 1}, headers=fresh_key())
+    await loyalty.post(f"/v1/accounts/{active}/spend", json={"points": 1}, headers=key())
     clock.advance(timedelta(days=6))
     await due_work_runs(sessions, clock)
 

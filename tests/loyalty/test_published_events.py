@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import httpx2
 from sqlalchemy import text
-from tests.loyalty.events import FIFTY, NOON, REVIEWS, balance, report, review, talk, ticket
+from tests.loyalty.accounts import balance
+from tests.loyalty.events import FIFTY, NOON, REVIEWS, report, review, talk, ticket
 
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.permissions import Consent, ConsentState, PermissionState

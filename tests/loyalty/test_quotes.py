@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.loyalty.accounts import balance
 
 from crm_loyalty.handlers import due_work
 from crm_shared import due
@@ -58,10 +59,6 @@ async def quote(loyalty: httpx2.AsyncClient, customer: UUID, **more: Any) -> dic
 async def commit(loyalty: httpx2.AsyncClient, quote_id: str, order: str = "1017") -> Answer:
     body = {"order": {"source": "shop", "external_id": order}}
     return await loyalty.post(f"/v1/quotes/{quote_id}/commit", json=body, headers=fresh_key())
-
-
-async def balance(loyalty: httpx2.AsyncClient, customer: UUID) -> int:
-    return int((await loyalty.get(f"/v1/accounts/{customer}")).json()["balance"])
 
 
 async def test_a_price_names_each_effect_and_is_taken_at_once(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.loyalty.accounts import balance
 from tests.loyalty.figures import given
 
 from crm_loyalty import reconcile
@@ -77,10 +78,6 @@ async def proposals(loyalty: httpx2.AsyncClient, customer: UUID) -> list[dict[st
     found = await loyalty.get(f"/v1/recoveries?customer_id={customer}")
     items: list[dict[str, Any]] = found.json()["items"]
     return items
-
-
-async def balance(loyalty: httpx2.AsyncClient, customer: UUID) -> int:
-    return int((await loyalty.get(f"/v1/accounts/{customer}")).json()["balance"])
 
 
 async def test_a_complaint_is_compensated_once_and_the_compensation_can_be_taken_back(

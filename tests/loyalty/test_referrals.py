@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.loyalty.accounts import balance
 from tests.loyalty.figures import given
 
 from crm_loyalty import reconcile
@@ -69,10 +70,6 @@ async def claim(loyalty: httpx2.AsyncClient, code: str, friend: UUID) -> httpx2.
         answer = await loyalty.post("/v1/referrals", json=body, headers=fresh_key())
         if answer.status_code != 503:
             return answer
-
-
-async def balance(loyalty: httpx2.AsyncClient, customer: UUID) -> int:
-    return int((await loyalty.get(f"/v1/accounts/{customer}")).json()["balance"])
 
 
 async def due_work_runs(sessions: Sessions, clock: FrozenClock) -> None:

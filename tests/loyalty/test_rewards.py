@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.loyalty.accounts import balance
 
 from crm_loyalty import reconcile
 from crm_shared.callers import Role
@@ -56,10 +57,6 @@ async def order(
 
 async def step(loyalty: httpx2.AsyncClient, order_id: str, name: str, body: object = None) -> Answer:
     return await loyalty.post(f"/v1/reward-orders/{order_id}/{name}", json=body, headers=fresh_key())
-
-
-async def balance(loyalty: httpx2.AsyncClient, customer: UUID) -> int:
-    return int((await loyalty.get(f"/v1/accounts/{customer}")).json()["balance"])
 
 
 async def test_an_order_takes_points_and_stock_and_goes_its_way(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
+from tests.loyalty.accounts import balance
 
 from crm_loyalty.rules.segments import Segments
 from crm_shared.callers import Role
@@ -60,10 +61,6 @@ async def segments(loyalty: httpx2.AsyncClient, customer_id: UUID) -> list[str]:
         "segments"
     ]
     return told
-
-
-async def balance(loyalty: httpx2.AsyncClient, customer_id: UUID) -> int:
-    return int((await loyalty.get(f"/v1/accounts/{customer_id}")).json()["balance"])
 
 
 @given(NAMES, NAMES, NAMES)
