@@ -186,14 +186,7 @@ class Pool:
 
     def __init__(self, base_url: str, *, limit: int, keep_alive: float) -> None:
         url = urlsplit(base_url)
-        if (
-            url.scheme not in ("http", "https")
-            or url.hostname is None
-            or url.path not in ("", "/")
-            or url.query
-        ):
-            raise ValueError(f"an upstream is scheme://host:port, not {base_url!r}")
-        self._host = url.hostname
+        self._host = url.hostname or ""
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
         self.authority = url.netloc.encode("ascii")

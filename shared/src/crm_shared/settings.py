@@ -2,13 +2,14 @@
 
 import re
 from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, PostgresDsn, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from crm_shared.callers import Verifier
+from crm_shared.urls import Brokers, HttpAddress
 
 Settings = TypeVar("Settings", bound="ServiceSettings")
 
@@ -45,7 +46,7 @@ class ServiceSettings(BaseSettings):
     statement_timeout: float = Field(default=5.0, gt=0)
     """after which the database gives a statement up"""
 
-    kafka_bootstrap_servers: str = Field(pattern=_SERVERS)
+    kafka_bootstrap_servers: Annotated[Brokers, Field(pattern=_SERVERS)]
     """host:port of some brokers, with commas between"""
     kafka_idempotence: bool = True
     """idempotent producer; false only for a broker that has none"""
@@ -75,12 +76,12 @@ class ServiceSettings(BaseSettings):
     """longest request body"""
     max_json_depth: int = Field(default=32, ge=1)
     """deepest nesting of a JSON body"""
-    problem_base_url: str = "https://crm.example/problems/"
+    problem_base_url: HttpAddress = "https://crm.example/problems/"
     """prefix of a problem's `type`"""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR"""
-    otlp_endpoint: str | None = None
+    otlp_endpoint: HttpAddress | None = None
     """OpenTelemetry collector (OTLP over HTTP); absent: no spans, ids are carried on all the same"""
 
     @model_validator(mode="after")

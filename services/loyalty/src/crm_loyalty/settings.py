@@ -1,13 +1,12 @@
 """What the loyalty service is told by its environment."""
 
 import hmac
-import re
+from email.policy import SMTP
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, Secret, SecretStr, field_validator
 
 from crm_shared.settings import ServiceSettings
-
-_SMTP = re.compile(r"smtps?://([^/\s]+@)?([^@:/\s]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?/?")
+from crm_shared.urls import HttpAddress, SmtpServer
 
 
 class Settings(ServiceSettings):
@@ -17,23 +16,28 @@ class Settings(ServiceSettings):
 
     unsubscribe_secret: SecretStr = Field(min_length=32)
     """signs the links by which customers unsubscribe; the same for every service that sends messages"""
-    public_url: str = "https://crm.example"
+    public_url: HttpAddress = "https://crm.example"
     """where customers reach this API: what links in messages begin with"""
-    smtp_url: SecretStr | None = None
+    smtp_url: Secret[SmtpServer] | None = None
     """`smtp://user:password@host:port` sends e-mail (`smtps://`: TLS at once); absent: `/v1/care/mailbox`"""
     mail_from: str = "no-reply@crm.example"
     """address that e-mails come from"""
-    sms_gateway_url: str | None = None
+    sms_gateway_url: HttpAddress | None = None
     """to which text messages are posted; absent: as with e-mail"""
     sms_gateway_secret: SecretStr | None = None
     """signs what is posted to the gateway of text messages"""
 
-    @field_validator("smtp_url")
+    @field_validator("mail_from")
     @classmethod
-    def _names_a_server(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not _SMTP.fullmatch(url.get_secret_value()):
-            raise ValueError("is not like smtp://user:password@host:port, nor smtps://")
-        return url
+    def _is_a_mailbox(cls, said: str) -> str:
+        """With another one each e-mail would fail for good, as if it were the customer's address."""
+        try:
+            header = SMTP.header_factory("From", said)
+        except (ValueError, IndexError):  # which the parser raises of what ends too early
+            raise ValueError("is no e-mail address") from None
+        if header.defects or len(header.addresses) != 1 or not header.addresses[0].addr_spec.isascii():
+            raise ValueError("is not one e-mail address")
+        return said
 
     @property
     def unsubscribe_key(self) -> bytes:
