@@ -11,7 +11,6 @@ from starlette.types import Scope
 from crm_gateway.errors import (
     AmbiguousRequest,
     ConcurrencyExceeded,
-    CredentialsAmbiguous,
     CredentialsMissing,
     EverythingUnavailable,
     InvalidCredentials,
@@ -20,6 +19,7 @@ from crm_gateway.errors import (
 )
 from crm_gateway.proxy import own_headers, request_line
 from crm_gateway.upstreams import Answer, Upstream, Upstreams
+from crm_shared.callers import CredentialsAmbiguous
 from crm_shared.customers import CustomerNotFound
 from crm_shared.problems import Fault, InternalError, InvalidRequest, Problem
 from crm_shared.web.context import Context

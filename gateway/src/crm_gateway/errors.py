@@ -21,10 +21,6 @@ class CredentialsMissing(Unauthorized):
     """A bearer token or an API key is needed."""
 
 
-class CredentialsAmbiguous(BadRequest):
-    """One request has one author: send one `Authorization` or one `X-Api-Key`, not several."""
-
-
 class InvalidCredentials(Unauthorized):
     """The token or key is not one that this gateway accepts."""
 

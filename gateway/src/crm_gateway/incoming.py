@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope
 
 from crm_gateway.connections import Connection
-from crm_gateway.errors import AmbiguousRequest, ClientGone, CredentialsAmbiguous
+from crm_gateway.errors import AmbiguousRequest, ClientGone
+from crm_shared.callers import CredentialsAmbiguous
 
 _READ = frozenset({b"authorization", b"x-api-key", b"content-length", b"transfer-encoding", b"connection"})
 # Of one hop only (RFC 9110, 7.6.1), or written anew for the next one, or what a caller could pretend to be.

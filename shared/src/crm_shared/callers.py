@@ -13,7 +13,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-from crm_shared.problems import Unauthorized
+from crm_shared.problems import BadRequest, Unauthorized
 
 ISSUER = "crm-gateway"
 AUDIENCE = "crm-internal"
@@ -51,6 +51,10 @@ class Scope(StrEnum):
 
 class InvalidToken(Unauthorized):
     """The token is not one of ours, not meant for us, or not valid now."""
+
+
+class CredentialsAmbiguous(BadRequest):
+    """One request has one author: send one `Authorization` or one `X-Api-Key`, not several."""
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,19 @@ async def test_a_token_that_was_good_expires(agent: httpx2.AsyncClient, notes_cl
     assert (await agent.get(NOTES)).status_code == 401
 
 
+@pytest.mark.parametrize("path", [NOTES, "/v1/open"])
+async def test_two_authors_are_none(
+    call_as: Callable[..., httpx2.AsyncClient], web_signer: Signer, path: str
+) -> None:
+    good = f"Bearer {signed(web_signer.key)}"
+    for others in ([good, good], [good, "Bearer other"], ["Bearer other", good]):
+        sent = httpx2.Headers([("authorization", each) for each in others])
+
+        answer = await call_as().get(path, headers=sent)
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "credentials_ambiguous")
+
+
 async def test_another_scheme_is_refused(call_as: Callable[..., httpx2.AsyncClient]) -> None:
     answer = await call_as().get(NOTES, headers={"authorization": "Basic YTpi"})
     assert answer.json()["code"] == "invalid_token"

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_shared import logs
-from crm_shared.callers import Caller, InvalidToken, Verifier
+from crm_shared.callers import Caller, CredentialsAmbiguous, InvalidToken, Verifier
 from crm_shared.clock import Clock
 from crm_shared.database import in_words
 from crm_shared.ids import request_id
@@ -140,9 +140,11 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            for name, value in scope["headers"]:
-                if name == b"authorization":
-                    Context.of(scope).caller = self._caller(scope, value.decode("latin-1"))
+            sent = [value for name, value in scope["headers"] if name == b"authorization"]
+            if len(sent) > 1:
+                raise CredentialsAmbiguous
+            if sent:
+                Context.of(scope).caller = self._caller(scope, sent[0].decode("latin-1"))
         await self._app(scope, receive, send)
 
     def _caller(self, scope: Scope, authorization: str) -> Caller:
