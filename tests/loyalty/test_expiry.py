@@ -11,11 +11,12 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.loyalty.conftest import Household
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
 from crm_loyalty.ledger import ledger
-from crm_loyalty.postings import Adjust, Earn, Posting, Reverse, Spend
+from crm_loyalty.postings import Adjust, Capture, Earn, PlaceHold, Posting, Reverse, Spend
 from crm_loyalty.rules.expiry import Expiry, ExpiryRule, lapses_at, notice_at
 from crm_shared import due
 from crm_shared.callers import Role
@@ -197,7 +198,8 @@ def post(sessions: Sessions, clock: FrozenClock) -> Post:
         posting = kind(customer_id=customer, source="test", reference=str(uuid7()), effective_at=at, **terms)
         async with sessions.begin() as session:
             [verdict] = await ledger.post(session, [posting], at=at)
-        return verdict.accepted().id
+        movement = verdict.accepted()
+        return movement.hold_id or movement.id
 
     return post_one
 
@@ -219,31 +221,37 @@ async def test_what_is_over_pays_what_is_owed_before_what_is_earned_too_late(
     assert await balance(loyalty, customer) == 0
 
 
-@pytest.mark.parametrize("worker_first", [True, False])
+@pytest.mark.parametrize("by", ["the worker", "the owner", "a member of the pool"])
 async def test_of_lots_that_are_over_the_first_to_end_pays_what_is_owed_whosever_it_was(
     sessions: Sessions,
     clock: FrozenClock,
     post: Post,
+    pool: Household,
     receive: Receive,
     merged: MakeEvent,
-    worker_first: bool,
+    by: str,
 ) -> None:
-    survivor, absorbed = uuid7(), uuid7()
+    survivor, absorbed, friend = uuid7(), uuid7(), uuid7()
     now = clock.now()
     returned = await post(Earn, survivor, points=5)
     await post(Spend, survivor, points=5)
+    await post(Earn, friend, points=1, expires_at=now + timedelta(minutes=1))
+    await pool([survivor, friend])
     await post(Earn, survivor, points=30, expires_at=now + timedelta(hours=2))
+    held = await post(PlaceHold, friend, points=2, expires_at=now + timedelta(hours=4))
     await post(Earn, absorbed, points=10, expires_at=now + timedelta(hours=1))
     await receive(merged(absorbed, survivor, uuid7()))
     await post(Reverse, survivor, transaction_id=returned)
     clock.advance(timedelta(hours=3))
-    if not worker_first:
+    if by == "the owner":
         await post(Adjust, survivor, points=1, reason="test")
+    elif by == "a member of the pool":
+        await post(Capture, friend, hold_id=held)
     await due_work_runs(sessions, clock)
 
     said = [json.loads(row.data) for row in await published(sessions) if "points.expired" in row.type]
     expired = {datetime.fromisoformat(each["expired_at"]): each["points"] for each in said}
-    assert expired == {now + timedelta(hours=1): 10 - 5, now + timedelta(hours=2): 30}
+    assert expired == {now + timedelta(hours=1): 10 - 5, now + timedelta(hours=2): 30 - 1}
 
 
 async def test_any_earning_or_spending_puts_inactivity_off(

@@ -292,7 +292,7 @@ def _repeated(posting: Posting, known: Movement, lead: AccountState) -> Verdict:
 
 def needed(
     postings: Iterable[Posting],
-    accounts: Iterable[AccountState],
+    accounts: Collection[AccountState],
     holds: Mapping[UUID, HoldRecord],
     targets: Mapping[UUID, Target],
     drawn: Mapping[UUID, int],
@@ -301,8 +301,9 @@ def needed(
     """At most how many points of its lots each account could lose to these postings; `drawn` is what members
     of its pool could take.
 
-    Accounts that only gain points are left out: nobody looks at their lots. Unless they gain them too `late`,
-    when they are over already: then lots that were over before come first.
+    Owners who only gain points are left out: nobody looks at their lots. Unless they gain them too `late`,
+    when they are over already: then lots that were over before come first. Of the others all accounts are
+    needed, for whichever has what ended first pays first.
     """
     by_origin = {account.origin_customer_id: account for account in accounts}
     by_owner: dict[UUID, int] = defaultdict(int)
@@ -317,13 +318,13 @@ def needed(
             not isinstance(posting, Earn) or posting.customer_id in late
         ):
             by_owner[by_origin[posting.customer_id].customer_id] += _taken(posting)
+    owners = {account.customer_id for account in accounts if account.id in by_account} | by_owner.keys()
     return {
         account.id: min(
-            account.balance + account.owed,
-            by_owner.get(account.customer_id, 0) + by_account[account.id],
+            account.balance + account.owed, by_owner[account.customer_id] + by_account[account.id]
         )
-        for account in by_origin.values()
-        if account.customer_id in by_owner or account.id in by_account
+        for account in accounts
+        if account.customer_id in owners
     }
 
 
