@@ -105,9 +105,12 @@ def require_range(
     if begin is None or end is None or begin < end or (inclusive and begin == end):
         return
     rule = "{last} must not be less than {first}" if inclusive else "{last} must come after {first}"
-    error = PydanticCustomError("range_empty", rule, {"first": first, "last": last})
-    details = InitErrorDetails(type=error, loc=(*at, last), input=end)
-    raise ValidationError.from_exception_data(type(part).__name__, [details])
+    raise fault_at((*at, last), PydanticCustomError("range_empty", rule, {"first": first, "last": last}), end)
+
+
+def fault_at(at: tuple[str | int, ...], error: PydanticCustomError, found: object) -> ValidationError:
+    """What a validator of a whole body raises of one part of it."""
+    return ValidationError.from_exception_data("body", [InitErrorDetails(type=error, loc=at, input=found)])
 
 
 # It closes the list of an alias that has bounds: those before it are checked by pydantic's fast core.

@@ -13,7 +13,7 @@ from crm_loyalty.models.earning_rules import EarningRule
 from crm_loyalty.rules.conditions import Around, Conditions, Days, Hours, holiday_name
 from crm_loyalty.rules.earning import Cap, Fixed, Multiplier, PerAmount, PerItem, Rate, Rule
 from crm_loyalty.rules.explaining import explain
-from crm_loyalty.rules.happenings import Happenings, Property
+from crm_loyalty.rules.happenings import Happenings
 from crm_loyalty.schemas.earning_rules import (
     EarningRuleIn,
     EarningRuleOut,
@@ -92,10 +92,7 @@ def rule_of(key: str, version: int, terms: EarningRuleTerms) -> Rule:
 
 
 def _happenings(event: EventIn) -> Happenings:
-    properties = tuple(
-        Property(each.name, tuple(each.one_of), each.at_least, each.at_most) for each in event.properties
-    )
-    return Happenings(frozenset(event.types), properties)
+    return Happenings(frozenset(event.types), tuple(each.condition() for each in event.properties))
 
 
 def _rate(rate: RateIn) -> Rate:

@@ -44,6 +44,10 @@ class Property:
         elif self.at_most is not None and found > self.at_most:
             yield f"{self.name} {found} is more than {self.at_most}"
 
+    @property
+    def can_hold(self) -> bool:
+        return not self.one_of or any(not list(self.against({self.name: each})) for each in self.one_of)
+
     def in_words(self) -> str:
         parts = [f"being {_one_of(self.one_of)}"] if self.one_of else []
         parts += [f"of at least {self.at_least}"] if self.at_least is not None else []

@@ -24,6 +24,10 @@ class Segments:
     def hold(self, found: Names) -> bool:
         return not any(self.against(found))
 
+    @property
+    def can_hold(self) -> bool:
+        return not self.any_of or not self.any_of <= self.none_of
+
     def in_words(self) -> Iterator[str]:
         if self.any_of:
             yield f"for customers in segment {_listed(self.any_of)}"

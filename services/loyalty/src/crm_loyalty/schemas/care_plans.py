@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from crm_loyalty.models.care import AfterComplaint, OccasionState
 from crm_loyalty.schemas.base import Key, Points, Translations
 from crm_loyalty.schemas.programme import FigureOut
-from crm_loyalty.schemas.segments import SegmentsIn
+from crm_loyalty.schemas.segments import SegmentsIn, require_somebody
 from crm_shared.contracts.calendars import BirthdayPolicy, CalendarCode, EndTime, HolidayKey, Language
 from crm_shared.contracts.permissions import ClockTime, Purpose
 from crm_shared.contracts.segmentation import Level
@@ -154,6 +154,11 @@ class PlanIn(BaseModel):
         description="what becomes of what was held back during a severe complaint",
     )
     active: bool = True
+
+    @model_validator(mode="after")
+    def _reaches_somebody(self) -> "PlanIn":
+        require_somebody(self.audience.segments, at=("audience", "segments"))
+        return self
 
     @model_validator(mode="after")
     def _window_opens(self) -> "PlanIn":

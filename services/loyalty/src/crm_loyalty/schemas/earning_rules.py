@@ -16,12 +16,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from crm_loyalty.rules.earning import Choice
+from crm_loyalty.rules.happenings import Property
 from crm_loyalty.rules.periods import Period
 from crm_loyalty.schemas.base import Points, Text
-from crm_loyalty.schemas.segments import SegmentsIn
+from crm_loyalty.schemas.segments import SegmentsIn, require_somebody
 from crm_shared.contracts.calendars import CalendarCode, HolidayKey
 from crm_shared.contracts.segmentation import Level
-from crm_shared.fields import Day, Instant, Whole, require_range, whole
+from crm_shared.fields import Day, Instant, Whole, fault_at, require_range, whole
 
 RuleKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
 Name = Annotated[
@@ -86,9 +87,12 @@ class PropertyIn(_Strict):
     """What a property of an event must be: all that is given; with its name alone, it must be there."""
 
     name: PropertyName
-    one_of: list[PropertyValue] = Field(default=[], max_length=100)
+    one_of: list[PropertyValue] = Field(default=[], max_length=100, description="none: whatever it is")
     at_least: Number | None = None
     at_most: Number | None = None
+
+    def condition(self) -> Property:
+        return Property(self.name, tuple(self.one_of), self.at_least, self.at_most)
 
 
 class EventIn(_Strict):
@@ -349,7 +353,12 @@ class EarningRuleIn(EarningRuleTerms):
     @model_validator(mode="after")
     def _can_hold(self) -> Self:
         for index, each in enumerate(self.event.properties if self.event else ()):
-            require_range(each, "at_least", "at_most", at=("event", "properties", index), inclusive=True)
+            at = ("event", "properties", index)
+            require_range(each, "at_least", "at_most", at=at, inclusive=True)
+            if not each.condition().can_hold:
+                error = PydanticCustomError("condition_empty", "None of these is as at_least and at_most ask")
+                raise fault_at((*at, "one_of"), error, each.one_of)
+        require_somebody(self.when.segments, at=("when", "segments"))
         return self
 
 

@@ -12,6 +12,7 @@ from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, Currency, OrderRefe
 from crm_loyalty.schemas.coupons import Code
 from crm_loyalty.schemas.discounts import DiscountIn
 from crm_loyalty.schemas.earning_rules import WhenIn
+from crm_loyalty.schemas.segments import require_somebody
 from crm_shared.fields import Instant, Whole, require_range
 
 MAX_COUPONS = 5
@@ -41,6 +42,11 @@ class PromotionIn(DiscountIn):
     active: bool = True
     valid_from: Instant | None = Field(default=None, description="from this instant on")
     valid_until: Instant | None = Field(default=None, description="before this instant")
+
+    @model_validator(mode="after")
+    def _is_for_somebody(self) -> "PromotionIn":
+        require_somebody(self.when.segments, at=("when", "segments"))
+        return self
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> "PromotionIn":

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from crm_loyalty.models.rewards import OrderState, OrderStep, Reward, RewardKind, RewardOrder, RewardStock
 from crm_loyalty.schemas.base import Key, Points, Text, Translations
-from crm_loyalty.schemas.segments import SegmentsIn
+from crm_loyalty.schemas.segments import SegmentsIn, require_somebody
 from crm_shared.fields import Instant, Whole, require_range
 
 MAX_QUANTITY = 100
@@ -60,6 +60,11 @@ class RewardIn(BaseModel):
             raise PydanticCustomError(
                 "coupon_series_mismatch", "A coupon or a discount has a coupon_series, and a gift has none"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _is_for_somebody(self) -> "RewardIn":
+        require_somebody(self.segments, at=("segments",))
         return self
 
     @model_validator(mode="after")

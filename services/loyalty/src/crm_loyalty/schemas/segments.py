@@ -3,9 +3,11 @@
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from crm_loyalty.rules.segments import Segments
 from crm_loyalty.schemas.base import Key
+from crm_shared.fields import fault_at
 
 Keys = Annotated[list[Key], Field(max_length=50)]
 
@@ -23,3 +25,10 @@ class SegmentsIn(BaseModel):
 
     def condition(self) -> Segments:
         return Segments(frozenset(self.any_of), frozenset(self.none_of))
+
+
+def require_somebody(segments: SegmentsIn, *, at: tuple[str, ...]) -> None:
+    """Refuse segments that leave nobody: for validators of the body that has them there."""
+    if not segments.condition().can_hold:
+        error = PydanticCustomError("nobody_meant", "Who is in one of these is in one of none_of")
+        raise fault_at((*at, "any_of"), error, segments.any_of)
