@@ -1,7 +1,9 @@
 """Two customers who were made one become two again, each with what is theirs."""
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
+from zipfile import ZipFile
 
 import httpx2
 from tests.profiles.merging import Make, buy, merge, merged, purchases, read, undone
@@ -129,7 +131,9 @@ async def test_undoing_twice_is_a_conflict(profiles: httpx2.AsyncClient, make: M
 async def test_a_mistaken_merge_shows_neither_to_the_other_once_it_is_undone(
     profiles: httpx2.AsyncClient, make: Make, client: Client, clock: Any
 ) -> None:
-    ann, bea = await make("Ann", "ann@example.com"), await make("Bea", "bea@example.com")
+    of_ann, of_bea = ("Ann", "ann@example.com", "of ann"), ("Bea", "bea@example.com", "of bea", "Keeper")
+    ann = await make("Ann", "ann@example.com", tags=["of ann"])
+    bea = await make("Bea", "bea@example.com", tags=["of bea"], occupation="Keeper")
     merge_id = await merged(profiles, ann, bea)
     during = clock.at.isoformat()
     export = (await profiles.post("/v1/privacy/exports", json={"customer_id": bea["id"]})).json()
@@ -138,11 +142,16 @@ async def test_a_mistaken_merge_shows_neither_to_the_other_once_it_is_undone(
         own = client("profiles", Role.CUSTOMER, customer_id=customer["id"])
         then = await own.get(f"/v1/customers/{customer['id']}", params={"as_of": during})
         assert (then.status_code, then.json()["code"]) == (403, "role_missing")
-        archive = await own.get(f"/v1/privacy/exports/{export['id']}/archive")
-        assert archive.status_code in (404, 410)
+        before = await own.get(f"/v1/privacy/exports/{export['id']}/archive")
+        assert before.status_code in (404, 410)
         again = await own.post("/v1/privacy/exports", json={"customer_id": customer["id"]})
         assert again.json()["id"] != export["id"]
         assert not again.json()["expired"]
+        fetched = await own.get(f"/v1/privacy/exports/{again.json()['id']}/archive")
+        with ZipFile(BytesIO(fetched.content)) as archive:
+            held = b"".join(archive.read(name) for name in archive.namelist()).decode()
+        found = [word for word in (*of_ann, *of_bea) if word in held]
+        assert found == list(of_ann if customer is ann else of_bea)
 
 
 async def test_an_attribute_that_is_not_declared_any_more_does_not_come_back(

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from crm_profiles.models.base import Base
 from crm_shared.database import Json
 from crm_shared.erasure import POLICY, Delete, Redact
+from crm_shared.exports import EXPORT, Shown
 from crm_shared.ids import uuid7
 
 BOTH = ("survivor_id", "absorbed_id")
@@ -72,7 +73,8 @@ class MergeImage(Base):
     """What the merge found of one of the two, and of the survivor what it left; apart, so as to be erased."""
 
     __tablename__ = "merge_images"
-    __table_args__ = ({"info": {POLICY: Delete()}},)
+    # To the customer nothing is shown twice: the states before and after are in their history.
+    __table_args__ = ({"info": {POLICY: Delete(), EXPORT: Shown(hidden=("before", "after"))}},)
 
     merge_id: Mapped[UUID] = mapped_column(ForeignKey(Merge.id), primary_key=True)
     customer_id: Mapped[UUID] = mapped_column(primary_key=True, index=True)

@@ -15,7 +15,7 @@ from crm_profiles.customers import customers
 from crm_profiles.errors import ArchiveExpired, ExportNotFound
 from crm_profiles.models.base import Base
 from crm_profiles.models.privacy import AnswerState, PrivacyExport, PrivacyExportPart
-from crm_profiles.privacy import archives
+from crm_profiles.privacy import archives, traces
 from crm_profiles.privacy.privacy import SERVICES
 from crm_shared import due, exports
 from crm_shared.contracts.exports import ExportPrepared
@@ -71,12 +71,14 @@ async def request(
     )
     session.add(export)
     await session.flush()
-    absorbed = [id for id in await absorbed_into(session, current) if id != current]
-    texts = exports.pages(await exports.collect(session, Base.metadata, [current]))
+    everybody = await absorbed_into(session, current)
+    held = await exports.collect(session, Base.metadata, [current])
+    texts = exports.pages(await traces.leave_out(session, everybody, held))
     await _keep(
         session, [_part(export.id, "profiles", n, len(texts), text, at) for n, text in enumerate(texts, 1)]
     )
     await due.schedule(session, EXPIRE, {export.id: export.expires_at})
+    absorbed = [id for id in everybody if id != current]
     told = ExportRequested(customer_id=current, version=1, export_id=export.id, absorbed_ids=absorbed)
     publish(session, told, at=at)
     return export.id

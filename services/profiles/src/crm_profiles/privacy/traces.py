@@ -1,7 +1,8 @@
-"""Traces: what undone merges have left of somebody with others, taken out when that person is erased.
+"""Traces: what undone merges have left of somebody with others.
 
 While two were taken for one customer, the states of the survivor told of both. Those states stay in the
-survivor's history when the merge is undone, and must not tell of who is erased later.
+survivor's history when the merge is undone. They must not tell of who is erased later, and are no business of
+the survivor, who asks what is held about them.
 """
 
 from collections.abc import Collection, Sequence
@@ -46,7 +47,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Belongings:
-    """All by which who is erased was ever reached and named, as states have it."""
+    """All by which somebody was ever reached and named, as states have it."""
 
     points: Sequence[Json]
     names: Sequence[Json]
@@ -60,16 +61,7 @@ async def remove(session: AsyncSession, erased: Collection[UUID], *, at: datetim
     traces = await _find(session, erased)
     if not traces:
         return 0
-    belongings = Belongings(
-        [
-            {"kind": point.kind, "value": point.value}
-            for point in await suppression.every_point(session, erased)
-        ],
-        [
-            {"source": source, "external_id": external_id}
-            for source, external_id in await suppression.every_name(session, erased)
-        ],
-    )
+    belongings = await _belongings(session, erased)
     cleaned = 0
     for trace in traces:
         cleaned += await _clean_history(session, trace, belongings)
@@ -80,6 +72,40 @@ async def remove(session: AsyncSession, erased: Collection[UUID], *, at: datetim
     # They are no more recognised by what they had with the other one.
     await duplicates.compare(session, sorted({trace.customer_id for trace in traces}), at=at)
     return cleaned
+
+
+async def leave_out(session: AsyncSession, customers: Collection[UUID], lines: Sequence[str]) -> list[str]:
+    """The lines of an export of these customers, without others whom they were once taken for.
+
+    Merges that were made by mistake and undone are told of by their ids alone.
+    """
+    merges = await session.execute(
+        _UNDONE.where(Merge.survivor_id.in_(customers), Merge.absorbed_id.not_in(customers))
+    )
+    traces = [(_trace(merge, own, foreign), merge.absorbed_id) for merge, own, foreign in merges]
+    theirs = [(trace, await _belongings(session, [other])) for trace, other in traces]
+    return [_own_line(line, theirs) for line in lines] if theirs else list(lines)
+
+
+def _own_line(line: str, traces: Sequence[tuple[Trace, Belongings]]) -> str:
+    told: Json = orjson.loads(line)
+    if told["table"] != CustomerVersion.__tablename__:
+        return line
+    row = told["row"]
+    id, instant = UUID(row["customer_id"]), datetime.fromisoformat(row["recorded_at"])
+    for trace, belongings in traces:
+        if trace.customer_id == id and trace.since <= instant <= trace.until:
+            row["state"] = without(row["state"], trace, belongings)
+    return orjson.dumps(told).decode()
+
+
+async def _belongings(session: AsyncSession, customers: Collection[UUID]) -> Belongings:
+    points = await suppression.every_point(session, customers)
+    names = await suppression.every_name(session, customers)
+    return Belongings(
+        [{"kind": point.kind, "value": point.value} for point in points],
+        [{"source": source, "external_id": external_id} for source, external_id in names],
+    )
 
 
 async def _find(session: AsyncSession, erased: Collection[UUID]) -> list[Trace]:
