@@ -14,6 +14,11 @@ NOBODY: Json = {"segments": {"any_of": ["readers"], "none_of": ["writers", "read
 RULE: Json = {"description": "Good reviews", "rate": {"kind": "fixed", "points": 50}}
 PLAN: Json = {"names": {"en": "Birthday"}, "trigger": {"kind": "birthday"}, "action": {"points": 200}}
 TENTH: Json = {"names": {"en": "A tenth"}, "value": "percent", "basis_points": 1000}
+OUTSIDE: list[Json] = [
+    {"one_of": [1, 2], "at_least": 3},
+    {"one_of": ["5", True], "at_least": 1},
+    {"one_of": [4, 5], "at_most": 3},
+]
 REWARD: Json = {"names": {"en": "A mug"}, "kind": "gift", "points": 100}
 
 
@@ -31,11 +36,7 @@ def reviewed(**asked: JsonValue) -> Json:
         ("care/plans/x", PLAN | {"audience": NOBODY}, ("/audience/segments/any_of", "nobody_meant")),
         *(
             ("earning-rules/x", reviewed(**asked), ("/event/properties/0/one_of", "condition_empty"))
-            for asked in (
-                {"one_of": [1, 2], "at_least": 3},
-                {"one_of": ["5", True], "at_least": 1},
-                {"one_of": [4, 5], "at_most": 3},
-            )
+            for asked in OUTSIDE
         ),
     ],
 )
