@@ -135,6 +135,13 @@ def test_a_broker_has_a_host_and_a_port(said: str, told: Callable[..., None]) ->
         from_environment(LoyaltySettings)
 
 
+def test_text_messages_are_not_dropped_for_want_of_a_secret(told: Callable[..., None]) -> None:
+    told(SMS_GATEWAY_URL="https://sms.example/send")
+
+    with pytest.raises(SystemExit, match=r"\ASMS_GATEWAY_SECRET: [^\n]+\Z"):
+        from_environment(LoyaltySettings)
+
+
 def test_addresses_stay_as_they_were_written(told: Callable[..., None]) -> None:
     addresses = {
         "PROBLEM_BASE_URL": "https://docs.crm.example/problems#",
@@ -143,7 +150,7 @@ def test_addresses_stay_as_they_were_written(told: Callable[..., None]) -> None:
         "SMS_GATEWAY_URL": "http://127.0.0.1:8080/send?from=us",
         "MAIL_FROM": "Our Shop <shop@crm.example>",
     }
-    told(**addresses, SMTP_URL="smtps://me%40shop:p%2Fw@[::1]:465")
+    told(**addresses, SMS_GATEWAY_SECRET="x", SMTP_URL="smtps://me%40shop:p%2Fw@[::1]:465")
 
     loyalty = from_environment(LoyaltySettings)
 

@@ -3,7 +3,7 @@
 import hmac
 from email.policy import SMTP
 
-from pydantic import Field, Secret, SecretStr, field_validator
+from pydantic import Field, Secret, SecretStr, field_validator, model_validator
 
 from crm_shared.settings import ServiceSettings
 from crm_shared.urls import HttpAddress, SmtpServer
@@ -38,6 +38,13 @@ class Settings(ServiceSettings):
         if header.defects or len(header.addresses) != 1 or not header.addresses[0].addr_spec.isascii():
             raise ValueError("is not one e-mail address")
         return said
+
+    @model_validator(mode="after")
+    def _signs_text_messages(self) -> "Settings":
+        """The mailbox would take them all without a word."""
+        if self.sms_gateway_url and self.sms_gateway_secret is None:
+            raise ValueError("SMS_GATEWAY_SECRET: is missing beside SMS_GATEWAY_URL")
+        return self
 
     @property
     def unsubscribe_key(self) -> bytes:
