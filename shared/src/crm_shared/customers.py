@@ -162,6 +162,11 @@ async def resolve(session: AsyncSession, ids: Collection[UUID], *, lock: bool = 
     return {row.origin: row.id for row in rows}
 
 
+async def resolve_one(session: AsyncSession, id: UUID, *, lock: bool = False) -> UUID:
+    """The customer that this id means today: see `resolve`."""
+    return (await resolve(session, [id], lock=lock))[id]
+
+
 async def absorbed_into(session: AsyncSession, *customer_ids: UUID) -> list[UUID]:
     """The ids themselves and all that were merged into them, directly or through others."""
     return list(await session.scalars(_TREES, {"roots": sorted(set(customer_ids))}))
@@ -343,6 +348,12 @@ async def erased(session: AsyncSession, ids: Collection[UUID]) -> set[UUID]:
         ErasedCustomer.customer_id == func.any(bindparam("ids", type_=ARRAY(Uuid)))
     )
     return set(await session.scalars(known, {"ids": sorted(set(ids))}))
+
+
+async def check_not_erased(session: AsyncSession, ids: Collection[UUID]) -> None:
+    """Nothing new is written about who wanted to be forgotten; raises CustomerWasErased."""
+    if gone := await erased(session, ids):
+        raise CustomerWasErased(customer_id=str(min(gone)))
 
 
 async def forgotten(session: AsyncSession) -> list[Forgotten]:

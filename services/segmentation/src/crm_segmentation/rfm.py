@@ -54,7 +54,7 @@ _OTHER_CURRENCIES = text(
 
 async def get(session: AsyncSession, customer_id: UUID, *, at: datetime) -> RfmOut:
     """The customer's figures; an unknown id has none, and a merged one stands for its survivor."""
-    owner = (await customers.resolve(session, [customer_id]))[customer_id]
+    owner = await customers.resolve_one(session, customer_id)
     now = await basis.read(session, at=at)
     known = await session.get(Customer, owner) or Customer(frequency=0, monetary=0)
     currency = known.currency or now.thresholds.currency

@@ -44,7 +44,7 @@ _PLACE = text(
 
 async def open_(session: AsyncSession, body: TicketIn, *, at: datetime) -> Ticket:
     """Take up the customer's matter and give it its place in the queue; raises CustomerWasErased."""
-    owner = (await customers.resolve(session, [body.customer_id], lock=True))[body.customer_id]
+    owner = await customers.resolve_one(session, body.customer_id, lock=True)
     parameters = {
         "customer_id": owner,
         "asked_id": body.customer_id,

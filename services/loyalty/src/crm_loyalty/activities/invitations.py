@@ -23,7 +23,6 @@ from crm_loyalty.postings import ATTENDANCE, SOURCE, Earn
 from crm_loyalty.rules import codes
 from crm_shared import customers
 from crm_shared.contracts.loyalty import ActivityAttended
-from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
 from crm_shared.pages import Key, Listing, PageRequest, paginate
@@ -38,8 +37,7 @@ async def invite(
     """
     await customers.stop_merges(session)
     await activities.held(session, activity_id)
-    if forgotten := await customers.erased(session, customer_ids):
-        raise CustomerWasErased(customer_id=str(min(forgotten)))
+    await customers.check_not_erased(session, customer_ids)
     owners = await customers.resolve(session, customer_ids)
     ids = {customer_id: uuid7() for customer_id in customer_ids}
     rows = [

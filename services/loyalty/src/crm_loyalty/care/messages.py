@@ -171,7 +171,7 @@ async def mailbox(session: AsyncSession, customer_id: UUID | None, *, page: Page
     """What would have been sent had there been a carrier, newest first."""
     statement = select(Message).where(Message.carrier == MAILBOX)
     if customer_id is not None:
-        owner = (await customers.resolve(session, [customer_id]))[customer_id]
+        owner = await customers.resolve_one(session, customer_id)
         statement = statement.where(Message.customer_id == owner)
     keys = [Key(Message.id, descending=True)]
     filters = str(customer_id)

@@ -23,7 +23,7 @@ async def of_customer(
     session: AsyncSession, customer_id: UUID, *, page: PageRequest
 ) -> Listing[CareOccasion]:
     """What plans thought of for whom this id means today, newest first; raises InvalidCursor."""
-    owner = (await customers.resolve(session, [customer_id]))[customer_id]
+    owner = await customers.resolve_one(session, customer_id)
     statement = select(CareOccasion).where(CareOccasion.customer_id == owner)
     keys = [Key(CareOccasion.id, descending=True)]
     return await paginate(session, statement, keys, page=page, filters=str(owner))

@@ -22,7 +22,7 @@ async def get(session: AsyncSession, coupon_id: UUID) -> Coupon:
 
 async def of_customer(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[Coupon]:
     """The customer's personal coupons, newest first."""
-    owner = (await customers.resolve(session, [customer_id]))[customer_id]
+    owner = await customers.resolve_one(session, customer_id)
     owned = select(CouponOwner.coupon_id).where(CouponOwner.customer_id == owner)
     return await paginate(
         session,

@@ -14,7 +14,6 @@ from crm_loyalty.rules import codes
 from crm_loyalty.schemas.coupons import CouponSeriesIn
 from crm_shared import customers, versions
 from crm_shared.contracts.loyalty import CouponIssued
-from crm_shared.customers import CustomerWasErased
 from crm_shared.database import rows_of
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, publish_many
@@ -90,8 +89,7 @@ async def issue_to(
     Raises CouponSuspended, CustomerWasErased, IssueLimitReached.
     """
     owners = await customers.resolve(session, customer_ids, lock=True)
-    if forgotten := await customers.erased(session, customer_ids):
-        raise CustomerWasErased(customer_id=str(min(forgotten)))
+    await customers.check_not_erased(session, customer_ids)
     ids = await issue(session, series, len(customer_ids), personal=True, key=key, at=at)
     rows = rows_of(
         {

@@ -42,7 +42,6 @@ from crm_loyalty.rules.pricing import Basket, Discount, Reason
 from crm_shared import customers, due
 from crm_shared.contracts.base import Money
 from crm_shared.contracts.loyalty import CouponRedeemed
-from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
 from crm_shared.problems import Problem
@@ -144,7 +143,7 @@ async def look(
     session: AsyncSession, typed: str, customer_id: UUID, basket: Basket, order: Order, *, at: datetime
 ) -> Verdict:
     """What `reserve` would find now; raises CustomerWasErased, InvalidCouponCode, CouponNotFound."""
-    owner = (await customers.resolve(session, [customer_id]))[customer_id]
+    owner = await customers.resolve_one(session, customer_id)
     await _check_remembered(session, customer_id)
     [held] = await find(session, {CODE: typed}, lock=False)
     return await _judge(session, held, owner, basket, order, at=at)
@@ -177,15 +176,14 @@ async def use(
 
 async def lock_customer(session: AsyncSession, customer_id: UUID) -> UUID:
     """Keep others from using coupons for the customer, and say whom the id means."""
-    owner = (await customers.resolve(session, [customer_id], lock=True))[customer_id]
+    owner = await customers.resolve_one(session, customer_id, lock=True)
     await session.execute(_LOCK_CUSTOMER, {"owner": f"coupons of {owner}"})
     return owner
 
 
 async def _check_remembered(session: AsyncSession, customer_id: UUID) -> None:
     """Raises CustomerWasErased."""
-    if await customers.erased(session, [customer_id]):
-        raise CustomerWasErased(customer_id=str(customer_id))
+    await customers.check_not_erased(session, [customer_id])
 
 
 async def _judge(

@@ -23,7 +23,6 @@ from crm_loyalty.rules.refunds import BoughtLine
 from crm_loyalty.schemas.earning_events import EarningEventIn
 from crm_shared import customers
 from crm_shared.contracts.base import Event
-from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 from crm_shared.pages import Key, Listing, PageRequest, paginate
 
@@ -77,8 +76,7 @@ async def report(session: AsyncSession, body: EarningEventIn, *, at: datetime) -
             errors=[{"pointer": "/occurred_at", "code": "event_not_yet", "message": "It lies in the future"}]
         )
     await customers.stop_merges(session)
-    if await customers.erased(session, [body.customer_id]):
-        raise CustomerWasErased
+    await customers.check_not_erased(session, [body.customer_id])
     await accounts.owned(session, body.customer_id)
     happening = Happening(body.occurred_at, body.type, body.properties)
     told = Told(body.customer_id, body.source, body.external_id, happening)

@@ -12,7 +12,6 @@ from crm_loyalty.models.pools import Ending, MemberState, PoolMember
 from crm_loyalty.pools import belonging, pools, rights
 from crm_shared import customers
 from crm_shared.callers import Caller
-from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 from crm_shared.pages import Key, Listing, PageRequest, paginate
 
@@ -26,8 +25,7 @@ async def invite(
     """
     await rights.check_head(session, pool_id, caller)
     await pools.lock(session, pool_id)
-    if await customers.erased(session, [customer_id]):
-        raise CustomerWasErased(customer_id=str(customer_id))
+    await customers.check_not_erased(session, [customer_id])
     owner = (await accounts.owned(session, customer_id))[0].customer_id
     belongs = (PoolMember.pool_id == pool_id, PoolMember.state != MemberState.ENDED)
     known = await session.scalar(

@@ -14,7 +14,6 @@ from crm_loyalty.schemas.pools import PoolIn, PoolPatch
 from crm_shared import customers, etags
 from crm_shared.callers import Caller
 from crm_shared.contracts.loyalty import PoolJoined
-from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
 from crm_shared.pages import Key, Listing, PageRequest, paginate
@@ -27,8 +26,7 @@ async def create(session: AsyncSession, body: PoolIn, caller: Caller, *, at: dat
     """
     await customers.stop_merges(session)
     await rights.check_self(session, body.head, caller)
-    if await customers.erased(session, [body.head]):
-        raise CustomerWasErased(customer_id=str(body.head))
+    await customers.check_not_erased(session, [body.head])
     policy = await points_policy.current(session)
     if not policy.pool_members_max:
         raise PoolIsFull("The programme has no pools.", limit=0)

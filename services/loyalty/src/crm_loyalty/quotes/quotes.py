@@ -20,7 +20,6 @@ from crm_loyalty.rules.pricing import EffectKind
 from crm_loyalty.schemas.quotes import PriceOut, QuoteIn
 from crm_shared import customers, due
 from crm_shared.contracts.base import Money
-from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 
 FORGET = "quote"
@@ -35,9 +34,8 @@ async def make(session: AsyncSession, body: QuoteIn, *, at: datetime) -> Quote:
 
     Raises AccountNotFound, CustomerWasErased, InvalidCouponCode, CouponNotFound.
     """
-    owner = (await customers.resolve(session, [body.customer_id], lock=True))[body.customer_id]
-    if await customers.erased(session, [body.customer_id]):
-        raise CustomerWasErased(customer_id=str(body.customer_id))
+    owner = await customers.resolve_one(session, body.customer_id, lock=True)
+    await customers.check_not_erased(session, [body.customer_id])
     typed = {f"/coupons/{index}": code for index, code in enumerate(body.coupons)}
     held = await using.find(session, typed, lock=False)
     named = await evaluate(session, Asked(body.customer_id, owner, body, held), at=at)

@@ -156,7 +156,7 @@ async def list_(
     """Compensations, the newest first."""
     statement = select(Recovery)
     if customer_id is not None:
-        owner = (await customers.resolve(session, [customer_id]))[customer_id]
+        owner = await customers.resolve_one(session, customer_id)
         statement = statement.where(Recovery.customer_id == owner)
     if state is not None:
         statement = statement.where(Recovery.state == state)

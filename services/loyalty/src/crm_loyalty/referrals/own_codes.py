@@ -12,13 +12,12 @@ from crm_loyalty.ledger import accounts
 from crm_loyalty.models.referrals import ReferralCode
 from crm_loyalty.rules import codes
 from crm_shared import customers
-from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 
 
 async def get(session: AsyncSession, customer_id: UUID) -> ReferralCode:
     """Whom the id means today may have several after merges: the oldest; raises ReferralCodeNotFound."""
-    owner = (await customers.resolve(session, [customer_id]))[customer_id]
+    owner = await customers.resolve_one(session, customer_id)
     found = await _of(session, owner)
     if found is None:
         raise ReferralCodeNotFound(customer_id=str(customer_id))
@@ -29,8 +28,7 @@ async def make(session: AsyncSession, customer_id: UUID, *, key: bytes, at: date
     """The customer's code, made if there is none; raises AccountNotFound, CustomerWasErased."""
     await customers.stop_merges(session)
     owner = (await accounts.owned(session, customer_id))[0].customer_id
-    if await customers.erased(session, [customer_id]):
-        raise CustomerWasErased(customer_id=str(customer_id))
+    await customers.check_not_erased(session, [customer_id])
     known = await _of(session, owner)
     if known is not None:
         return known

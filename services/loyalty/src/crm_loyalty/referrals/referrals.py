@@ -23,7 +23,6 @@ from crm_loyalty.models.referrals import Referral, ReferralState
 from crm_loyalty.referrals import own_codes, policy
 from crm_loyalty.schemas.referrals import ReferralIn
 from crm_shared import customers
-from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 from crm_shared.pages import Key, Listing, PageRequest, paginate
 
@@ -61,8 +60,7 @@ async def claim(session: AsyncSession, body: ReferralIn, *, at: datetime) -> Ref
     owners = await accounts.lock(session, [body.customer_id, code.origin_customer_id])
     if body.customer_id not in owners:
         raise AccountNotFound(customer_id=str(body.customer_id))
-    if await customers.erased(session, [body.customer_id]):
-        raise CustomerWasErased(customer_id=str(body.customer_id))
+    await customers.check_not_erased(session, [body.customer_id])
     friend, referrer = owners[body.customer_id], owners[code.origin_customer_id]
     await _check_friend(session, friend, referrer)
     await _check_limit(session, referrer, terms.max_per_referrer, at)
@@ -100,7 +98,7 @@ async def list_(
     """Who came by codes, the newest first; of one customer's codes, those of merged ids included."""
     statement = select(Referral)
     if referrer_id is not None:
-        owner = (await customers.resolve(session, [referrer_id]))[referrer_id]
+        owner = await customers.resolve_one(session, referrer_id)
         statement = statement.where(Referral.referrer_id.in_(_ids_of(owner)))
     if state is not None:
         statement = statement.where(Referral.state == state)

@@ -68,7 +68,7 @@ async def place(
     Raises RewardNotFound, RewardNotOffered, NotYetValid, NoLongerValid, NotForThisTier, AccountNotFound,
     InsufficientPoints, LimitReached, OutOfStock, CouponSuspended, IssueLimitReached.
     """
-    owner = (await customers.resolve(session, [customer_id], lock=True))[customer_id]
+    owner = await customers.resolve_one(session, customer_id, lock=True)
     reward = await catalogue.get(session, body.reward)
     _check_offer(reward, at)
     _check_audience(reward, await audience.member(session, owner))
@@ -137,7 +137,7 @@ async def list_(
     """Orders, newest first: a customer's, or everybody's."""
     statement = select(RewardOrder)
     if customer_id is not None:
-        owner = (await customers.resolve(session, [customer_id]))[customer_id]
+        owner = await customers.resolve_one(session, customer_id)
         statement = statement.where(RewardOrder.customer_id == owner)
     if state is not None:
         statement = statement.where(RewardOrder.state == state)

@@ -130,7 +130,7 @@ async def preview(session: AsyncSession, body: TierLadderIn, *, at: datetime) ->
 
 async def _owner(session: AsyncSession, customer_id: UUID) -> UUID:
     await ladders.get(session)
-    owner = (await customers.resolve(session, [customer_id], lock=True))[customer_id]
+    owner = await customers.resolve_one(session, customer_id, lock=True)
     if await customers.erased(session, [owner]):
         raise customers.CustomerWasErased(customer_id=str(customer_id))
     await accounts.owned(session, owner)

@@ -12,7 +12,7 @@ from crm_profiles.errors import NoteNotFound
 from crm_profiles.models.notes import Note, NoteKind
 from crm_profiles.schemas.notes import NoteIn, NotePatch
 from crm_shared import etags
-from crm_shared.customers import resolve
+from crm_shared.customers import resolve_one
 from crm_shared.ids import uuid7
 from crm_shared.pages import Key, Listing, PageRequest, paginate
 
@@ -49,7 +49,7 @@ async def create(
 
 async def get(session: AsyncSession, customer_id: UUID, note_id: UUID, *, lock: bool = False) -> Note:
     """A note of this customer; raises NoteNotFound."""
-    current = (await resolve(session, [customer_id]))[customer_id]
+    current = await resolve_one(session, customer_id)
     statement = select(Note).where(Note.id == note_id, Note.customer_id == current)
     note = await session.scalar(statement.with_for_update() if lock else statement)
     if note is None:

@@ -31,7 +31,6 @@ from crm_profiles.schemas.refunds import RefundIn, RefundLineIn
 from crm_shared import customers
 from crm_shared.contracts.base import Money
 from crm_shared.contracts.profiles import PurchaseRefunded, RefundLineState
-from crm_shared.customers import CustomerWasErased
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
@@ -74,8 +73,7 @@ async def record(session: AsyncSession, purchase_id: UUID, body: RefundIn, *, at
     if known is not None:
         return Refunded(_same(known, digest), created=False)
     _check_time(purchase, body, at)
-    if await customers.erased(session, [purchase.customer_id]):
-        raise CustomerWasErased(customer_id=str(purchase.customer_id))
+    await customers.check_not_erased(session, [purchase.customer_id])
     if purchase.version > MAX_REFUNDS:
         raise TooManyRefunds(f"A purchase has at most {MAX_REFUNDS} refunds.")
     given = _everything_left(purchase) if body.lines is None else _asked(purchase, body.lines)

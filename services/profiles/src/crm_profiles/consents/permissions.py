@@ -31,7 +31,7 @@ from crm_shared.contracts.permissions import (
     QuietWindow,
 )
 from crm_shared.contracts.profiles import ConsentChanged
-from crm_shared.customers import CustomerNotFound, resolve
+from crm_shared.customers import CustomerNotFound, resolve_one
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
@@ -78,7 +78,7 @@ class Explained:
 
 async def lock(session: AsyncSession, customer_id: UUID, clock: Clock, *, if_match: str | None) -> Locked:
     """The customer's permissions, to be changed; raises CustomerNotFound, StaleVersion."""
-    current = (await resolve(session, [customer_id], lock=True))[customer_id]
+    current = await resolve_one(session, customer_id, lock=True)
     held = select(Customer.id).where(Customer.id == current).with_for_update(key_share=True)
     if await session.scalar(held) is None:
         raise CustomerNotFound(customer_id=str(customer_id))

@@ -15,7 +15,7 @@ from crm_profiles.models.customers import Channel, ContactKind
 from crm_profiles.schemas.customers import MAX_CONTACT_POINTS, ContactPointIn
 from crm_shared import etags
 from crm_shared.clock import Clock
-from crm_shared.customers import resolve
+from crm_shared.customers import resolve_one
 
 MAX_EXTERNAL_IDS = 50
 MAX_TAGS = 50
@@ -59,7 +59,7 @@ async def add_external_id(
 
     It is claimed before the customer is locked, as everybody does.
     """
-    current = (await resolve(session, [customer_id], lock=True))[customer_id]
+    current = await resolve_one(session, customer_id, lock=True)
     claimed = await external_ids.claim(session, {key: Owner(current, customer_id)})
     draft = await _begin(session, customer_id, occasion)
     if key not in draft.keys:

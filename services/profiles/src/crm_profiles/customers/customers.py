@@ -29,7 +29,7 @@ from crm_profiles.schemas.customers import CustomerIn, CustomerItem, CustomerPat
 from crm_shared import etags
 from crm_shared.clock import Clock
 from crm_shared.contracts.base import Event
-from crm_shared.customers import CustomerNotFound, resolve, stop_merges
+from crm_shared.customers import CustomerNotFound, resolve, resolve_one, stop_merges
 from crm_shared.ids import uuid7
 from crm_shared.outbox import Author
 from crm_shared.pages import Key, Listing, PageRequest, paginate
@@ -139,7 +139,7 @@ async def patch(
 
 async def lock(session: AsyncSession, customer_id: UUID) -> Draft:
     """The customer whom the id means, to be changed by us alone; raises CustomerNotFound."""
-    current = (await resolve(session, [customer_id], lock=True))[customer_id]
+    current = await resolve_one(session, customer_id, lock=True)
     locked = await drafts.lock(session, [Owner(current, customer_id)])
     if current not in locked:
         raise CustomerNotFound(customer_id=str(customer_id))

@@ -12,7 +12,7 @@ from crm_profiles.customers import customers
 from crm_profiles.customers.contact_points import Owner
 from crm_profiles.models.customers import ExternalId
 from crm_profiles.schemas.customers import CustomerReference
-from crm_shared.customers import CustomerNotFound, resolve, stop_merges
+from crm_shared.customers import CustomerNotFound, resolve, resolve_one, stop_merges
 
 
 class Named(Protocol):
@@ -55,7 +55,7 @@ async def lock(session: AsyncSession, items: Sequence[Named]) -> list[Owner | No
 
 async def lock_one(session: AsyncSession, customer_id: UUID) -> Owner:
     """Whose it is that is written under this id; raises CustomerNotFound."""
-    current = (await resolve(session, [customer_id], lock=True))[customer_id]
+    current = await resolve_one(session, customer_id, lock=True)
     if not await customers.hold(session, [current]):
         raise CustomerNotFound(customer_id=str(customer_id))
     return Owner(current, customer_id)

@@ -34,7 +34,7 @@ from crm_profiles.merging.matching import MatchKey, Person, Reason, ReasonKind
 from crm_profiles.models.customers import Customer
 from crm_profiles.models.duplicates import Duplicate, DuplicateState, KeyKind, MatchingKey
 from crm_profiles.models.merges import Merge
-from crm_shared.customers import resolve
+from crm_shared.customers import resolve_one
 from crm_shared.database import Json, Sessions
 from crm_shared.ids import uuid7
 from crm_shared.jobs import RunningJob
@@ -187,7 +187,7 @@ async def list_(session: AsyncSession, filters: DuplicateFilters, *, page: PageR
         Duplicate.state == filters.state, Duplicate.score >= filters.min_score
     )
     if filters.customer_id is not None:
-        current = (await resolve(session, [filters.customer_id]))[filters.customer_id]
+        current = await resolve_one(session, filters.customer_id)
         statement = statement.where(or_(Duplicate.first_id == current, Duplicate.second_id == current))
     return await paginate(
         session,

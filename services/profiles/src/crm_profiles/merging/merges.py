@@ -40,6 +40,7 @@ from crm_shared.customers import (
     link,
     owned_tables,
     resolve,
+    resolve_one,
     stop_merges,
     stop_writers,
     unlink,
@@ -148,7 +149,7 @@ async def list_(session: AsyncSession, customer_id: UUID | None, *, page: PageRe
     """Merges, the newest first: all, or those of a customer and of whoever was merged into them."""
     statement = select(Merge).options(selectinload(Merge.images))
     if customer_id is not None:
-        current = (await resolve(session, [customer_id]))[customer_id]
+        current = await resolve_one(session, customer_id)
         ids = await absorbed_into(session, current)
         statement = statement.where(or_(Merge.survivor_id.in_(ids), Merge.absorbed_id.in_(ids)))
     return await paginate(
@@ -200,7 +201,7 @@ async def _check_undoable(session: AsyncSession, made: Merge) -> None:
         raise MergeAlreadyUndone(merge_id=str(made.id), undone_at=made.undone_at.isoformat())
     if await erased(session, [made.survivor_id, made.absorbed_id]):
         raise CustomerWasErased(customer_id=str(made.survivor_id))
-    current = (await resolve(session, [made.survivor_id]))[made.survivor_id]
+    current = await resolve_one(session, made.survivor_id)
     if current != made.survivor_id:
         last = await session.scalar(
             select(CustomerAlias.merge_id)

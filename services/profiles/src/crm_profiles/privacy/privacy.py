@@ -22,7 +22,7 @@ from crm_profiles.privacy import suppression, traces
 from crm_shared import due, erasure
 from crm_shared.contracts.erasure import ErasureConfirmed
 from crm_shared.contracts.profiles import CustomerErased
-from crm_shared.customers import CustomerNotFound, Forgotten, absorbed_into, resolve, stop_writers
+from crm_shared.customers import CustomerNotFound, Forgotten, absorbed_into, resolve_one, stop_writers
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, Outbox, publish, publish_many
@@ -58,7 +58,7 @@ async def erase(
     back in bulk. Raises CustomerNotFound.
     """
     await stop_writers(session)  # before any lock on rows, as everybody does
-    current = (await resolve(session, [customer_id]))[customer_id]
+    current = await resolve_one(session, customer_id)
     locked = select(Customer.version).where(Customer.id == current).with_for_update()
     version = await session.scalar(locked)
     if version is None:

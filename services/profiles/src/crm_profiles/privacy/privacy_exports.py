@@ -20,7 +20,7 @@ from crm_profiles.privacy.privacy import SERVICES
 from crm_shared import due, exports
 from crm_shared.contracts.exports import ExportPrepared
 from crm_shared.contracts.profiles import ExportRequested
-from crm_shared.customers import CustomerNotFound, absorbed_into, resolve
+from crm_shared.customers import CustomerNotFound, absorbed_into, resolve_one
 from crm_shared.database import Json
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
@@ -55,7 +55,7 @@ async def request(
 
     Asking again before `again_after` gives the same export. Raises CustomerNotFound.
     """
-    current = (await resolve(session, [customer_id], lock=True))[customer_id]
+    current = await resolve_one(session, customer_id, lock=True)
     if current not in await customers.hold(session, [current]):
         raise CustomerNotFound(customer_id=str(customer_id))
     if known := await _asked_since(session, current, at - again_after):

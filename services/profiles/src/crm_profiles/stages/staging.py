@@ -25,7 +25,7 @@ from crm_profiles.schemas.stages import ExitIn
 from crm_profiles.stages import stages
 from crm_shared import due
 from crm_shared.contracts.profiles import StageChanged
-from crm_shared.customers import CustomerNotFound, resolve
+from crm_shared.customers import CustomerNotFound, resolve_one
 from crm_shared.database import Json, rows_of
 from crm_shared.ids import uuid7
 from crm_shared.outbox import News, publish_many
@@ -82,7 +82,7 @@ async def leave(session: AsyncSession, customer_id: UUID, body: ExitIn, *, at: d
     Raises CustomerNotFound, and InvalidRequest for an exit that has not happened yet.
     """
     instants.check("/occurred_at", body.occurred_at, now=at)
-    current = (await resolve(session, [customer_id], lock=True))[customer_id]
+    current = await resolve_one(session, customer_id, lock=True)
     if current not in await customers.hold(session, [current]):
         raise CustomerNotFound(customer_id=str(customer_id))
     entry = Entry(

@@ -71,7 +71,7 @@ async def list_tickets(
     asked = customer_id or _self(caller, READERS)
     if asked is not None:
         await _refuse_others(session, caller, READERS, asked)
-        asked = (await customers.resolve(session, [asked]))[asked]
+        asked = await customers.resolve_one(session, asked)
     found = await tickets.list_(session, customer_id=asked, status=status, page=page)
     return shown(found, caller)
 
