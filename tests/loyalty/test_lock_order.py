@@ -21,7 +21,7 @@ from tests.loyalty.test_recovery import TERMS, upheld
 from tests.loyalty.test_rewards import GIFT
 from tests.loyalty.tiers import LADDER, NEW, refunded
 
-from crm_loyalty.care.complaints import OCCASION
+from crm_loyalty.care.occasions import OCCASION
 from crm_loyalty.coupons import series
 from crm_loyalty.handlers import due_work_of
 from crm_loyalty.ledger import accounts

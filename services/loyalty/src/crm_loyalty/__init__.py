@@ -1,1 +1,1 @@
-"""The points ledger."""
+"""The loyalty programme: points, and tiers, rewards, coupons, prices and care around them."""

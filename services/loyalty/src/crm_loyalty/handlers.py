@@ -6,7 +6,7 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.care import acting, addressees, complaints, planning, plans
+from crm_loyalty.care import acting, addressees, complaints, occasions, planning, plans
 from crm_loyalty.care.letters import Links
 from crm_loyalty.coupons import batches, ending, using
 from crm_loyalty.earning import awarding, backtests, members, memberships, pending, purchases
@@ -79,7 +79,7 @@ async def lock_in_order(session: AsyncSession, events: Sequence[Event]) -> None:
 
 @subscriptions.on(PurchaseRecorded)
 async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at: datetime) -> None:
-    """Give what the earning rules say for each purchase, then see which tier it leads to."""
+    """Give what the earning rules say for each purchase, then see to referrals and tiers."""
     await awarding.award(session, events, at=at)
     await qualifying.qualify(session, events, at=at)
     await _look_at_tiers(session, events, at)
@@ -289,7 +289,7 @@ def due_work_of(settings: Settings) -> DueWork:
     all_due = DueWork()
     for kind in due_work.kinds:
         all_due.on(kind)(due_work[kind])
-    all_due.on(complaints.OCCASION)(let_care_happen)
+    all_due.on(occasions.OCCASION)(let_care_happen)
     return all_due
 
 

@@ -13,7 +13,7 @@ from crm_shared.outbox import Author
 from crm_shared.problems import Problem
 
 SOURCE = "/crm/loyalty"
-"""Who asks for what the ledger does by itself."""
+"""Who asks for what loyalty does by itself."""
 CARE = "care"
 """Who asks for what care plans give; the occasion is the reference."""
 ATTENDANCE, RECOVERY, REFERRAL = "attendance", "recovery", "referral"

@@ -14,7 +14,7 @@ from crm_segmentation.models import Customer
 from crm_shared import due
 from crm_shared.calendars import day_of
 from crm_shared.contracts.base import Event
-from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
+from crm_shared.contracts.profiles import NOTHING_LEFT, PurchaseRecorded, PurchaseRefunded
 from crm_shared.contracts.segmentation import Level, LevelChanged
 from crm_shared.outbox import News, publish_many
 
@@ -22,9 +22,6 @@ FLIP = "level-flip"
 """Due work: the instant at which time alone may give a customer another level."""
 RELEVEL = "relevel"
 """The job that levels everybody after a change of business day or thresholds."""
-
-_NOTHING_LEFT = "refunded"
-"""The status of a purchase that was given back as a whole."""
 
 _EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 """The contract allows any instant; beyond these the days of some time zones are in no calendar."""
@@ -185,7 +182,7 @@ async def give_back(
             "origins": [refund.customer_id for refund in refunds],
             "instants": [_within_calendar(refund.occurred_at) for refund in refunds],
             "amounts": [refund.total.amount for refund in refunds],
-            "completes": [refund.status == _NOTHING_LEFT for refund in refunds],
+            "completes": [refund.status == NOTHING_LEFT for refund in refunds],
         },
     )
 

@@ -192,6 +192,10 @@ class RefundLineState(BaseModel):
     amount: Money
 
 
+NOTHING_LEFT = "refunded"
+"""The status of a purchase that was given back as a whole."""
+
+
 class PurchaseRefunded(Event):
     """Something was given back of a purchase; `version` is the purchase's, which recording made 1.
 

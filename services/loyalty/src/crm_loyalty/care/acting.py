@@ -9,9 +9,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.care import addressees, candidates, judging, letters, plans, templates
-from crm_loyalty.care.complaints import OCCASION
 from crm_loyalty.care.judging import Case, Outcome, Verdict
 from crm_loyalty.care.letters import Gifts, Links
+from crm_loyalty.care.occasions import OCCASION
 from crm_loyalty.coupons import holdings, series
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.care import CareOccasion, CareSchedule, OccasionState

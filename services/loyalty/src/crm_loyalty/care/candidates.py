@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -47,7 +47,6 @@ from crm_shared.contracts.calendars import BirthdayPolicy
 from crm_shared.customers import CustomerAlias
 
 _DAY = timedelta(days=1)
-_EAST, _WEST = timedelta(hours=14), timedelta(hours=12)
 
 _id = Addressee.origin_customer_id
 _SOMEBODY = ~exists().where(CustomerAlias.absorbed == _id)
@@ -173,8 +172,8 @@ def _inactive(day: date) -> Question:
         .join(Purchase, Purchase.customer_id == _id)
         .where(
             _SOMEBODY,
-            Purchase.occurred_at >= _starts(day),
-            Purchase.occurred_at < _ends(day),
+            Purchase.occurred_at >= care.earliest_start(day),
+            Purchase.occurred_at < care.latest_end(day),
             ~later,
         )
     )
@@ -193,8 +192,8 @@ def _risen(trigger: TierTrigger, ladder: Ladder | None, day: date) -> Question:
         .join(TierChange, TierChange.customer_id == _id)
         .where(
             _SOMEBODY,
-            TierChange.at >= _starts(day),
-            TierChange.at < _ends(day),
+            TierChange.at >= care.earliest_start(day),
+            TierChange.at < care.latest_end(day),
             or_(*risen),
         )
     )
@@ -254,13 +253,3 @@ async def _begins(session: AsyncSession, trigger: HolidayTrigger, day: date) -> 
 
 def _any(column: InstrumentedAttribute[str | None], values: Sequence[str]) -> ColumnElement[bool]:
     return column == func.any(literal(list(values), ARRAY(Text)))
-
-
-def _starts(day: date) -> datetime:
-    """When the day begins where it begins first."""
-    return datetime.combine(day, time(), UTC) - _EAST
-
-
-def _ends(day: date) -> datetime:
-    """When it ends where it ends last."""
-    return datetime.combine(day + _DAY, time(), UTC) + _WEST

@@ -8,13 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_loyalty.care.occasions import OCCASION
 from crm_loyalty.models.care import CareOccasion, OccasionState, SevereComplaint
 from crm_shared import due
 from crm_shared.contracts.tickets import TicketState
 from crm_shared.customers import resolve
-
-OCCASION = "care"
-"""The kind of due work by which occasions happen."""
 
 _SEVERE = {"high", "critical"}
 _OPEN = {"open", "responded"}

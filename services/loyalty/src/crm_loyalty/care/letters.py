@@ -1,6 +1,5 @@
 """What a plan writes to a customer: the text in their language, with everything filled in."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -56,16 +55,8 @@ def write(
     address = judging.address_of(person, action.by)
     if text is None or address is None:
         return None
-    values: Mapping[str, str] = {
-        "name": person.name,
-        "occasion": _in(plan.names, text.language),
-        "date": templates.written_date(candidates.celebrated(plan, case.day), text.language),
-        "points": templates.written_number(gifts.points, text.language) if gifts.points else "",
-        "coupon": gifts.coupon or "",
-        "tier": gifts.tier or "",
-        "unsubscribe_url": unsubscribe_url or "",
-    }
-    written = templates.write(text, values)
+    values = _values(plan, case, person, gifts, text.language)
+    written = templates.write(text, values | {"unsubscribe_url": unsubscribe_url or ""})
     return Message(
         id=uuid7(),
         customer_id=person.customer_id,
@@ -87,7 +78,22 @@ def write(
     )
 
 
-def _in(names: Translations, language: str) -> str:
+def _values(
+    plan: PlanOut, case: judging.Case, person: Addressee, gifts: Gifts, language: str
+) -> dict[str, str]:
+    """What a text may name, written as in the language."""
+    return {
+        "name": person.name,
+        "occasion": _name(plan.names, language),
+        "date": templates.written_date(candidates.celebrated(plan, case.day), language),
+        "points": templates.written_number(gifts.points, language) if gifts.points else "",
+        "coupon": gifts.coupon or "",
+        "tier": gifts.tier or "",
+    }
+
+
+def _name(names: Translations, language: str) -> str:
+    """In the language, or else in one that there is."""
     told = {"en": names.en, "es": names.es, "zh": names.zh}
     found = told.get(language.partition("-")[0]) or names.en or names.es or names.zh
     return found or ""

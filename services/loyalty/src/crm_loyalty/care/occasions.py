@@ -1,4 +1,4 @@
-"""Occasions as they are listed: whom a plan reaches, what was thought of for a customer, and why not."""
+"""Occasions, which happen as due work, as they are listed: by plan, and by customer."""
 
 from uuid import UUID
 
@@ -9,6 +9,9 @@ from crm_loyalty.care import plans
 from crm_loyalty.models.care import CareOccasion
 from crm_shared import customers
 from crm_shared.pages import Key, Listing, PageRequest, paginate
+
+OCCASION = "care"
+"""The kind of due work by which occasions happen."""
 
 
 async def of_plan(session: AsyncSession, key: str, *, page: PageRequest) -> Listing[CareOccasion]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.care import candidates, plans
 from crm_loyalty.care.candidates import Candidate
-from crm_loyalty.care.complaints import OCCASION
+from crm_loyalty.care.occasions import OCCASION
 from crm_loyalty.models.care import CareOccasion, CareSchedule, OccasionState
 from crm_loyalty.rules import care
 from crm_loyalty.schemas.care_plans import DateTrigger, HolidayTrigger, PlanOut
@@ -55,15 +55,15 @@ async def plan(session: AsyncSession, schedule_ids: Collection[UUID], *, at: dat
 
 
 async def _walk(
-    session: AsyncSession, each: PlanOut, schedule: CareSchedule, default_zone: str, *, at: datetime
+    session: AsyncSession, plan: PlanOut, schedule: CareSchedule, default_zone: str, *, at: datetime
 ) -> bool:
     """Go on where the last transaction stopped; False: there is more, which is left to the next one."""
-    for day in _days(each, schedule.planned_on, at):
+    for day in _days(plan, schedule.planned_on, at):
         goes_on = schedule.walking_on == day
         if schedule.walking_on and day < schedule.walking_on:
             continue
         after = await _plan_day(
-            session, each, day, default_zone, after=schedule.walked_to if goes_on else None, at=at
+            session, plan, day, default_zone, after=schedule.walked_to if goes_on else None, at=at
         )
         if after is not None:
             schedule.walking_on, schedule.walked_to = day, after
@@ -73,40 +73,40 @@ async def _walk(
     return True
 
 
-def _every(each: PlanOut) -> timedelta:
-    return EVERY_FOR_ALL if isinstance(each.trigger, HolidayTrigger | DateTrigger) else EVERY
+def _every(plan: PlanOut) -> timedelta:
+    return EVERY_FOR_ALL if isinstance(plan.trigger, HolidayTrigger | DateTrigger) else EVERY
 
 
-def _days(each: PlanOut, planned_on: date | None, at: datetime) -> Sequence[date]:
+def _days(plan: PlanOut, planned_on: date | None, at: datetime) -> Sequence[date]:
     begun = care.days_begun(at)
     missed = (begun[0] - planned_on).days if planned_on else 0
-    late = min(max(missed, 0), each.patience_days)
+    late = min(max(missed, 0), plan.patience_days)
     return [begun[0] - number * _DAY for number in range(late, 0, -1)] + begun
 
 
 async def _plan_day(
-    session: AsyncSession, each: PlanOut, day: date, default_zone: str, *, after: UUID | None, at: datetime
+    session: AsyncSession, plan: PlanOut, day: date, default_zone: str, *, after: UUID | None, at: datetime
 ) -> UUID | None:
     """Write down whom the plan reaches that day; where to go on, as not too many are written at once."""
     while True:
         found = await candidates.find(
-            session, each, day, default_zone=default_zone, limit=_PAGE, after=after, unplanned=True
+            session, plan, day, default_zone=default_zone, limit=_PAGE, after=after, unplanned=True
         )
-        written = await _write(session, each, found.candidates, at=at)
+        written = await _write(session, plan, found.candidates, at=at)
         after = found.last
         if after is None or written:
             return after
 
 
-async def _write(session: AsyncSession, each: PlanOut, reached: Sequence[Candidate], *, at: datetime) -> int:
+async def _write(session: AsyncSession, plan: PlanOut, reached: Sequence[Candidate], *, at: datetime) -> int:
     """The occasions of those who have none in their cycle, each due when their day's window opens."""
     if not reached:
         return 0
     opening = {
-        place: care.opens_at(place[0], each.window_start, place[1])
+        place: care.opens_at(place[0], plan.window_start, place[1])
         for place in {(one.day, one.zone) for one in reached}
     }
-    ending = {place: care.gives_up_at(place[0], each.patience_days, place[1]) for place in opening}
+    ending = {place: care.gives_up_at(place[0], plan.patience_days, place[1]) for place in opening}
     places = [(one.day, one.zone) for one in reached]
     rows = rows_of(
         {
@@ -119,11 +119,11 @@ async def _write(session: AsyncSession, each: PlanOut, reached: Sequence[Candida
             CareOccasion.give_up_at: [ending[place] for place in places],
         }
     )
-    same = {"plan_key": each.key, "state": OccasionState.PLANNED, "planned_at": at}
+    same = {"plan_key": plan.key, "state": OccasionState.PLANNED, "planned_at": at}
     # Who was merged has the occasions of both: these too count as thought of.
     known = exists().where(
         CareOccasion.customer_id == rows.c.customer_id,
-        CareOccasion.plan_key == each.key,
+        CareOccasion.plan_key == plan.key,
         CareOccasion.cycle == rows.c.cycle,
     )
     statement = insert(_TABLE).from_select(

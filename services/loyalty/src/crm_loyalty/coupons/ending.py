@@ -28,11 +28,8 @@ from crm_loyalty.models.coupons import (
 from crm_loyalty.postings import Order
 from crm_shared import customers
 from crm_shared.contracts.loyalty import CouponVoided
-from crm_shared.contracts.profiles import PurchaseRefunded
+from crm_shared.contracts.profiles import NOTHING_LEFT, PurchaseRefunded
 from crm_shared.outbox import publish
-
-WHOLLY = "refunded"
-"""The status of a purchase of which nothing is left."""
 
 
 async def get_use(session: AsyncSession, use_id: UUID) -> CouponUse:
@@ -77,7 +74,7 @@ async def restore_refunded(
     orders = [
         Order(event.order_source, event.order_external_id)
         for event in events
-        if event.status == WHOLLY and event.order_source and event.order_external_id
+        if event.status == NOTHING_LEFT and event.order_source and event.order_external_id
     ]
     if orders:
         await restore(session, orders, at=at)

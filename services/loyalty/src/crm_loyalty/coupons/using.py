@@ -1,4 +1,4 @@
-"""Using coupons: looked at, reserved, redeemed; the look and the real thing go through the same eyes."""
+"""Using coupons: looked at, reserved, redeemed; a look is judged by what judges the real use."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -265,21 +265,7 @@ async def take(
 ) -> list[CouponUse]:
     """Reserve locked coupons that were found usable, or with no instant redeem them; raises LimitReached."""
     uses = [
-        CouponUse(
-            id=uuid7(),
-            customer_id=owner,
-            origin_customer_id=customer_id,
-            coupon_id=held.coupon.id,
-            series_key=held.terms.key,
-            state=UseState.RESERVED if expires_at else UseState.REDEEMED,
-            order_source=order.source,
-            order_id=order.external_id,
-            discount=amounts[held.coupon.id].amount,
-            currency=amounts[held.coupon.id].currency,
-            reserved_at=at,
-            expires_at=expires_at,
-            changed_at=at,
-        )
+        _use(held, amounts[held.coupon.id], customer_id, owner, order, expires_at=expires_at, at=at)
         for held in found
     ]
     for held in found:
@@ -294,6 +280,33 @@ async def take(
             tell(session, held.coupon, use, at=at)
     await count(session, Counter(held.terms.key for held in found if held.use is None), found)
     return uses
+
+
+def _use(
+    held: Held,
+    discount: Money,
+    customer_id: UUID,
+    owner: UUID,
+    order: Order,
+    *,
+    expires_at: datetime | None,
+    at: datetime,
+) -> CouponUse:
+    return CouponUse(
+        id=uuid7(),
+        customer_id=owner,
+        origin_customer_id=customer_id,
+        coupon_id=held.coupon.id,
+        series_key=held.terms.key,
+        state=UseState.RESERVED if expires_at else UseState.REDEEMED,
+        order_source=order.source,
+        order_id=order.external_id,
+        discount=discount.amount,
+        currency=discount.currency,
+        reserved_at=at,
+        expires_at=expires_at,
+        changed_at=at,
+    )
 
 
 def _begin_use(held: Held, state: CouponState, *, at: datetime) -> None:

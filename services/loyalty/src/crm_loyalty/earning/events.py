@@ -158,10 +158,10 @@ async def _reckon(session: AsyncSession, told: Iterable[Told], *, at: datetime) 
     owners = await accounts.lock(session, {each.customer_id for each in first.values()})
     policy = await points_policy.of_earning(session)
     asked = [(owners[each.customer_id], each.happening.occurred_at) for each in first.values()]
-    customers_ = await facts.of(session, asked, policy)
+    people = await facts.of(session, asked, policy)
     known = [
         _Known(each, owner, customer)
-        for each, (owner, _), customer in zip(first.values(), asked, customers_, strict=True)
+        for each, (owner, _), customer in zip(first.values(), asked, people, strict=True)
     ]
     ids = await _claim(session, known, at=at)
     if not ids:

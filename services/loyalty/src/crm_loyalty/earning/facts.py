@@ -27,9 +27,9 @@ SomeCause = TypeVar("SomeCause", bound=Cause)
 async def of(
     session: AsyncSession, told: Sequence[tuple[UUID, datetime]], policy: Policy
 ) -> list[CustomerFacts]:
-    """The facts for each purchase, (who owns it today, when it was made), in the order in which they came.
+    """The facts for each purchase (who owns it today, when it was made), in the order in which they came.
 
-    Of an event likewise; its number is that of the purchase that it is not.
+    For an event likewise, which is numbered as a purchase in its place would be.
     """
     owners = {owner for owner, _ in told}
     known = await members.find(session, owners)

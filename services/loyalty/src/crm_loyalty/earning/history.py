@@ -42,9 +42,9 @@ class History:
 
     async def count(self, session: AsyncSession) -> int:
         """How much it is."""
-        purchases_ = self._within(select(func.count()), Purchase.occurred_at)
-        events = self._within(select(func.count()), EarningEvent.occurred_at).where(_KNOWN)
-        return (await session.scalars(purchases_)).one() + (await session.scalars(events)).one()
+        bought = self._within(select(func.count()), Purchase.occurred_at)
+        happened = self._within(select(func.count()), EarningEvent.occurred_at).where(_KNOWN)
+        return (await session.scalars(bought)).one() + (await session.scalars(happened)).one()
 
     async def read(self, session: AsyncSession, last: Past | None, limit: int) -> Sequence[Past]:
         """The part that comes after the last one; nothing: there is no more."""

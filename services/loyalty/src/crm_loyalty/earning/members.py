@@ -70,6 +70,6 @@ async def keep_birthdays(session: AsyncSession, events: Sequence[CustomerState])
 
 
 async def find(session: AsyncSession, customer_ids: Collection[UUID]) -> Mapping[UUID, Member]:
-    """What is known of each, by id; whoever owns the accounts of others has the level that counts."""
+    """What is known of each, by id; of who was merged, what is known of the survivor counts."""
     rows = await session.scalars(select(Member).where(_OF), {"ids": sorted(set(customer_ids))})
     return {row.customer_id: row for row in rows}

@@ -42,7 +42,7 @@ class Purchase(OwnedByCustomer, Base):
     lines: Mapped[list[Json]] = mapped_column(JSONB)
     """Position, amount, quantity, product, category and brand of each."""
     number: Mapped[int]
-    """It was the customer's so manieth that we heard of."""
+    """Which of the customer's purchases it was, as we heard of them: the first is 1."""
     level: Mapped[str | None]
     tier: Mapped[str | None]
     birthday_offset: Mapped[int | None]

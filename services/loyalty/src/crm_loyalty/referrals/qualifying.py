@@ -20,14 +20,12 @@ from crm_loyalty.models.referrals import Referral, ReferralPolicy, ReferralState
 from crm_loyalty.postings import REFERRAL, SOURCE, Earn, Posting, ReverseWish
 from crm_shared import customers, due
 from crm_shared.contracts.loyalty import ReferralQualified
-from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
+from crm_shared.contracts.profiles import NOTHING_LEFT, PurchaseRecorded, PurchaseRefunded
 from crm_shared.customers import CustomerWasErased
 from crm_shared.outbox import News, publish_many
 
 SETTLE = "referral"
 """The kind of due work by which points of referrals are given and taken back."""
-WHOLLY = "refunded"
-"""The status of a purchase of which nothing is left."""
 
 _other = aliased(Referral)
 _WAS_KNOWN = or_(
@@ -79,7 +77,7 @@ async def qualify(session: AsyncSession, events: Sequence[PurchaseRecorded], *, 
 
 async def undo(session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime) -> None:
     """Undo referrals whose order was given back as a whole before its return window closed."""
-    returned = {event.purchase_id: event for event in events if event.status == WHOLLY}
+    returned = {event.purchase_id: event for event in events if event.status == NOTHING_LEFT}
     if not returned:
         return
     found = await session.execute(

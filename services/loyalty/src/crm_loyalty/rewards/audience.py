@@ -19,9 +19,7 @@ class Member:
     segments: frozenset[str] = frozenset()
 
     def belongs_to(self, tiers: list[str], levels: list[str], segments: Segments) -> bool:
-        """Whether the offer is for this customer: in one of the tiers, on one of the levels, it names, and in
-        and out of its segments.
-        """
+        """Whether they are in one of these tiers and levels, where any are named, and fit the segments."""
         return (
             (not tiers or self.tier in tiers)
             and (not levels or self.level in levels)

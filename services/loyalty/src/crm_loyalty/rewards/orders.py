@@ -79,23 +79,7 @@ async def place(
     # The customer's accounts are locked now: nobody else orders for them meanwhile.
     await _check_limit(session, owner, reward, body.quantity)
     await catalogue.take(session, reward, body.quantity)
-    order = RewardOrder(
-        id=uuid7(),
-        customer_id=owner,
-        origin_customer_id=customer_id,
-        reward_key=reward.key,
-        reward_version=reward.version,
-        kind=reward.kind,
-        quantity=body.quantity,
-        points=reward.points * body.quantity,
-        state=OrderState.ORDERED,
-        version=1,
-        deliver_to=body.deliver_to,
-        tracking=None,
-        transaction_id=movement.id,
-        ordered_at=at,
-        changed_at=at,
-    )
+    order = _order(owner, customer_id, reward, body, movement.id, at=at)
     session.add(order)
     await session.flush()
     _tell(session, order, at=at, by=reference[0])
@@ -172,6 +156,28 @@ async def move(
     _tell(session, order, at=at, by=by)
     await session.flush()
     return order
+
+
+def _order(
+    owner: UUID, customer_id: UUID, reward: Reward, body: RewardOrderIn, transaction_id: UUID, *, at: datetime
+) -> RewardOrder:
+    return RewardOrder(
+        id=uuid7(),
+        customer_id=owner,
+        origin_customer_id=customer_id,
+        reward_key=reward.key,
+        reward_version=reward.version,
+        kind=reward.kind,
+        quantity=body.quantity,
+        points=reward.points * body.quantity,
+        state=OrderState.ORDERED,
+        version=1,
+        deliver_to=body.deliver_to,
+        tracking=None,
+        transaction_id=transaction_id,
+        ordered_at=at,
+        changed_at=at,
+    )
 
 
 def _check_offer(reward: Reward, at: datetime) -> None:

@@ -152,16 +152,16 @@ async def reserve_coupon(
     body: CouponReservationIn,
 ) -> CouponUseOut:
     """Reserve a coupon for an order; it is released by itself if nobody redeems it in time."""
-    expires_at = clock.now() + timedelta(seconds=body.expires_in)
-    with guard.watching(caller.subject, at=clock.now()):
+    at = clock.now()
+    with guard.watching(caller.subject, at=at):
         use = await using.use(
             session,
             body.code,
             body.customer_id,
             body.basket.basket(),
             _order(body),
-            expires_at=expires_at,
-            at=clock.now(),
+            expires_at=at + timedelta(seconds=body.expires_in),
+            at=at,
         )
     return CouponUseOut.of(use)
 
@@ -201,9 +201,10 @@ async def void_coupon(
     session: Session, clock: CurrentClock, response: Response, coupon_id: UUID
 ) -> CouponOut:
     """Withdraw a coupon; a reservation of it ends."""
-    coupon = await ending.void(session, coupon_id, at=clock.now())
+    at = clock.now()
+    coupon = await ending.void(session, coupon_id, at=at)
     response.headers["ETag"] = etag(coupon.version)
-    return CouponOut.of(coupon, at=clock.now())
+    return CouponOut.of(coupon, at=at)
 
 
 @router.get(

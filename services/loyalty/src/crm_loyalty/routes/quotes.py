@@ -48,8 +48,9 @@ async def make_quote(
     The order of effects: the tier's discount, promotions, coupons, points. Of the coupons that do not go
     together those count that take off most. Nothing is reserved.
     """
-    with guard.watching(caller.subject, at=clock.now()):
-        return _shown(await quotes.make(session, body, at=clock.now()))
+    at = clock.now()
+    with guard.watching(caller.subject, at=at):
+        return _shown(await quotes.make(session, body, at=at))
 
 
 @router.get(

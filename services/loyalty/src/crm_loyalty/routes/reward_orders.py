@@ -92,8 +92,7 @@ async def order_reward(
         at=clock.now(),
     )
     response.headers["Location"] = f"/v1/reward-orders/{order.id}"
-    response.headers["ETag"] = etag(order.version)
-    return RewardOrderOut.of(order)
+    return _shown(response, order)
 
 
 @router.get(

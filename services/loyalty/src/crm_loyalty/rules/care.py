@@ -1,6 +1,6 @@
 """When care is due: birthdays as keys that can be looked up, and times of the customer's day as instants."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from crm_shared.calendars import clocks, lunar
@@ -35,6 +35,16 @@ def days_begun(at: datetime) -> list[date]:
     """The days that it is anywhere on earth, the earliest first."""
     first, last = (at + _WEST).date(), (at + _EAST).date()
     return [first + number * _DAY for number in range((last - first).days + 1)]
+
+
+def earliest_start(day: date) -> datetime:
+    """When the day begins where it begins first."""
+    return datetime.combine(day, time(), UTC) - _EAST
+
+
+def latest_end(day: date) -> datetime:
+    """When the day ends where it ends last."""
+    return datetime.combine(day + _DAY, time(), UTC) - _WEST
 
 
 def opens_at(day: date, start: str, zone: ZoneInfo) -> datetime:

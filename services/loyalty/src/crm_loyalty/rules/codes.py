@@ -1,4 +1,4 @@
-"""Coupon codes: unguessable, without signs that look alike, and with a check digit against slips."""
+"""Codes of coupons, invitations and referrals: unguessable, of signs that differ, checked against slips."""
 
 import hmac
 from hashlib import sha256
@@ -14,12 +14,13 @@ LENGTH = 18
 """Seventeen random signs, 84 bits, and the check digit."""
 
 HINT = 4
+"""So many last signs tell a code from others."""
 _GROUP = 6
 
 
-def code_of(key: bytes, coupon_id: UUID) -> str:
-    """The code of a coupon, made of its id by a secret key: nobody can make it who has only the database."""
-    number = int.from_bytes(hmac.digest(key, coupon_id.bytes, "sha256"), "big")
+def code_of(key: bytes, id: UUID) -> str:
+    """A thing's code, made of its id by a secret key: nobody can make it who has only the database."""
+    number = int.from_bytes(hmac.digest(key, id.bytes, "sha256"), "big")
     signs = ""
     for _ in range(LENGTH - 1):
         number, index = divmod(number, len(ALPHABET))
@@ -36,6 +37,12 @@ def normal(typed: str) -> str | None:
 def shown(code: str) -> str:
     """In groups, as people read it."""
     return "-".join(code[start : start + _GROUP] for start in range(0, LENGTH, _GROUP))
+
+
+def shown_again(key: bytes, id: UUID, kept: bytes) -> str | None:
+    """The code whose digest is kept, as people read it; None: it was made by another key than this one."""
+    code = code_of(key, id)
+    return shown(code) if digest(code) == kept else None
 
 
 def digest(code: str) -> bytes:

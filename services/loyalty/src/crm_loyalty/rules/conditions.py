@@ -148,9 +148,7 @@ class Conditions:
         return max(sum(line.amount for line in self.lines_of(cause)), 0)
 
     def against(self, cause: Cause, customer: CustomerFacts, local: datetime) -> Iterator[str]:
-        """Why the rule does not apply, each reason in words; `local` is when it happened, in the programme's
-        time zone.
-        """
+        """Each reason against the rule, in words; `local`: when it happened, in the programme's time zone."""
         if isinstance(cause, Purchase):
             yield from self._against_purchase(cause, customer.number)
         if self.holidays and not self.holidays & cause.holidays:

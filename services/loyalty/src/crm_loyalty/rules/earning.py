@@ -166,9 +166,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was given before: by (rule, period) to this customer in the period of the purchase, and by rule
-    to everybody.
-    """
+    """What was given before: to this customer by rule and period, that of the purchase; by rule to all."""
 
     by_customer: Mapping[tuple[str, Period], int] = field(default_factory=dict)
     in_all: Mapping[str, int] = field(default_factory=dict)

@@ -35,7 +35,7 @@ class TierPeriodKind(StrEnum):
 
 
 class TierReason(StrEnum):
-    """TierReason somebody has the tier that they have."""
+    """Why somebody has the tier that they have."""
 
     NONE = "none"
     """They have none."""
@@ -196,9 +196,7 @@ def decide(ladder: Ladder, standing: Standing, facts: Facts, now: datetime) -> D
 
 
 def _anniversary(joined: date, years: int) -> date:
-    """Reckoned from the first day, never from another anniversary: of 29 February it is 28 February but in
-    leap years.
-    """
+    """Reckoned from the first day, never from another anniversary: 29 February is 28 in common years."""
     day: date = joined + relativedelta(years=years)
     return day
 

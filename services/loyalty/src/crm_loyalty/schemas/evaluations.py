@@ -109,7 +109,9 @@ class CustomerFactsOut(BaseModel):
 
     level: str | None
     tier: str | None
-    number: int = Field(description="the customer's so manieth purchase that we hear of")
+    number: int = Field(
+        description="which of the customer's purchases it would be, as we hear of them: the first is 1"
+    )
     birthday_offset: int | None = Field(
         description="days since their nearest birthday, negative before it; null: it is not known"
     )
