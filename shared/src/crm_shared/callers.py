@@ -40,6 +40,8 @@ READERS = (*STAFF, Role.PARTNER)
 """Who may read of any customer; a route that customers may call for their own data adds their role."""
 MANAGERS = (Role.MANAGER, Role.ADMIN)
 """Who decides by which rules customers are served."""
+SUPERVISORS = (Role.SUPERVISOR, *MANAGERS)
+"""Who decides on what others ask for."""
 
 
 class Scope(StrEnum):

@@ -26,7 +26,7 @@ from crm_loyalty.schemas.activities import (
     InvitationsIn,
     InvitedOut,
 )
-from crm_shared.callers import MANAGERS, READERS, STAFF, Role
+from crm_shared.callers import READERS, STAFF, SUPERVISORS
 from crm_shared.customers import CustomerWasErased
 from crm_shared.etags import etag
 from crm_shared.pages import InvalidCursor, Listing, Page
@@ -43,14 +43,12 @@ from crm_shared.web.session import (
 
 router = Router(tags=["activities"])
 
-HOSTS = (Role.SUPERVISOR, *MANAGERS)
-
 
 @router.post(
     "/v1/activities",
     status_code=201,
     response_model=ActivityOut,
-    dependencies=[allow(*HOSTS), requires_key],
+    dependencies=[allow(*SUPERVISORS), requires_key],
 )
 async def create_activity(
     session: Session, clock: CurrentClock, caller: CurrentCaller, body: ActivityIn
@@ -86,7 +84,7 @@ async def get_activity(session: Session, response: Response, activity_id: UUID) 
 @router.post(
     "/v1/activities/{activity_id}/cancel",
     response_model=ActivityOut,
-    dependencies=[allow(*HOSTS), requires_key],
+    dependencies=[allow(*SUPERVISORS), requires_key],
     responses=documented(ActivityNotFound, ActivityCancelled),
 )
 async def cancel_activity(session: Session, clock: CurrentClock, activity_id: UUID) -> Activity:

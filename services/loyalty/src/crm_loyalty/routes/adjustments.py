@@ -15,7 +15,7 @@ from crm_loyalty.errors import (
 from crm_loyalty.ledger import adjustments
 from crm_loyalty.models.adjustments import Adjustment, AdjustmentState
 from crm_loyalty.schemas.adjustments import AdjustmentDecisionIn, AdjustmentIn, AdjustmentOut
-from crm_shared.callers import READERS, STAFF, Role
+from crm_shared.callers import READERS, STAFF, SUPERVISORS
 from crm_shared.customers import CustomerWasErased
 from crm_shared.etags import etag
 from crm_shared.pages import InvalidCursor, Listing, Page
@@ -31,8 +31,6 @@ from crm_shared.web.session import (
 )
 
 router = Router(tags=["adjustments"])
-
-APPROVERS = (Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
 
 
 @router.post(
@@ -83,7 +81,7 @@ async def get_adjustment(session: Session, response: Response, adjustment_id: UU
 @router.post(
     "/v1/adjustments/{adjustment_id}/approve",
     response_model=AdjustmentOut,
-    dependencies=[allow(*APPROVERS), requires_key],
+    dependencies=[allow(*SUPERVISORS), requires_key],
     responses=documented(
         AdjustmentNotFound, AdjustmentDecided, OwnRequest, InsufficientPoints, CustomerWasErased
     ),
@@ -102,7 +100,7 @@ async def approve_adjustment(
 @router.post(
     "/v1/adjustments/{adjustment_id}/reject",
     response_model=AdjustmentOut,
-    dependencies=[allow(*APPROVERS), requires_key],
+    dependencies=[allow(*SUPERVISORS), requires_key],
     responses=documented(AdjustmentNotFound, AdjustmentDecided, OwnRequest),
 )
 async def reject_adjustment(

@@ -12,7 +12,8 @@ from crm_loyalty.errors import (
     EventTypeUnknown,
     HolidayUnknown,
 )
-from crm_loyalty.schemas.earning_rules import EarningRuleIn, EarningRuleOut, RuleKey
+from crm_loyalty.schemas.base import Key
+from crm_loyalty.schemas.earning_rules import EarningRuleIn, EarningRuleOut
 from crm_loyalty.schemas.evaluations import EvaluationIn, EvaluationOut
 from crm_shared.callers import MANAGERS, READERS
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
@@ -30,7 +31,7 @@ from crm_shared.web.session import (
 
 router = Router(tags=["earning rules"])
 
-Key = Annotated[RuleKey, Path(description="lower-case words with hyphens", examples=["base"])]
+RuleKey = Annotated[Key, Path(description="lower-case words with hyphens", examples=["base"])]
 IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="`*`: only if there is none yet")]
 
 
@@ -54,7 +55,7 @@ async def list_earning_rules(session: Session, page: Paging) -> Listing[EarningR
     dependencies=[allow(*READERS)],
     responses=documented(EarningRuleNotFound),
 )
-async def get_earning_rule(session: Session, response: Response, key: Key) -> EarningRuleOut:
+async def get_earning_rule(session: Session, response: Response, key: RuleKey) -> EarningRuleOut:
     """Read the newest version of a rule."""
     rule = await rules.get(session, key)
     response.headers["ETag"] = etag(rule.version)
@@ -72,7 +73,7 @@ async def put_earning_rule(
     clock: CurrentClock,
     caller: CurrentCaller,
     response: Response,
-    key: Key,
+    key: RuleKey,
     body: EarningRuleIn,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,

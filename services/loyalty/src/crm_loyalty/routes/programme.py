@@ -8,7 +8,7 @@ from crm_loyalty import programme, report
 from crm_loyalty.errors import PeriodEndsBeforeItBegins, PeriodTooLong
 from crm_loyalty.schemas.programme import ProgrammeOut
 from crm_loyalty.schemas.report import ProgrammeReportOut
-from crm_shared.callers import MANAGERS, READERS, Role
+from crm_shared.callers import READERS, SUPERVISORS
 from crm_shared.fields import Day
 from crm_shared.problems import Fault
 from crm_shared.web.problems import documented
@@ -33,7 +33,7 @@ async def get_programme(session: Session) -> ProgrammeOut:
 @router.get(
     "/v1/programme/report",
     response_model=ProgrammeReportOut,
-    dependencies=[allow(Role.SUPERVISOR, *MANAGERS)],
+    dependencies=[allow(*SUPERVISORS)],
     responses=documented(PeriodEndsBeforeItBegins, PeriodTooLong),
 )
 async def get_programme_report(

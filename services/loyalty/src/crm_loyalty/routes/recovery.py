@@ -22,7 +22,7 @@ from crm_loyalty.schemas.recovery import (
     RecoveryPolicyIn,
     RecoveryPolicyOut,
 )
-from crm_shared.callers import MANAGERS, STAFF, Role
+from crm_shared.callers import MANAGERS, STAFF, SUPERVISORS
 from crm_shared.customers import CustomerWasErased
 from crm_shared.etags import IfMatchMissing, StaleVersion, etag
 from crm_shared.pages import InvalidCursor, Listing, Page
@@ -39,8 +39,6 @@ from crm_shared.web.session import (
 )
 
 router = Router(tags=["service recovery"])
-
-APPROVERS = (Role.SUPERVISOR, *MANAGERS)
 
 
 @router.get("/v1/programme/recovery-policy", response_model=RecoveryPolicyOut, dependencies=[allow(*STAFF)])
@@ -103,7 +101,7 @@ async def get_recovery(session: Session, response: Response, recovery_id: UUID) 
 @router.post(
     "/v1/recoveries/{recovery_id}/approve",
     response_model=RecoveryOut,
-    dependencies=[allow(*APPROVERS), requires_key],
+    dependencies=[allow(*SUPERVISORS), requires_key],
     responses=documented(
         RecoveryNotFound,
         RecoveryStateConflict,
@@ -128,7 +126,7 @@ async def approve_recovery(
 @router.post(
     "/v1/recoveries/{recovery_id}/decline",
     response_model=RecoveryOut,
-    dependencies=[allow(*APPROVERS), requires_key],
+    dependencies=[allow(*SUPERVISORS), requires_key],
     responses=documented(RecoveryNotFound, RecoveryStateConflict),
 )
 async def decline_recovery(

@@ -26,7 +26,7 @@ from crm_loyalty.rewards import orders
 from crm_loyalty.routes.accounts import Reference
 from crm_loyalty.routes.settings import CurrentSettings
 from crm_loyalty.schemas.rewards import RewardOrderIn, RewardOrderOut, RewardOrderWithStepsOut, ShipIn
-from crm_shared.callers import MANAGERS, READERS, STAFF, Role
+from crm_shared.callers import READERS, STAFF, SUPERVISORS, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import etag
 from crm_shared.pages import InvalidCursor, Listing, Page
@@ -44,7 +44,6 @@ from crm_shared.web.session import (
 router = Router(tags=["reward orders"])
 
 State = Annotated[OrderState | None, Query(description="only those in this state")]
-APPROVERS = (Role.SUPERVISOR, *MANAGERS)
 STEP = documented(RewardOrderNotFound, OrderStateConflict)
 
 
@@ -144,7 +143,7 @@ async def get_reward_order(session: Session, response: Response, order_id: UUID)
 @router.post(
     "/v1/reward-orders/{order_id}/approve",
     response_model=RewardOrderOut,
-    dependencies=[allow(*APPROVERS)],
+    dependencies=[allow(*SUPERVISORS)],
     responses=STEP,
 )
 async def approve_reward_order(

@@ -3,10 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Header, Query, Response
+from fastapi import Query, Response
 
 from crm_loyalty.errors import AccountNotFound, GrantInThePast, TierLadderNotFound, TierNotFound
 from crm_loyalty.models.tiers import TierChange, TierLadder
+from crm_loyalty.routes.earning_rules import IfNoneMatch
 from crm_loyalty.schemas.tiers import (
     CustomerTierOut,
     TierChangeOut,
@@ -34,7 +35,6 @@ from crm_shared.web.session import (
 
 router = Router(tags=["tiers"])
 
-IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="`*`: only if there is none yet")]
 Version = Annotated[int | None, Query(ge=1, le=2**31, description="an earlier one; by default the newest")]
 
 

@@ -4,13 +4,11 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crm_loyalty.models.activities import InvitationState
-from crm_loyalty.schemas.base import MAX_POINTS, Text, Translations
+from crm_loyalty.schemas.base import MAX_POINTS, Text, Translations, TypedCode
 from crm_shared.fields import Instant, TimeZone, Whole, require_range, whole
-
-TypedCode = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z -]+$")]
 
 Capacity = Annotated[int, Field(strict=True, ge=1, le=1_000_000), whole]
 

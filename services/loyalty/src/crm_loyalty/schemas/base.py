@@ -12,11 +12,15 @@ MAX_POINTS = 1_000_000_000
 
 Points = Annotated[int, Field(strict=True, ge=1, le=MAX_POINTS, examples=[25]), whole]
 
+Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$", max_length=3)]
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"\S")]
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
 """What people call a thing that is written in versions."""
+
+TypedCode = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z -]+$")]
+"""A code as people type it."""
 
 
 class Translations(BaseModel):

@@ -5,13 +5,13 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from crm_loyalty.rules.pricing import Basket, Line
+from crm_loyalty.schemas.base import Currency
 from crm_shared.fields import Whole
 
 MAX_PRICE = 1_000_000_000
 MAX_LINES = 200
 
 Product = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
-Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$", max_length=3)]
 
 
 class BasketItemIn(BaseModel):

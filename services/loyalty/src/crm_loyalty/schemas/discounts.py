@@ -4,8 +4,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from crm_loyalty.rules.pricing import BASIS, ValueKind
-from crm_loyalty.schemas.base import Translations
-from crm_loyalty.schemas.baskets import MAX_PRICE, Currency, Product
+from crm_loyalty.schemas.base import Currency, Translations
+from crm_loyalty.schemas.baskets import MAX_PRICE, Product
 from crm_shared.fields import Whole
 
 _NEEDED = {

@@ -18,18 +18,16 @@ from pydantic_core import PydanticCustomError
 from crm_loyalty.rules.earning import Choice
 from crm_loyalty.rules.happenings import Property
 from crm_loyalty.rules.periods import Period
-from crm_loyalty.schemas.base import Points, Text
+from crm_loyalty.schemas.base import Currency, Key, Points, Text
 from crm_loyalty.schemas.segments import SegmentsIn, require_somebody
 from crm_shared.contracts.calendars import CalendarCode, HolidayKey
 from crm_shared.contracts.segmentation import Level
 from crm_shared.fields import Day, Instant, Whole, fault_at, require_range, whole
 
-RuleKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00]*\S[^\x00]*$")
 ]
 Names = Annotated[list[Name], Field(max_length=1000)]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", max_length=3)]
 Amount = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000_000), whole]
 RatePoints = Annotated[int, Field(strict=True, ge=1, le=1_000_000), whole]
 TimeOfDay = Annotated[
@@ -77,7 +75,7 @@ class MultiplierIn(_Strict):
 
     kind: Literal["multiplier"]
     percent: Whole = Field(ge=1, le=10_000, description="100: as much again")
-    of: RuleKey = Field(description="the group whose points are multiplied; it has no multiplier itself")
+    of: Key = Field(description="the group whose points are multiplied; it has no multiplier itself")
 
 
 RateIn = Annotated[PerAmountIn | PerItemIn | FixedIn | MultiplierIn, Field(discriminator="kind")]
@@ -260,7 +258,7 @@ class EarningRuleTerms(_Strict):
         default=None, ge=1, le=10**15, description="points in all: the last ones are given to the last one"
     )
     priority: Whole = Field(default=0, ge=-1000, le=1000, description="higher comes first")
-    group: RuleKey | None = None
+    group: Key | None = None
     choice: Choice = Field(
         default=Choice.ALL,
         description="which rules of the group count: all, the best, or the first that gives any",

@@ -8,8 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from pydantic_core import PydanticCustomError
 
 from crm_loyalty.schemas.accounts import LineOut
+from crm_loyalty.schemas.base import Currency, Key
 from crm_loyalty.schemas.earning_events import Properties
-from crm_loyalty.schemas.earning_rules import Currency, EarningRuleIn, EventType, Name, RuleKey
+from crm_loyalty.schemas.earning_rules import EarningRuleIn, EventType, Name
 from crm_shared.fields import Instant, Whole
 
 MAX_AMOUNT = 2**53
@@ -34,7 +35,7 @@ class UnsavedRuleIn(EarningRuleIn):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": []})
 
-    key: RuleKey
+    key: Key
 
 
 class Trial(BaseModel):
@@ -43,7 +44,7 @@ class Trial(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rules: list[UnsavedRuleIn] = Field(default=[], max_length=100, description="rules that nobody has saved")
-    without: list[RuleKey] = Field(default=[], max_length=100, description="rules in force to leave out")
+    without: list[Key] = Field(default=[], max_length=100, description="rules in force to leave out")
 
     @field_validator("rules")
     @classmethod

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crm_loyalty.models.quotes import QuoteState
 from crm_loyalty.rules.pricing import BASIS, EffectKind, ValueKind
-from crm_loyalty.schemas.base import MAX_POINTS, Key, Translations
-from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, Currency, OrderReference, Product
+from crm_loyalty.schemas.base import MAX_POINTS, Currency, Key, Translations
+from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, OrderReference, Product
 from crm_loyalty.schemas.coupons import Code
 from crm_loyalty.schemas.discounts import DiscountIn
 from crm_loyalty.schemas.earning_rules import WhenIn

@@ -4,14 +4,11 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from crm_loyalty.models.referrals import ReferralState
-from crm_loyalty.schemas.base import MAX_POINTS
-from crm_loyalty.schemas.baskets import Currency
+from crm_loyalty.schemas.base import MAX_POINTS, Currency, TypedCode
 from crm_shared.fields import Whole, whole
-
-TypedCode = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z -]+$")]
 
 Most = Annotated[int, Field(strict=True, ge=1, le=1_000_000), whole]
 

@@ -9,11 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from crm_loyalty.rules.tiers import TierBasis, TierPeriodKind, TierReason
-from crm_loyalty.schemas.base import Text
+from crm_loyalty.schemas.base import Currency, Key, Text
 from crm_shared.contracts.calendars import Language, Name
 from crm_shared.fields import Instant, Whole
 
-TierKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_length=64)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"\S")]
 
 
@@ -37,7 +36,7 @@ class TierBenefits(_Part):
 class TierIn(_Part):
     """One tier of the ladder."""
 
-    key: TierKey = Field(examples=["gold"])
+    key: Key = Field(examples=["gold"])
     names: dict[Language, Name] = Field(
         min_length=1, max_length=20, examples=[{"en": "Gold", "zh": "金卡", "es": "Oro"}]
     )
@@ -98,10 +97,8 @@ class TierLadderIn(_Part):
     )
 
     basis: TierBasis
-    currency: str | None = Field(
+    currency: Currency | None = Field(
         default=None,
-        pattern="^[A-Z]{3}$",
-        max_length=3,
         description="of what is spent: purchases in others do not count; null for other bases",
     )
     period: TierPeriodIn
@@ -147,7 +144,7 @@ class TierGrantIn(_Part):
         }
     )
 
-    tier: TierKey
+    tier: Key
     until: Instant
     reason: Text
 

@@ -11,10 +11,9 @@ from crm_profiles.errors import DuplicateNotFound, DuplicateSettled
 from crm_profiles.merging import duplicates
 from crm_profiles.merging.duplicates import DuplicateFilters
 from crm_profiles.models.duplicates import Duplicate, DuplicateState, KeyKind
-from crm_profiles.routes.merges import SUPERVISORS
 from crm_profiles.schemas.duplicates import DismissIn, DuplicateOut
 from crm_shared import jobs
-from crm_shared.callers import MANAGERS, READERS, STAFF, Caller
+from crm_shared.callers import MANAGERS, READERS, STAFF, SUPERVISORS, Caller
 from crm_shared.jobs import JobNotFound, JobOut
 from crm_shared.pages import InvalidCursor, Listing, Page
 from crm_shared.web.problems import documented

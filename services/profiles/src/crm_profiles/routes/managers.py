@@ -11,7 +11,7 @@ from crm_profiles.routes.answers import document
 from crm_profiles.schemas.customers import CustomerOut
 from crm_profiles.schemas.managers import AlertOut, ManagerIn, ManagerOut
 from crm_profiles.stages import managers
-from crm_shared.callers import READERS, STAFF, Role
+from crm_shared.callers import READERS, STAFF, SUPERVISORS
 from crm_shared.contracts.segmentation import Level
 from crm_shared.customers import CustomerNotFound
 from crm_shared.etags import StaleVersion
@@ -26,8 +26,6 @@ from crm_shared.web.session import (
     Session,
     allow,
 )
-
-SUPERVISORS = (Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
 
 router = Router(tags=["managers"])
 

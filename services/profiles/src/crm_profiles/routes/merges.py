@@ -20,7 +20,7 @@ from crm_profiles.schemas.merges import (
     MissingPointOut,
     UndoIn,
 )
-from crm_shared.callers import READERS, STAFF, Caller, Role
+from crm_shared.callers import READERS, STAFF, SUPERVISORS, Caller
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.etags import StaleVersion
 from crm_shared.pages import InvalidCursor, Listing, Page
@@ -36,8 +36,6 @@ from crm_shared.web.session import (
 )
 
 router = Router(tags=["merges"])
-
-SUPERVISORS = (Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
 
 
 @router.post(

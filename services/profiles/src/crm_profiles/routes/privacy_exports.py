@@ -16,7 +16,7 @@ from crm_profiles.privacy import privacy_exports
 from crm_profiles.routes.settings import CurrentSettings
 from crm_profiles.schemas.privacy import PrivacyExportIn, PrivacyExportOut, PrivacyExportServiceOut
 from crm_profiles.settings import Settings
-from crm_shared.callers import Caller, Role
+from crm_shared.callers import SUPERVISORS, Caller, Role
 from crm_shared.clock import Clock
 from crm_shared.customers import CustomerNotFound, resolve
 from crm_shared.web.problems import documented
@@ -25,7 +25,6 @@ from crm_shared.web.session import CurrentCaller, CurrentClock, Session, allow
 
 router = Router(tags=["privacy"])
 
-_STAFF = (Role.SUPERVISOR, Role.MANAGER, Role.ADMIN)
 _CHUNK = 64 * 1024
 _ZIP: dict[int | str, dict[str, Any]] = {
     200: {
@@ -40,7 +39,7 @@ _AGAIN_AFTER = timedelta(minutes=1)
     "/v1/privacy/exports",
     status_code=202,
     response_model=PrivacyExportOut,
-    dependencies=[allow(*_STAFF, Role.CUSTOMER)],
+    dependencies=[allow(*SUPERVISORS, Role.CUSTOMER)],
     responses=documented(CustomerNotFound),
 )
 async def export_personal_data(
@@ -72,7 +71,7 @@ async def export_personal_data(
 @router.get(
     "/v1/privacy/exports/{export_id}",
     response_model=PrivacyExportOut,
-    dependencies=[allow(*_STAFF, Role.CUSTOMER)],
+    dependencies=[allow(*SUPERVISORS, Role.CUSTOMER)],
     responses=documented(ExportNotFound),
 )
 async def get_privacy_export(
@@ -85,7 +84,7 @@ async def get_privacy_export(
 @router.get(
     "/v1/privacy/exports/{export_id}/archive",
     response_class=StreamingResponse,
-    dependencies=[allow(*_STAFF, Role.CUSTOMER)],
+    dependencies=[allow(*SUPERVISORS, Role.CUSTOMER)],
     responses=_ZIP | documented(ExportNotFound, ArchiveExpired),
 )
 async def get_privacy_archive(
@@ -108,7 +107,7 @@ async def get_privacy_archive(
 
 async def _may_see(session: Session, caller: Caller, customer_id: UUID) -> bool:
     """Staff see anybody's, a customer the own, whichever of the merged ids it is asked by."""
-    if caller.has(_STAFF):
+    if caller.has(SUPERVISORS):
         return True
     if caller.customer_id is None:
         return False
