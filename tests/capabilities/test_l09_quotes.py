@@ -43,6 +43,9 @@ async def test_the_named_price_is_taken_or_refused_with_what_has_changed(
     order = {"order": {"source": "shop", "external_id": str(uuid7())}}
     taken = await agent.post(f"/v1/quotes/{first['id']}/commit", json=order)
     assert (taken.status_code, taken.json()["total"]) == (200, first["total"])
+    twice = await agent.post(f"/v1/quotes/{second['id']}/commit", json=order)
+    assert (twice.status_code, twice.json()["code"]) == (409, "order_has_price")
+    order["order"]["external_id"] = str(uuid7())
     stale = await agent.post(f"/v1/quotes/{second['id']}/commit", json=order)
     assert (stale.status_code, stale.json()["code"]) == (409, "quote_is_stale")
     codes = [change["code"] for change in stale.json()["changes"]]

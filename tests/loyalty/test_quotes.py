@@ -93,6 +93,25 @@ async def test_a_price_names_each_effect_and_is_taken_at_once(
     assert await balance(loyalty, customer) == 1000
 
 
+async def test_an_order_has_one_price_whatever_else_was_named_for_it(
+    loyalty: httpx2.AsyncClient, give: Give, receive: Receive, merged: Callable[[UUID, UUID, UUID], Event]
+) -> None:
+    customer, survivor = uuid7(), uuid7()
+    await give(customer, 2000)
+    await give(survivor, 1)
+    first, second = [await quote(loyalty, customer, points=500) for _ in range(2)]
+    assert (await commit(loyalty, first["id"])).status_code == 200
+
+    refused = await commit(loyalty, second["id"])
+    assert (refused.status_code, refused.json()["code"]) == (409, "order_has_price")
+    assert refused.json()["quote_id"] == first["id"]
+    await receive(merged(survivor, customer, uuid7()))
+    third = await quote(loyalty, survivor, points=500)
+    assert (await commit(loyalty, third["id"])).json()["code"] == "order_has_price"
+    assert await balance(loyalty, customer) == 1501
+    assert (await commit(loyalty, third["id"], "1018")).status_code == 200
+
+
 async def test_what_does_not_count_is_named_with_its_code(loyalty: httpx2.AsyncClient, give: Give) -> None:
     customer = uuid7()
     await give(customer, 100)
@@ -165,7 +184,7 @@ async def test_a_quote_holds_for_its_minutes_and_is_forgotten_a_day_later(
     clock.advance(timedelta(minutes=15, microseconds=-1))
     assert (await commit(loyalty, early["id"])).status_code == 200
     clock.advance(timedelta(microseconds=1))
-    assert (await commit(loyalty, late["id"])).json()["code"] == "quote_expired"
+    assert (await commit(loyalty, late["id"], "1018")).json()["code"] == "quote_expired"
 
     clock.advance(timedelta(days=1))
     assert await due.run(sessions, due_work, clock) == 2

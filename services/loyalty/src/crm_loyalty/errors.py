@@ -31,7 +31,7 @@ class CompensationWasGranted(Conflict):
 
 
 class NothingToReverse(Conflict):
-    """It was reversed before as a whole, or it moved no points."""
+    """Nothing is left of it to undo, or it is of a `kind` that is not undone, as an expiry or a reversal."""
 
 
 class AdjustmentNotFound(NotFound): ...
@@ -255,6 +255,10 @@ class QuoteCommitted(Conflict):
     """The price was taken for another order."""
 
 
+class OrderHasPrice(Conflict):
+    """The order has the price of another quote, which `quote_id` names."""
+
+
 class PointsNotPayable(Conflict):
     """Points do not pay baskets of this currency."""
 
@@ -330,6 +334,10 @@ class ActivityNotFound(NotFound): ...
 
 class ActivityCancelled(Conflict):
     """It was called off."""
+
+
+class ActivityNotYet(Conflict):
+    """Nobody is there more than a day before `starts_at`."""
 
 
 class ActivityHasBegun(Conflict):

@@ -5,12 +5,19 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.coupons import using
 from crm_loyalty.coupons.using import Held
-from crm_loyalty.errors import CouponNotCombinable, QuoteCommitted, QuoteExpired, QuoteIsStale, QuoteNotFound
+from crm_loyalty.errors import (
+    CouponNotCombinable,
+    OrderHasPrice,
+    QuoteCommitted,
+    QuoteExpired,
+    QuoteIsStale,
+    QuoteNotFound,
+)
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.quotes import Quote, QuoteState
 from crm_loyalty.postings import Order, Spend
@@ -68,7 +75,8 @@ async def commit(session: AsyncSession, quote_id: UUID, order: Order, *, at: dat
     """Take the price for an order: its coupons are redeemed and its points spent together, once.
 
     It is reckoned anew under locks, and refused when it has become another one. Raises QuoteNotFound,
-    QuoteCommitted, QuoteExpired, QuoteIsStale, CouponNotCombinable, InsufficientPoints, LimitReached.
+    QuoteCommitted, OrderHasPrice, QuoteExpired, QuoteIsStale, CouponNotCombinable, InsufficientPoints,
+    LimitReached.
     """
     customer_id = (await get(session, quote_id)).origin_customer_id
     owner = await using.lock_customer(session, customer_id)
@@ -77,6 +85,7 @@ async def commit(session: AsyncSession, quote_id: UUID, order: Order, *, at: dat
         if (quote.order_source, quote.order_id) == (order.source, order.external_id):
             return quote
         raise QuoteCommitted
+    await _check_unpriced(session, owner, order)
     if at >= quote.expires_at:
         raise QuoteExpired(expires_at=quote.expires_at.isoformat())
     body = QuoteIn.model_validate(quote.request)
@@ -103,6 +112,18 @@ async def commit(session: AsyncSession, quote_id: UUID, order: Order, *, at: dat
 async def forget(session: AsyncSession, quote_ids: Collection[UUID]) -> None:
     """Nobody took these prices in time."""
     await session.execute(delete(Quote).where(Quote.id.in_(quote_ids), Quote.state == QuoteState.OPEN))
+
+
+async def _check_unpriced(session: AsyncSession, owner: UUID, order: Order) -> None:
+    """Who lost the answer and asked for a new price does not pay twice; raises OrderHasPrice.
+
+    The customer's lock keeps others from taking a price for the same order meanwhile.
+    """
+    taken = select(Quote.id).where(
+        Quote.customer_id == owner, Quote.order_source == order.source, Quote.order_id == order.external_id
+    )
+    if (other := await session.scalar(taken.limit(1))) is not None:
+        raise OrderHasPrice(quote_id=str(other))
 
 
 async def _check_beside(session: AsyncSession, used: list[Held], order: Order) -> None:
