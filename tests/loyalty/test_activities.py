@@ -102,6 +102,7 @@ async def test_being_there_gives_points_once(
     loyalty: httpx2.AsyncClient,
     announce: Announce,
     sessions: Sessions,
+    clock: FrozenClock,
     receive: Receive,
     merged: MakeEvent,
     created: MakeEvent,
@@ -110,6 +111,7 @@ async def test_being_there_gives_points_once(
     ann, ben = uuid7(), uuid7()
     await receive(created(ann), created(ben))
     codes = await invite(loyalty, path, ann, ben)
+    clock.advance(timedelta(days=6))
     early = await post(loyalty, f"{path}/check-ins", {"code": codes[ann]})
     assert (early.status_code, early.json()["code"]) == (409, "not_on_the_guest_list")
     for code in codes.values():
@@ -129,6 +131,25 @@ async def test_being_there_gives_points_once(
     assert told == [str(ann)]
     async with sessions() as session:
         assert await reconcile.differences(await session.connection()) == []
+
+
+async def test_nobody_is_there_before_its_day_and_who_is_there_gives_the_seat_to_nobody(
+    loyalty: httpx2.AsyncClient, announce: Announce, clock: FrozenClock
+) -> None:
+    path = await announce(capacity=1)
+    ann, ben = uuid7(), uuid7()
+    codes = await invite(loyalty, path, ann, ben)
+    for code in codes.values():
+        await say(loyalty, path, code)
+    clock.advance(timedelta(days=6, microseconds=-1))
+    soon = await post(loyalty, f"{path}/check-ins", {"code": codes[ann]})
+    assert (soon.status_code, soon.json()["code"]) == (409, "activity_not_yet")
+
+    clock.advance(timedelta(microseconds=1))
+    assert (await post(loyalty, f"{path}/check-ins", {"code": codes[ann]})).status_code == 200
+    left = await say(loyalty, path, codes[ann], coming=False)
+    assert (left.status_code, left.json()["code"]) == (409, "already_attended")
+    assert await states(loyalty, path) == {ann: "accepted", ben: "waitlisted"}
 
 
 async def test_an_invitation_is_sent_once_and_its_code_is_good_for_its_activity_only(

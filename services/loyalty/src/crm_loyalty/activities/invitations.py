@@ -1,7 +1,7 @@
 """Invitations: sent to an audience, answered while there is room or a waiting list, and attended once."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -12,6 +12,7 @@ from crm_loyalty.activities import activities
 from crm_loyalty.earning import events
 from crm_loyalty.errors import (
     ActivityHasBegun,
+    ActivityNotYet,
     AlreadyAttended,
     InvalidInvitationCode,
     InvitationNotFound,
@@ -26,6 +27,9 @@ from crm_shared.contracts.loyalty import ActivityAttended
 from crm_shared.ids import uuid7
 from crm_shared.outbox import publish
 from crm_shared.pages import Key, Listing, PageRequest, paginate
+
+_DOORS_OPEN = timedelta(days=1)
+"""So long before an activity its first guests may be there."""
 
 
 async def invite(
@@ -86,13 +90,16 @@ async def answer(
 ) -> Invitation:
     """Note a yes or a no: who comes stands in line, and the line fills the seats, whoever left them.
 
-    Raises ActivityNotFound, ActivityCancelled, ActivityHasBegun, InvalidInvitationCode, InvitationNotFound.
+    Raises ActivityNotFound, ActivityCancelled, ActivityHasBegun, InvalidInvitationCode, InvitationNotFound,
+    AlreadyAttended.
     """
     await customers.stop_merges(session)
     activity = await activities.held(session, activity_id)
     if at >= activity.starts_at:
         raise ActivityHasBegun(starts_at=activity.starts_at.isoformat())
     invitation = await _by_code(session, activity_id, code)
+    if invitation.attended_at is not None and not coming:
+        raise AlreadyAttended
     in_line = invitation.state in (InvitationState.ACCEPTED, InvitationState.WAITLISTED)
     if coming != in_line or invitation.state is InvitationState.INVITED:
         invitation.state = InvitationState.WAITLISTED if coming else InvitationState.DECLINED
@@ -105,11 +112,13 @@ async def answer(
 async def check_in(session: AsyncSession, activity_id: UUID, code: str, *, at: datetime) -> Invitation:
     """Note that the customer is there, once, and give the points for it.
 
-    Raises ActivityNotFound, ActivityCancelled, InvalidInvitationCode, InvitationNotFound, NotOnTheGuestList,
-    AlreadyAttended.
+    Raises ActivityNotFound, ActivityCancelled, ActivityNotYet, InvalidInvitationCode, InvitationNotFound,
+    NotOnTheGuestList, AlreadyAttended.
     """
     await customers.stop_merges(session)
     activity = await activities.held(session, activity_id)
+    if at < activity.starts_at - _DOORS_OPEN:
+        raise ActivityNotYet(starts_at=activity.starts_at.isoformat())
     invitation = await _by_code(session, activity_id, code)
     if invitation.state is not InvitationState.ACCEPTED:
         raise NotOnTheGuestList(state=invitation.state.value)

@@ -10,6 +10,7 @@ from crm_loyalty.errors import (
     ActivityCancelled,
     ActivityHasBegun,
     ActivityNotFound,
+    ActivityNotYet,
     AlreadyAttended,
     InvalidInvitationCode,
     InvitationNotFound,
@@ -130,7 +131,12 @@ async def list_invitations(
     response_model=InvitationOut,
     dependencies=[allow(*STAFF), requires_key],
     responses=documented(
-        ActivityNotFound, ActivityCancelled, ActivityHasBegun, InvalidInvitationCode, InvitationNotFound
+        ActivityNotFound,
+        ActivityCancelled,
+        ActivityHasBegun,
+        InvalidInvitationCode,
+        InvitationNotFound,
+        AlreadyAttended,
     ),
 )
 async def answer_invitation(
@@ -148,6 +154,7 @@ async def answer_invitation(
     responses=documented(
         ActivityNotFound,
         ActivityCancelled,
+        ActivityNotYet,
         InvalidInvitationCode,
         InvitationNotFound,
         NotOnTheGuestList,
@@ -157,7 +164,7 @@ async def answer_invitation(
 async def check_in(
     session: Session, clock: CurrentClock, settings: CurrentSettings, activity_id: UUID, body: CheckInIn
 ) -> InvitationOut:
-    """Note that a customer is there, once; they get the points for it."""
+    """Note that a customer is there, from a day before it begins, once; they get the points for it."""
     attended = await invitations.check_in(session, activity_id, body.code, at=clock.now())
     return _out(attended, settings.invitation_key)
 
