@@ -168,3 +168,8 @@ def test_one_piece_of_the_free_item_is_free() -> None:
     free = Discount(key="free", rule="free", version=1, value=ValueKind.FREE_ITEM, product="cap")
     [effect] = price(BASKET, coupons=[free]).effects
     assert effect.lines == (0, 1667)
+
+
+def test_of_two_promotions_the_higher_priority_comes_first_as_with_earning_rules() -> None:
+    late, soon = replace(TEN, key="a", priority=-1), replace(FIVE, key="b", priority=1)
+    assert [effect.key for effect in price(BASKET, promotions=[late, soon]).effects] == ["b", "a"]

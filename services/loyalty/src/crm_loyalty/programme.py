@@ -31,7 +31,7 @@ async def get(session: AsyncSession) -> ProgrammeOut:
     row = (await session.execute(select(given, owned).join(owned, true()))).one()
     return ProgrammeOut(
         accounts=_figure(row.accounts, "accounts opened: one per customer id ever heard of"),
-        issued=_figure(row.issued, "points ever given by earning rules"),
+        issued=_figure(row.issued, "points ever given by rules, care plans, referrals and activities"),
         redeemed=_figure(-row.redeemed, "points ever spent, captured holds included"),
         adjusted=_figure(row.adjusted, "points given by hand, less those taken by hand"),
         expired=_figure(-row.expired, "points that had their time, but for those of purchases given back"),

@@ -264,7 +264,7 @@ def _promoted(basket: Basket, left: tuple[int, ...], promotions: Iterable[Discou
         best = chosen.get(slot)
         if best is None or sum(_off(basket, left, promotion)) > sum(_off(basket, left, best)):
             chosen[slot] = promotion
-    ordered = sorted(chosen.values(), key=lambda each: (each.priority, each.key))
+    ordered = sorted(chosen.values(), key=lambda each: (-each.priority, each.key))
     return _apply(basket, left, [(EffectKind.PROMOTION, each) for each in ordered])
 
 

@@ -38,7 +38,7 @@ class PromotionIn(DiscountIn):
 
     when: WhenIn = Field(default_factory=WhenIn, description="the conditions of earning rules; all must hold")
     group: Key | None = Field(default=None, description="of the promotions of a group the best counts")
-    priority: Whole = Field(default=0, ge=-1000, le=1000, description="lower comes first")
+    priority: Whole = Field(default=0, ge=-1000, le=1000, description="higher comes first")
     active: bool = True
     valid_from: Instant | None = Field(default=None, description="from this instant on")
     valid_until: Instant | None = Field(default=None, description="before this instant")
