@@ -11,6 +11,11 @@ from sqlalchemy import text
 
 from crm_loyalty.earning import backtests
 from crm_loyalty.handlers import jobs as work
+from crm_loyalty.rules.comparing import Replay
+from crm_loyalty.rules.conditions import CustomerFacts, Purchase
+from crm_loyalty.rules.earning import Cap, Fixed, Policy, Rounding, Rule
+from crm_loyalty.rules.periods import Period
+from crm_loyalty.rules.tally import FEW
 from crm_shared import jobs
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.segmentation import MembershipEntered, MembershipLeft
@@ -210,3 +215,24 @@ async def test_events_are_reckoned_anew_among_the_purchases_with_what_was_known_
     assert report["recorded"]["value"] == report["before"]["value"] == report["after"]["value"] > 0
     assert (report["purchases"]["value"], report["events"]["value"]) == (24, 24)
     assert report["rules"]["review"]["before"] > 0
+
+
+def test_with_a_budget_only_caps_of_the_time_that_is_reached_are_remembered() -> None:
+    """Else a backtest of years with a cap per day would need room for every customer's every day."""
+    rule = Rule("r", 1, Fixed(10), caps=(Cap(Period.DAY, 15),), budget=10**9)
+    replay, whole = (Replay([rule], [], Policy("UTC", Rounding.DOWN)) for _ in range(2))
+    people = [uuid7() for _ in range(FEW // 2)]
+    most = 0
+    for day in range(8):
+        at = NOON + timedelta(days=day)
+        for customer_id in people:
+            for each in (replay, whole):
+                each.reckon(customer_id, Purchase(at, 100, "USD", ()), CustomerFacts())
+        replay.pass_to(at)
+        most = max(most, len(replay.tallies[0].used))
+
+    assert most <= 2 * FEW < len(whole.tallies[0].used)
+    replay.settle()
+    whole.settle()
+    assert replay.found == whole.found
+    assert replay.found.before == len(people) * 8 * 10

@@ -69,7 +69,9 @@ async def run(sessions: Sessions, job: RunningJob) -> Json:
             cause = facts.celebrated(past.cause, calendars, replay.policy)
             replay.reckon(past.customer_id, cause, past.customer)
         last = part[-1]
-        if not history.in_time:
+        if history.in_time:
+            replay.pass_to(last.cause.occurred_at)
+        else:
             replay.settle(but=last.customer_id)
     replay.settle()
     async with sessions.begin() as session:

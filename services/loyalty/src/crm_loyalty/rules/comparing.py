@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from crm_loyalty.rules.conditions import Cause, CustomerFacts
@@ -117,3 +118,8 @@ class Replay:
             del self.open[id]
         for tally in self.tallies:
             tally.forget(id for id, _ in settled)
+
+    def pass_to(self, instant: datetime) -> None:
+        """Nothing is to come that was before this."""
+        for tally in self.tallies:
+            tally.pass_to(instant)

@@ -10,6 +10,9 @@ from uuid import UUID
 from crm_loyalty.rules.earning import Earned, Rule, Usage
 from crm_loyalty.rules.periods import Period, window
 
+FEW = 1_000
+"""Uses that are worth no look at which of them are over."""
+
 
 class Asked(NamedTuple):
     """One customer's use of one rule in one period."""
@@ -28,6 +31,8 @@ class Tally:
     in_all: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     given: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """From budgets, by this batch."""
+    kept: int = 0
+    """How many uses were left when those that were over were dropped last."""
 
     def usage(self, customer_id: UUID, occurred_at: datetime, rules: Iterable[Rule], zone: str) -> Usage:
         """What limits one purchase."""
@@ -55,6 +60,12 @@ class Tally:
         """Drop what was counted of customers of whom no purchase is to come."""
         gone = set(customer_ids)
         self.used = defaultdict(int, {ask: n for ask, n in self.used.items() if ask.customer_id not in gone})
+
+    def pass_to(self, instant: datetime) -> None:
+        """Drop what periods that are over by now counted; looked for whenever there is twice as much."""
+        if len(self.used) > max(2 * self.kept, FEW):
+            self.used = defaultdict(int, {ask: n for ask, n in self.used.items() if ask.until > instant})
+            self.kept = len(self.used)
 
 
 def asked_of(rule: Rule, customer_id: UUID, occurred_at: datetime, zone: str) -> list[tuple[Period, Asked]]:
