@@ -184,7 +184,8 @@ async def test_a_quote_holds_for_its_minutes_and_is_forgotten_a_day_later(
     clock.advance(timedelta(minutes=15, microseconds=-1))
     assert (await commit(loyalty, early["id"])).status_code == 200
     clock.advance(timedelta(microseconds=1))
-    assert (await commit(loyalty, late["id"], "1018")).json()["code"] == "quote_expired"
+    over = (await commit(loyalty, late["id"], "1018")).json()
+    assert (over["code"], over["expires_at"]) == ("quote_expired", late["expires_at"])
 
     clock.advance(timedelta(days=1))
     assert await due.run(sessions, due_work, clock) == 2

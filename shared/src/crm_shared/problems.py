@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import ClassVar, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -21,7 +22,7 @@ class Problem(Exception):
     """Something the caller must hear of; subclasses are named for what is wrong.
 
     `detail` speaks of this occurrence; without it callers read what the docstring says of all of them.
-    Keyword arguments become members of the body.
+    Keyword arguments become members of the body, instants as they are written everywhere.
     """
 
     status: ClassVar[int] = 500
@@ -34,13 +35,16 @@ class Problem(Exception):
         *,
         errors: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
-        **extensions: JsonValue,
+        **extensions: JsonValue | datetime,
     ) -> None:
         super().__init__(detail or self.title())
         self.detail = detail or self.meaning()
         self.errors = list(errors)
         self.headers = dict(headers or {})
-        self.extensions = extensions
+        self.extensions: dict[str, JsonValue] = {
+            name: _instant(value) if isinstance(value, datetime) else value
+            for name, value in extensions.items()
+        }
 
     @classmethod
     def words(cls) -> list[str]:
@@ -89,6 +93,10 @@ class Problem(Exception):
             ]
         hidden = frozenset() if personal else self.personal
         return body | {name: value for name, value in self.extensions.items() if name not in hidden}
+
+
+def _instant(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 class BadRequest(Problem):

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import httpx2
 import pytest
 
-from crm_shared.problems import ProblemOut
+from crm_shared.problems import Conflict, ProblemOut
 
 NOTES = "/v1/notes"
 SOMEBODY = "00000000-0000-7000-8000-000000000001"
@@ -198,3 +199,8 @@ async def test_a_document_says_what_its_type_and_title_are(agent: httpx2.AsyncCl
     assert answer["title"] == "Note not found"
     assert answer["note_id"] == SOMEBODY
     assert answer["instance"] == f"{NOTES}/{SOMEBODY}"
+
+
+def test_an_instant_reads_in_a_refusal_as_in_any_other_answer() -> None:
+    begins = datetime(2026, 2, 3, 8, 30, tzinfo=timezone(timedelta(hours=8)))
+    assert Conflict(begins_at=begins).extensions == {"begins_at": "2026-02-03T00:30:00Z"}

@@ -96,7 +96,7 @@ async def answer(
     await customers.stop_merges(session)
     activity = await activities.held(session, activity_id)
     if at >= activity.starts_at:
-        raise ActivityHasBegun(starts_at=activity.starts_at.isoformat())
+        raise ActivityHasBegun(starts_at=activity.starts_at)
     invitation = await _by_code(session, activity_id, code)
     if invitation.attended_at is not None and not coming:
         raise AlreadyAttended
@@ -118,7 +118,7 @@ async def check_in(session: AsyncSession, activity_id: UUID, code: str, *, at: d
     await customers.stop_merges(session)
     activity = await activities.held(session, activity_id)
     if at < activity.starts_at - _DOORS_OPEN:
-        raise ActivityNotYet(starts_at=activity.starts_at.isoformat())
+        raise ActivityNotYet(starts_at=activity.starts_at)
     invitation = await _by_code(session, activity_id, code)
     if invitation.state is not InvitationState.ACCEPTED:
         raise NotOnTheGuestList(state=invitation.state.value)

@@ -214,13 +214,13 @@ def refusal_of(held: Held, owner: UUID, *, at: datetime) -> Problem | None:
     if coupon.state is CouponState.REDEEMED:
         return CouponAlreadyRedeemed()
     if use is not None and not _is_over(use, at):
-        return CouponInUse(expires_at=use.expires_at.isoformat() if use.expires_at else None)
+        return CouponInUse(expires_at=use.expires_at)
     if not held.active:
         return CouponSuspended()
     if coupon.valid_from is not None and at < coupon.valid_from:
-        return CouponNotYetValid(valid_from=coupon.valid_from.isoformat())
+        return CouponNotYetValid(valid_from=coupon.valid_from)
     if coupon.valid_until is not None and at >= coupon.valid_until:
-        return CouponExpired(valid_until=coupon.valid_until.isoformat())
+        return CouponExpired(valid_until=coupon.valid_until)
     return None
 
 

@@ -91,7 +91,7 @@ async def lock(session: AsyncSession, pool_id: UUID) -> Pool:
     if pool is None:
         raise PoolNotFound(pool_id=str(pool_id))
     if pool.dissolved_at is not None:
-        raise PoolDissolved(dissolved_at=pool.dissolved_at.isoformat())
+        raise PoolDissolved(dissolved_at=pool.dissolved_at)
     return pool
 
 

@@ -87,7 +87,7 @@ async def commit(session: AsyncSession, quote_id: UUID, order: Order, *, at: dat
         raise QuoteCommitted
     await _check_unpriced(session, owner, order)
     if at >= quote.expires_at:
-        raise QuoteExpired(expires_at=quote.expires_at.isoformat())
+        raise QuoteExpired(expires_at=quote.expires_at)
     body = QuoteIn.model_validate(quote.request)
     # Before the coupons, as refunds do it.
     await accounts.lock(session, [customer_id])

@@ -184,9 +184,9 @@ def _check_offer(reward: Reward, at: datetime) -> None:
     if not reward.active:
         raise RewardNotOffered
     if reward.valid_from and at < reward.valid_from:
-        raise NotYetValid(valid_from=reward.valid_from.isoformat())
+        raise NotYetValid(valid_from=reward.valid_from)
     if reward.valid_until and at >= reward.valid_until:
-        raise NoLongerValid(valid_until=reward.valid_until.isoformat())
+        raise NoLongerValid(valid_until=reward.valid_until)
 
 
 def _check_audience(reward: Reward, member: audience.Member) -> None:

@@ -198,7 +198,7 @@ def _check_versions(body: MergeIn, plan: Plan) -> None:
 async def _check_undoable(session: AsyncSession, made: Merge) -> None:
     """Who was merged on since must be there again before: raises what stands in the way."""
     if made.undone_at is not None:
-        raise MergeAlreadyUndone(merge_id=str(made.id), undone_at=made.undone_at.isoformat())
+        raise MergeAlreadyUndone(merge_id=str(made.id), undone_at=made.undone_at)
     if await erased(session, [made.survivor_id, made.absorbed_id]):
         raise CustomerWasErased(customer_id=str(made.survivor_id))
     current = await resolve_one(session, made.survivor_id)
