@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,6 +10,7 @@ from zipfile import ZipFile
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.conftest import ClientFactory
 from tests.flows.canaries import EMAIL, NAME, PHONE, WORDS, Person, Purchase, erase, planted, traces
 from tests.flows.conftest import LISTENERS, Settle
 
@@ -19,8 +19,6 @@ from crm_shared import due
 from crm_shared.callers import Role
 from crm_shared.database import Sessions
 from crm_shared.testing import FrozenClock, deliver, fresh_key
-
-ClientFactory = Callable[..., httpx2.AsyncClient]
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """What a shop and its staff ask of coupons, over HTTP."""
 
-import asyncio
 from typing import Any
 from uuid import UUID
 
 import httpx2
+from tests.patience import patiently
 
 from crm_shared.ids import uuid7
 from crm_shared.testing import fresh_key
@@ -53,9 +53,4 @@ async def end(loyalty: httpx2.AsyncClient, use: str, how: str) -> Answer:
 
 
 async def insist(loyalty: httpx2.AsyncClient, what: str, code: str, customer: UUID, order: str) -> Answer:
-    """Ask again while there is no room for the request."""
-    while True:
-        answer = await ask(loyalty, what, code, customer, order)
-        if answer.status_code != 503:
-            return answer
-        await asyncio.sleep(0.05)
+    return await patiently(lambda: ask(loyalty, what, code, customer, order))

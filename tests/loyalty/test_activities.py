@@ -9,25 +9,21 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.loyalty.conftest import MakeEvent, Receive
 from tests.loyalty.figures import given
+from tests.patience import patiently
 
 from crm_loyalty import reconcile
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, fresh_key, published
 
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 Announce = Callable[..., Awaitable[str]]
 
 
 async def post(loyalty: httpx2.AsyncClient, path: str, body: object = None) -> httpx2.Response:
     key = fresh_key()
-    while True:
-        answer = await loyalty.post(path, json=body, headers=key)
-        if answer.status_code != 503:
-            return answer
+    return await patiently(lambda: loyalty.post(path, json=body, headers=key))
 
 
 @pytest.fixture

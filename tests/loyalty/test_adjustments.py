@@ -9,17 +9,14 @@ from uuid import UUID
 import httpx2
 import pytest
 from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import Give, MakeEvent, Receive
 
 from crm_loyalty import reconcile
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, Signer, fresh_key
 
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 Ask = Callable[..., Awaitable[httpx2.Response]]
 
 

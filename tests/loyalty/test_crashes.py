@@ -10,10 +10,12 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.loyalty import coupons, test_quotes
+from tests.loyalty.accounts import differences
+from tests.loyalty.conftest import Give, MakeEvent, Receive
 from tests.loyalty.crashing import NEVER, cut_off, dying, footprint, moments
-from tests.loyalty.test_races import differences
+from tests.loyalty.purchases import refunded
 from tests.loyalty.test_rewards import offer, order
-from tests.loyalty.tiers import LADDER, NEW, refunded
+from tests.loyalty.tiers import LADDER, NEW
 
 from crm_loyalty.handlers import due_work, subscriptions
 from crm_shared import due
@@ -22,9 +24,6 @@ from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, fresh_key, handle
 
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 Ask = tuple[str, Any]
 """A path and a body."""
 Prepare = Callable[[httpx2.AsyncClient, UUID], Awaitable[Ask]]

@@ -1,20 +1,14 @@
 """Customers that are merged, parted and erased."""
 
-from collections.abc import Awaitable, Callable
-
 import httpx2
 from sqlalchemy import text
 from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import Give, MakeEvent, Receive
 
 from crm_loyalty import reconcile
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import fresh_key, published
-
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 
 
 async def test_a_survivor_spends_the_points_of_both(

@@ -1,22 +1,18 @@
 """Postings that come at the same time over HTTP: one transaction, and to each an answer of its own."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import httpx2
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.loyalty.accounts import differences
+from tests.loyalty.conftest import Give, MakeEvent, Receive
 from tests.loyalty.crashing import dying
-from tests.loyalty.test_races import balances, differences, insist
+from tests.loyalty.test_races import balances, insist
 
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 
 
 async def transactions(sessions: Sessions, kind: str) -> int:

@@ -1,7 +1,6 @@
 """Points for purchases as they arrive: caps, budgets, levels, first purchases, each once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -9,6 +8,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import MakeEvent, Put, Receive
 
 from crm_loyalty import reconcile
 from crm_shared.contracts.base import Event
@@ -17,10 +17,6 @@ from crm_shared.contracts.segmentation import Level, LevelChanged
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import arrived
-
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-Put = Callable[..., Awaitable[None]]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
 

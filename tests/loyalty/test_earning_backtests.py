@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.loyalty.conftest import MakeEvent, Put, Receive
 
 from crm_loyalty.earning import backtests
 from crm_loyalty.handlers import jobs as work
@@ -23,9 +24,6 @@ from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived
 
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-Put = Callable[..., Awaitable[None]]
 Backtest = Callable[..., Awaitable[Any]]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,20 +10,17 @@ import httpx2
 import pytest
 from sqlalchemy import text
 from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import MakeEvent, Put, Receive
 from tests.loyalty.events import FIFTY, NOON, REVIEWS, report, review
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
 from crm_shared import due
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock
 
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-Put = Callable[..., Awaitable[None]]
 MakeClient = Callable[..., httpx2.AsyncClient]
 
 

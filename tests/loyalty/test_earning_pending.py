@@ -8,47 +8,19 @@ import httpx2
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
+from tests.loyalty.conftest import MakeEvent, Put, Receive
+from tests.loyalty.purchases import refunded
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
 from crm_shared import due
-from crm_shared.contracts.base import Event, Money
-from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded, RefundLineState
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, arrived
+from crm_shared.testing import FrozenClock
 
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-Put = Callable[..., Awaitable[None]]
 Wait = Callable[[int], Awaitable[None]]
 
 RATE = {"kind": "per_amount", "points": 1, "per_amount": 100}
-
-
-def usd(cents: int) -> Money:
-    return Money(amount=cents, currency="USD")
-
-
-def returned(purchase: Event, line: int, cents: int) -> Event:
-    assert isinstance(purchase, PurchaseRecorded)
-    return arrived(
-        PurchaseRefunded(
-            customer_id=purchase.customer_id,
-            version=2,
-            purchase_id=purchase.purchase_id,
-            refund_id=uuid7(),
-            source="shop",
-            external_id=str(uuid7()),
-            occurred_at=purchase.occurred_at + timedelta(days=1),
-            total=usd(cents),
-            lines=[RefundLineState(line=line, quantity=0, amount=usd(cents))],
-            purchased_at=purchase.occurred_at,
-            purchase_total=purchase.total,
-            refunded_total=usd(cents),
-            status="partly_refunded",
-        )
-    )
 
 
 @pytest.fixture
@@ -114,7 +86,7 @@ async def test_what_is_given_back_before_takes_its_points_along_and_what_comes_a
 ) -> None:
     ann = uuid7()
     purchase = bought(ann, ("jazz", 1500), ("pop", 1433), at=clock.now())
-    refund = returned(purchase, 1, 1000)
+    refund = refunded(purchase, 1000, line=1)
     await receive(purchase)
     await receive(refund)
     async with sessions.begin() as session:
@@ -128,7 +100,7 @@ async def test_what_is_given_back_before_takes_its_points_along_and_what_comes_a
     assert [(line["line"], line["points"]) for line in entry["explanation"]] == [(1, 5), (2, 14)]
     assert entry["explanation"][0]["text"].endswith("; 5 left after refunds")
 
-    await receive(returned(purchase, 1, 500), returned(purchase, 2, 1433))
+    await receive(refunded(purchase, 500, line=1), refunded(purchase, 1433, line=2))
     assert await account(loyalty, ann) == (0, [])
     async with sessions() as session:
         assert await reconcile.differences(await session.connection()) == []
@@ -146,13 +118,15 @@ async def test_it_makes_no_difference_whether_something_comes_back_before_the_en
     await put("base", currency="USD", rate=RATE | {"points": 3}, pending_days=14)
     ann, bea = uuid7(), uuid7()
     of_ann, of_bea = (bought(who, ("jazz", 100), at=clock.now()) for who in (ann, bea))
-    first = returned(of_ann, 1, 10)
+    first = refunded(of_ann, 10, line=1)
     await receive(of_ann, first, of_bea)
     await wait(14)
     # The first one is told of again, as if nobody remembered that.
     async with sessions.begin() as session:
         await session.execute(text("DELETE FROM inbox"))
-    await receive(first, returned(of_ann, 1, 20), returned(of_bea, 1, 10), returned(of_bea, 1, 20))
+    await receive(
+        first, refunded(of_ann, 20, line=1), refunded(of_bea, 10, line=1), refunded(of_bea, 20, line=1)
+    )
 
     assert await account(loyalty, ann) == await account(loyalty, bea) == (2, [])
     async with sessions() as session:

@@ -1,20 +1,16 @@
 """Earning rules: pure evaluation, and rules as data with versions."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import httpx2
 import pytest
+from tests.conftest import ClientFactory
+from tests.loyalty.conftest import MakeEvent, Receive
 
 from crm_loyalty.rules.conditions import Purchase
 from crm_loyalty.rules.earning import MAX_POINTS_AT_ONCE, PerAmount, Policy, Rounding, Rule, evaluate
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
 from crm_shared.ids import uuid7
-
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-ClientFactory = Callable[..., httpx2.AsyncClient]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
 POLICY = Policy("UTC", Rounding.DOWN)

@@ -1,18 +1,13 @@
 """Dry runs of earning rules: what they would give, and that it is what they give."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 import pytest
+from tests.loyalty.conftest import MakeEvent, Put, Receive
 
-from crm_shared.contracts.base import Event
 from crm_shared.ids import uuid7
-
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-Put = Callable[..., Awaitable[None]]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
 DOUBLE_JAZZ = {

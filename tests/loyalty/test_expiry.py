@@ -11,7 +11,9 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.loyalty.conftest import Household
+from tests.conftest import ClientFactory
+from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import Give, Household, MakeEvent, Receive
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
@@ -20,15 +22,10 @@ from crm_loyalty.postings import Adjust, Capture, Earn, PlaceHold, Posting, Reve
 from crm_loyalty.rules.expiry import Expiry, ExpiryRule, lapses_at, notice_at
 from crm_shared import due
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, published
+from crm_shared.testing import FrozenClock, fresh_key, published
 
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-ClientFactory = Callable[..., httpx2.AsyncClient]
 SetPolicy = Callable[..., Awaitable[None]]
 Post = Callable[..., Awaitable[UUID]]
 
@@ -38,10 +35,6 @@ NEW_YORK, SHANGHAI, SANTIAGO = (
     ZoneInfo("America/Santiago"),
 )
 SECOND = timedelta(seconds=1)
-
-
-def key() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid7())}
 
 
 @pytest.fixture
@@ -58,11 +51,6 @@ def set_policy(loyalty: httpx2.AsyncClient) -> SetPolicy:
 async def due_work_runs(sessions: Sessions, clock: FrozenClock) -> None:
     while await due.run(sessions, due_work, clock):
         pass
-
-
-async def balance(loyalty: httpx2.AsyncClient, customer: UUID) -> int:
-    found: int = (await loyalty.get(f"/v1/accounts/{customer}")).json()["balance"]
-    return found
 
 
 async def expirations(loyalty: httpx2.AsyncClient, customer: UUID) -> list[tuple[str, int]]:
@@ -129,7 +117,7 @@ async def test_exactly_what_a_lot_has_left_expires_at_its_instant_and_the_rest_s
     await give(customer, 100)
     clock.advance(timedelta(days=3))
     await give(customer, 50)
-    await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 30}, headers=key())
+    await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 30}, headers=fresh_key())
     assert await expirations(loyalty, customer) == [
         ("2026-04-02T00:00:00Z", 70),
         ("2026-04-05T00:00:00Z", 50),
@@ -159,9 +147,9 @@ async def test_what_is_over_cannot_be_spent_even_before_the_worker_has_come_to_i
     await give(customer, 5)
     clock.advance(timedelta(hours=1))
 
-    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 6}, headers=key())
+    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 6}, headers=fresh_key())
     assert (answer.status_code, answer.json()["available"]) == (409, 5)
-    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 5}, headers=key())
+    answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json={"points": 5}, headers=fresh_key())
 
     assert (answer.status_code, answer.json()["balance"]) == (201, 0)
 
@@ -175,7 +163,7 @@ async def test_a_hold_keeps_what_it_reserved_in_time_and_what_it_releases_expire
     holds = [
         (
             await loyalty.post(
-                f"/v1/accounts/{customer}/holds", json={"points": 4, "expires_in": 9000}, headers=key()
+                f"/v1/accounts/{customer}/holds", json={"points": 4, "expires_in": 9000}, headers=fresh_key()
             )
         ).json()["id"]
         for _ in range(2)
@@ -184,9 +172,9 @@ async def test_a_hold_keeps_what_it_reserved_in_time_and_what_it_releases_expire
     await due_work_runs(sessions, clock)
     assert await balance(loyalty, customer) == 28
 
-    await loyalty.post(f"/v1/accounts/{customer}/holds/{holds[0]}/capture", headers=key())
+    await loyalty.post(f"/v1/accounts/{customer}/holds/{holds[0]}/capture", headers=fresh_key())
     assert await balance(loyalty, customer) == 24
-    await loyalty.post(f"/v1/accounts/{customer}/holds/{holds[1]}/release", headers=key())
+    await loyalty.post(f"/v1/accounts/{customer}/holds/{holds[1]}/release", headers=fresh_key())
 
     assert await balance(loyalty, customer) == 20
 
@@ -263,7 +251,7 @@ async def test_any_earning_or_spending_puts_inactivity_off(
     await give(active, 10)
     assert await expirations(loyalty, active) == [("2026-03-13T00:00:00Z", 10)]
     clock.advance(timedelta(days=5))
-    await loyalty.post(f"/v1/accounts/{active}/spend", json={"points": 1}, headers=key())
+    await loyalty.post(f"/v1/accounts/{active}/spend", json={"points": 1}, headers=fresh_key())
     clock.advance(timedelta(days=6))
     await due_work_runs(sessions, clock)
 

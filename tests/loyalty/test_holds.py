@@ -1,19 +1,17 @@
 """Holds: reserved, then captured or released, or given back by themselves at their instant."""
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
 import httpx2
 import pytest
+from tests.loyalty.conftest import Give
 
 from crm_loyalty.handlers import due_work
 from crm_shared import due
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, fresh_key, published
-
-Give = Callable[..., Awaitable[None]]
 
 
 async def place(loyalty: httpx2.AsyncClient, customer: UUID, points: int, *, seconds: int = 60) -> str:

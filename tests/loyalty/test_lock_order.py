@@ -15,11 +15,14 @@ from sqlalchemy import event, select, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.loyalty.accounts import differences
 from tests.loyalty.care.conftest import BIRTHDAY, TEMPLATE, complaint, person
-from tests.loyalty.test_races import differences, insist
+from tests.loyalty.conftest import Give, MakeEvent, Put
+from tests.loyalty.purchases import refunded
+from tests.loyalty.test_races import insist
 from tests.loyalty.test_recovery import TERMS, upheld
 from tests.loyalty.test_rewards import GIFT
-from tests.loyalty.tiers import LADDER, NEW, refunded
+from tests.loyalty.tiers import LADDER, NEW
 
 from crm_loyalty.care.occasions import OCCASION
 from crm_loyalty.coupons import series
@@ -38,10 +41,7 @@ from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived
 
 Json = dict[str, Any]
-Give = Callable[..., Awaitable[None]]
 Receive = Callable[..., Coroutine[None, None, None]]
-MakeEvent = Callable[..., Event]
-Put = Callable[..., Awaitable[None]]
 Turn = Callable[[], Coroutine[None, None, None]]
 
 _DEADLOCK = "40P01"

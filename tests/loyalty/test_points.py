@@ -1,23 +1,18 @@
 """Points over HTTP: earning, spending, putting right, reading."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.conftest import ClientFactory
+from tests.loyalty.conftest import Give, MakeEvent, Receive
 
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, fresh_key, published
-
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-ClientFactory = Callable[..., httpx2.AsyncClient]
 
 
 async def account(loyalty: httpx2.AsyncClient, customer_id: UUID) -> dict[str, int]:

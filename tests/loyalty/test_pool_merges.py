@@ -1,20 +1,14 @@
 """Pools of customers who are merged, parted again, or erased."""
 
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import httpx2
+from tests.loyalty.accounts import differences
+from tests.loyalty.conftest import Give, Household, MakeEvent, Receive
 from tests.loyalty.pools import active, post, shares, told
-from tests.loyalty.test_races import differences
 
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-Household = Callable[..., Awaitable[str]]
 
 
 async def test_two_members_who_are_one_person_are_one_member_and_two_again(

@@ -2,21 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import httpx2
+from tests.loyalty.accounts import differences
+from tests.loyalty.conftest import Give, Household
 from tests.loyalty.pool_spending import account, leave, post
-from tests.loyalty.test_races import balances, differences, insist
+from tests.loyalty.test_races import balances, insist
 
 from crm_loyalty.ledger import ledger
 from crm_loyalty.postings import PlaceHold, Posting, Spend
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock
-
-Give = Callable[..., Awaitable[None]]
-Household = Callable[..., Awaitable[str]]
 
 
 async def test_a_hundred_at_once_by_all_members_spend_no_more_than_there_is(

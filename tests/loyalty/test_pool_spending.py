@@ -1,6 +1,6 @@
 """What members of a pool spend and reserve: the lots of all, once, and back to whom they came from."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -9,8 +9,10 @@ import httpx2
 import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
+from tests.loyalty.accounts import differences
+from tests.loyalty.conftest import Give, Household
 from tests.loyalty.pool_spending import account, hold, leave, lots, post, spend
-from tests.loyalty.test_races import balances, differences
+from tests.loyalty.test_races import balances
 
 from crm_local.provisioning import Databases
 from crm_loyalty.handlers import due_work
@@ -20,9 +22,6 @@ from crm_shared import due
 from crm_shared.database import Sessions, async_url
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, published
-
-Give = Callable[..., Awaitable[None]]
-Household = Callable[..., Awaitable[str]]
 
 
 async def test_what_expires_first_is_spent_first_whosever_it_is(

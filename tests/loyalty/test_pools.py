@@ -2,21 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import httpx2
 import pytest
+from tests.conftest import ClientFactory
+from tests.loyalty.accounts import differences
+from tests.loyalty.conftest import Give, Household
 from tests.loyalty.pools import active, member_of, post, shares, told
-from tests.loyalty.test_races import differences
 
 from crm_shared.callers import Role
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-
-Give = Callable[..., Awaitable[None]]
-Household = Callable[..., Awaitable[str]]
-ClientFactory = Callable[..., httpx2.AsyncClient]
 
 
 async def test_who_agrees_shares(sessions: Sessions, loyalty: httpx2.AsyncClient, people: list[UUID]) -> None:

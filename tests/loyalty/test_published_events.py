@@ -1,22 +1,16 @@
 """Points for what other services publish: once, however often it is told, and forgotten with the customer."""
 
-from collections.abc import Awaitable, Callable
-
 import httpx2
 from sqlalchemy import text
 from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import MakeEvent, Put, Receive
 from tests.loyalty.events import FIFTY, NOON, REVIEWS, report, review, talk, ticket
 
-from crm_shared.contracts.base import Event
 from crm_shared.contracts.permissions import Consent, ConsentState, PermissionState
 from crm_shared.contracts.profiles import ConsentChanged, CustomerChanged
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import arrived
-
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-Put = Callable[..., Awaitable[None]]
 
 
 async def test_published_events_earn_once_however_often_they_are_told(

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,17 +10,15 @@ import httpx2
 import pytest
 from sqlalchemy import text
 from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import Give, MakeEvent, Receive
+from tests.patience import patiently
 
 from crm_loyalty.handlers import due_work
 from crm_shared import due
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, fresh_key
 
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 Answer = httpx2.Response
 
 LINES = [
@@ -290,11 +287,7 @@ async def test_of_two_quotes_with_one_coupon_one_is_taken(
     named = [await quote(loyalty, customer, coupons=[code], points=10) for _ in range(20)]
 
     async def insist(each: dict[str, Any]) -> Answer:
-        while True:
-            answer = await commit(loyalty, each["id"], each["id"])
-            if answer.status_code != 503:
-                return answer
-            await asyncio.sleep(0.05)
+        return await patiently(lambda: commit(loyalty, each["id"], each["id"]))
 
     answers = await asyncio.gather(*(insist(each) for each in named * 2))
 

@@ -2,27 +2,23 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import httpx2
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from tests.loyalty.accounts import differences
+from tests.loyalty.conftest import Give, MakeEvent, Receive
+from tests.patience import patiently
 
-from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
 from crm_loyalty.ledger import ledger
 from crm_loyalty.postings import Earn, Posting, Spend
 from crm_shared import due
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, published
-
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 
 
 async def balances(sessions: Sessions) -> dict[UUID, tuple[int, int]]:
@@ -32,17 +28,7 @@ async def balances(sessions: Sessions) -> dict[UUID, tuple[int, int]]:
 
 
 async def insist(loyalty: httpx2.AsyncClient, path: str, key: str, body: object = None) -> httpx2.Response:
-    """Ask again, with the same key, for as long as there is no room for the request."""
-    while True:
-        answer = await loyalty.post(path, json=body, headers={"Idempotency-Key": key})
-        if answer.status_code != 503:
-            return answer
-        await asyncio.sleep(0.05)
-
-
-async def differences(sessions: Sessions) -> list[str]:
-    async with sessions() as session:
-        return await reconcile.differences(await session.connection())
+    return await patiently(lambda: loyalty.post(path, json=body, headers={"Idempotency-Key": key}))
 
 
 async def test_a_hundred_parallel_spends_never_go_below_zero(

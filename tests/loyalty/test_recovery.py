@@ -9,7 +9,9 @@ from uuid import UUID
 import httpx2
 import pytest
 from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import MakeEvent, Receive
 from tests.loyalty.figures import given
+from tests.patience import patiently
 
 from crm_loyalty import reconcile
 from crm_shared.callers import Role
@@ -19,8 +21,6 @@ from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, Signer, arrived, fresh_key
 
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 Ask = Callable[..., Awaitable[httpx2.Response]]
 
 TERMS: dict[str, Any] = {
@@ -38,10 +38,7 @@ def ask(loyalty: httpx2.AsyncClient, signer: Signer, clock: FrozenClock) -> Ask:
     async def post(who: str, role: Role, path: str) -> httpx2.Response:
         token = signer.token((role,), at=clock.now(), subject=who)
         headers = {"Authorization": f"Bearer {token}"} | fresh_key()
-        while True:
-            answer = await loyalty.post(path, json={"note": "sorry"}, headers=headers)
-            if answer.status_code != 503:
-                return answer
+        return await patiently(lambda: loyalty.post(path, json={"note": "sorry"}, headers=headers))
 
     return post
 

@@ -9,22 +9,22 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.conftest import ClientFactory
 from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import MakeEvent, Receive
 from tests.loyalty.figures import given
+from tests.loyalty.purchases import refunded
+from tests.patience import patiently
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
 from crm_shared import due
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event, Money
-from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
+from crm_shared.contracts.base import Money
+from crm_shared.contracts.profiles import PurchaseRecorded
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived, fresh_key, published
-
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-ClientFactory = Callable[..., httpx2.AsyncClient]
 
 TERMS: dict[str, Any] = {
     "active": True,
@@ -66,10 +66,7 @@ async def code_of(loyalty: httpx2.AsyncClient, customer: UUID) -> str:
 
 async def claim(loyalty: httpx2.AsyncClient, code: str, friend: UUID) -> httpx2.Response:
     body = {"code": code, "customer_id": str(friend)}
-    while True:
-        answer = await loyalty.post("/v1/referrals", json=body, headers=fresh_key())
-        if answer.status_code != 503:
-            return answer
+    return await patiently(lambda: loyalty.post("/v1/referrals", json=body, headers=fresh_key()))
 
 
 async def due_work_runs(sessions: Sessions, clock: FrozenClock) -> None:
@@ -87,27 +84,6 @@ def order(customer: UUID, cents: int, at: datetime) -> PurchaseRecorded:
         occurred_at=at,
         total=Money(amount=cents, currency="USD"),
         lines=[],
-    )
-
-
-def given_back(purchase: PurchaseRecorded, at: datetime, cents: int | None = None) -> Event:
-    back = Money(amount=cents or purchase.total.amount, currency="USD")
-    return arrived(
-        PurchaseRefunded(
-            customer_id=purchase.customer_id,
-            version=2,
-            purchase_id=purchase.purchase_id,
-            refund_id=uuid7(),
-            source="shop",
-            external_id=str(uuid7()),
-            occurred_at=at,
-            total=back,
-            lines=[],
-            purchased_at=purchase.occurred_at,
-            purchase_total=purchase.total,
-            refunded_total=back,
-            status="refunded" if back == purchase.total else "partly_refunded",
-        )
     )
 
 
@@ -164,8 +140,8 @@ async def test_an_order_that_comes_back_as_a_whole_in_time_takes_the_points_back
 
     in_time, late = clock.now() + timedelta(days=14), clock.now() + timedelta(days=15)
     for _ in range(2):
-        await receive(given_back(orders[0], in_time), given_back(orders[1], late))
-        await receive(given_back(orders[2], in_time, cents=2999))
+        await receive(refunded(orders[0], at=in_time), refunded(orders[1], at=late))
+        await receive(refunded(orders[2], 2999, at=in_time))
         await due_work_runs(sessions, clock)
 
     assert await balance(loyalty, ann) == 1000
@@ -186,7 +162,7 @@ async def test_an_order_before_the_points_were_given_can_come_back_too(
     await claim(loyalty, await code_of(loyalty, ann), ben)
     bought = order(ben, 3000, clock.now())
 
-    await receive(arrived(bought), given_back(bought, clock.now()))
+    await receive(arrived(bought), refunded(bought, at=clock.now()))
     await due_work_runs(sessions, clock)
 
     assert (await balance(loyalty, ann), await balance(loyalty, ben)) == (0, 0)

@@ -1,14 +1,15 @@
 """Refunds: what returned lines earned is taken back, what was paid on them comes back, and never more."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx2
 from sqlalchemy import text
+from tests.conftest import ClientFactory
+from tests.loyalty.accounts import differences
+from tests.loyalty.conftest import Give, MakeEvent, Receive
 
-from crm_loyalty import reconcile
 from crm_shared.callers import Role
 from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.profiles import (
@@ -20,11 +21,6 @@ from crm_shared.contracts.profiles import (
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived, fresh_key, published
-
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-ClientFactory = Callable[..., httpx2.AsyncClient]
 
 BOUGHT_AT = datetime(2026, 2, 1, 12, tzinfo=UTC)
 
@@ -95,11 +91,6 @@ async def spend(loyalty: httpx2.AsyncClient, customer: UUID, points: int, order:
     answer = await loyalty.post(f"/v1/accounts/{customer}/spend", json=body, headers=fresh_key())
     assert answer.status_code == 201, answer.text
     return answer.json()
-
-
-async def differences(sessions: Sessions) -> list[str]:
-    async with sessions() as session:
-        return await reconcile.differences(await session.connection())
 
 
 async def test_a_refund_takes_back_exactly_what_the_returned_lines_earned(

@@ -8,22 +8,18 @@ from uuid import UUID
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.conftest import ClientFactory
+from tests.loyalty.conftest import Give, MakeEvent, Receive
 from tests.loyalty.figures import given, report
+from tests.loyalty.purchases import refunded
 from tests.loyalty.test_lock_order import talk
-from tests.loyalty.tiers import refunded
 
 from crm_loyalty.handlers import due_work
 from crm_shared import due
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, fresh_key
-
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-ClientFactory = Callable[..., httpx2.AsyncClient]
 
 
 async def spend(loyalty: httpx2.AsyncClient, customer: UUID, points: int) -> None:

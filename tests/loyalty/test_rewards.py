@@ -9,20 +9,17 @@ from uuid import UUID
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.conftest import ClientFactory
 from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import Give, MakeEvent, Receive
 
 from crm_loyalty import reconcile
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
 from crm_shared.contracts.segmentation import LevelChanged
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import arrived, fresh_key, published
 
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
-ClientFactory = Callable[..., httpx2.AsyncClient]
 Answer = httpx2.Response
 
 GIFT: dict[str, Any] = {"kind": "gift", "names": {"en": "A record bag"}, "points": 100}

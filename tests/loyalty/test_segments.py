@@ -1,6 +1,6 @@
 """Segments as segmentation tells of them: who is in one counts for rules, offers and audiences."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 from tests.loyalty.accounts import balance
+from tests.loyalty.conftest import Give, MakeEvent, Put, Receive
 
 from crm_loyalty.rules.segments import Segments
 from crm_shared.callers import Role
@@ -21,11 +22,7 @@ from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import arrived, fresh_key
 
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 MakeClient = Callable[..., httpx2.AsyncClient]
-Put = Callable[..., Awaitable[None]]
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
 FIXED = {"kind": "fixed", "points": 10}

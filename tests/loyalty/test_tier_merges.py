@@ -6,15 +6,13 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from tests.loyalty.tiers import Json, refunded, tier
+from tests.loyalty.conftest import Give, MakeEvent, Receive
+from tests.loyalty.purchases import refunded
+from tests.loyalty.tiers import Json, tier
 
-from crm_shared.contracts.base import Event
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock
 
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 Grant = Callable[[UUID, str], Awaitable[None]]
 
 

@@ -1,24 +1,20 @@
 """Tiers over HTTP and by events: reached at once, lost late, explained, and no matter of what is spent."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
 from tests.conftest import ClientFactory
-from tests.loyalty.tiers import DAY, END, LADDER, NEW, Json, pass_time, refunded, tier, told
+from tests.loyalty.conftest import Give, MakeEvent, Receive
+from tests.loyalty.purchases import refunded
+from tests.loyalty.tiers import DAY, END, LADDER, NEW, Json, pass_time, tier, told
 
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
 from crm_shared.contracts.loyalty import TierDowngradeAnnounced
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, fresh_key, published
-
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 
 
 async def test_without_a_ladder_there_are_no_tiers(

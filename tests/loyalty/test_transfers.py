@@ -9,17 +9,15 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from tests.loyalty.test_races import balances, differences, insist
+from tests.loyalty.accounts import differences
+from tests.loyalty.conftest import Give, MakeEvent, Receive
+from tests.loyalty.test_races import balances, insist
 
 from crm_shared.callers import Role
-from crm_shared.contracts.base import Event
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, fresh_key, published
 
-Give = Callable[..., Awaitable[None]]
-Receive = Callable[..., Awaitable[None]]
-MakeEvent = Callable[..., Event]
 Ask = Callable[..., Awaitable[httpx2.Response]]
 
 

@@ -8,12 +8,9 @@ import httpx2
 
 from crm_loyalty.handlers import due_work
 from crm_shared import due
-from crm_shared.contracts.base import Event, Money
 from crm_shared.contracts.loyalty import TierChanged
-from crm_shared.contracts.profiles import PurchaseRecorded, PurchaseRefunded
 from crm_shared.database import Sessions
-from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, arrived, published
+from crm_shared.testing import FrozenClock, published
 
 Json = dict[str, Any]
 
@@ -62,24 +59,3 @@ async def pass_time(sessions: Sessions, clock: FrozenClock, to: datetime) -> Non
             return
         clock.at = max(clock.at, following)
         await due.run(sessions, due_work, clock)
-
-
-def refunded(purchase: Event, cents: int) -> Event:
-    assert isinstance(purchase, PurchaseRecorded)
-    return arrived(
-        PurchaseRefunded(
-            customer_id=purchase.customer_id,
-            version=2,
-            purchase_id=purchase.purchase_id,
-            refund_id=uuid7(),
-            source="shop",
-            external_id=str(uuid7()),
-            occurred_at=purchase.occurred_at + DAY,
-            total=Money(amount=cents, currency="USD"),
-            lines=[],
-            purchased_at=purchase.occurred_at,
-            purchase_total=purchase.total,
-            refunded_total=Money(amount=cents, currency="USD"),
-            status="refunded" if cents == purchase.total.amount else "partly_refunded",
-        )
-    )

@@ -1,16 +1,15 @@
 """Custom attributes: declared by managers, checked on every way in, never left with misfits."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import pytest
+from tests.conftest import ClientFactory
 
 from crm_shared.callers import Role
 from crm_shared.database import Sessions
 
-ClientFactory = Callable[..., httpx2.AsyncClient]
 Json = dict[str, Any]
 
 DECLARED: dict[str, Json] = {

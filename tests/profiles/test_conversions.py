@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.patience import patiently
 from tests.profiles.merging import merged, undone
 
 from crm_profiles.handlers import subscriptions
@@ -48,8 +49,7 @@ async def give_back(profiles: httpx2.AsyncClient, purchase: str, at: datetime, *
     line = {"line": 1, "quantity": 1, "amount": {"amount": amount, "currency": "USD"}}
     body: dict[str, Any] = {"source": "shop", "external_id": str(uuid7()), "occurred_at": at.isoformat()}
     body |= {"lines": [line]}
-    while (answer := await profiles.post(f"/v1/purchases/{purchase}/refunds", json=body)).status_code == 503:
-        pass
+    answer = await patiently(lambda: profiles.post(f"/v1/purchases/{purchase}/refunds", json=body))
     assert answer.status_code == 201, answer.text
 
 

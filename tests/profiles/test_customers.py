@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from tests.conftest import ClientFactory
+from tests.patience import patiently
 
 from crm_profiles.schemas.customers import CustomerOut
 from crm_shared.callers import Role
@@ -13,7 +15,6 @@ from crm_shared.contracts.profiles import CustomerChanged, CustomerCreated
 from crm_shared.database import Sessions
 from crm_shared.testing import published
 
-ClientFactory = Callable[..., httpx2.AsyncClient]
 Send = Callable[[], Awaitable[httpx2.Response]]
 
 WANG = {
@@ -35,13 +36,6 @@ async def create(profiles: httpx2.AsyncClient, **members: object) -> dict[str, o
     assert answer.status_code == 201, answer.text
     customer: dict[str, object] = answer.json()
     return customer
-
-
-async def patiently(send: Send) -> httpx2.Response:
-    """Ask again when so many ask at once that the pool has no connection in time, as any client does."""
-    while (answer := await send()).status_code == 503:
-        pass
-    return answer
 
 
 async def test_a_customer_is_read_as_written_and_normalised(profiles: httpx2.AsyncClient) -> None:

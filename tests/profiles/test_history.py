@@ -1,7 +1,6 @@
 """Histories: every change of a customer, and what they were at any instant."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from importlib import import_module
 from itertools import pairwise
@@ -14,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from tests.chance import examples
+from tests.conftest import ClientFactory
 
 from crm_profiles.schemas.customers import CustomerOut
 from crm_shared.callers import Role
 from crm_shared.database import Sessions
 from crm_shared.testing import FrozenClock, published
 
-ClientFactory = Callable[..., httpx2.AsyncClient]
 Json = dict[str, Any]
 
 ADA = {

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.conftest import ClientFactory
 
 from crm_profiles.handlers import subscriptions
 from crm_profiles.privacy import privacy
@@ -23,7 +24,6 @@ from crm_shared.database import Sessions
 from crm_shared.outbox import Outbox
 from crm_shared.testing import FrozenClock, arrived, handle, published
 
-ClientFactory = Callable[..., httpx2.AsyncClient]
 Work = Callable[[], Awaitable[None]]
 
 ADA = {

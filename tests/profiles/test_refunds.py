@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.chance import examples
+from tests.patience import patiently
 
 from crm_profiles.state import STATES
 from crm_shared.contracts.profiles import PurchaseRefunded
@@ -56,11 +57,8 @@ async def buy(profiles: httpx2.AsyncClient, *lines: tuple[int, int]) -> Order:
 
 
 async def give_back(profiles: httpx2.AsyncClient, order: Order, body: dict[str, Any]) -> httpx2.Response:
-    """Ask again when so many ask at once that the pool has no connection in time, as any client does."""
     path = f"/v1/purchases/{order['id']}/refunds"
-    while (answer := await profiles.post(path, json=body)).status_code == 503:
-        pass
-    return answer
+    return await patiently(lambda: profiles.post(path, json=body))
 
 
 async def read(profiles: httpx2.AsyncClient, order: Order) -> Order:

@@ -1,6 +1,6 @@
 """Search: who is found by what, in which order, and who may look for what."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx2
@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 from tests.chance import examples
+from tests.conftest import ClientFactory
 from tests.profiles import plain_search
 
 from crm_profiles.customers.search import SearchFilters, search
@@ -19,7 +20,6 @@ from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock
 
-ClientFactory = Callable[..., httpx2.AsyncClient]
 Json = dict[str, Any]
 
 LETTERS = {

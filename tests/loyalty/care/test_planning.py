@@ -1,20 +1,17 @@
 """Whom plans reach, on which day by their own clock, and once per cycle."""
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.loyalty.care.conftest import Care, changed, person
+from tests.loyalty.conftest import MakeEvent
 
 from crm_loyalty.care import planning
 from crm_shared import due
-from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import ContactPointState, LunarDateState
 from crm_shared.ids import uuid7
 from crm_shared.testing import published
-
-MakeEvent = Callable[..., Event]
 
 
 async def test_a_birthday_greeting_comes_when_the_customers_own_day_has_its_window(care: Care) -> None:

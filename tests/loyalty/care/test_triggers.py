@@ -1,15 +1,12 @@
 """What plans wait for: silence, tiers, anniversaries, holidays and dates, from the day to the message."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 from tests.loyalty.care.conftest import Care, person
+from tests.loyalty.conftest import MakeEvent
 
-from crm_shared.contracts.base import Event
 from crm_shared.ids import uuid7
-
-MakeEvent = Callable[..., Event]
 
 
 async def test_who_has_not_bought_for_long_is_written_to_unless_they_buy_again(
