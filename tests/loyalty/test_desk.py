@@ -6,10 +6,9 @@ from uuid import UUID
 import httpx2
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.loyalty.accounts import differences
+from tests.loyalty.accounts import balances, differences, insist
 from tests.loyalty.conftest import Give, MakeEvent, Receive
 from tests.loyalty.crashing import dying
-from tests.loyalty.test_races import balances, insist
 
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7

@@ -15,11 +15,11 @@ from sqlalchemy import event, select, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.loyalty.accounts import differences
+from tests.loyalty.accounts import differences, insist
 from tests.loyalty.care.conftest import BIRTHDAY, TEMPLATE, complaint, person
 from tests.loyalty.conftest import Give, MakeEvent, Put
+from tests.loyalty.events import talk
 from tests.loyalty.purchases import refunded
-from tests.loyalty.test_races import insist
 from tests.loyalty.test_recovery import TERMS, upheld
 from tests.loyalty.test_rewards import GIFT
 from tests.loyalty.tiers import LADDER, NEW
@@ -33,7 +33,7 @@ from crm_loyalty.tiers import standings, tiers
 from crm_shared import due, permission_copies
 from crm_shared.contracts.base import Event
 from crm_shared.contracts.permissions import Consent, ConsentState, PermissionState
-from crm_shared.contracts.profiles import ConsentChanged, InteractionRecorded
+from crm_shared.contracts.profiles import ConsentChanged
 from crm_shared.contracts.tickets import TicketClosed, TicketOpened
 from crm_shared.database import Sessions, sqlstate, unavailable
 from crm_shared.due import DueRow
@@ -113,19 +113,6 @@ def consented(customer_id: UUID, version: int) -> Event:
         customer_id=customer_id, version=version, permission=PermissionState(consents=[yes])
     )
     return arrived(said)
-
-
-def talk(customer_id: UUID) -> Event:
-    return arrived(
-        InteractionRecorded(
-            customer_id=customer_id,
-            version=1,
-            interaction_id=uuid7(),
-            channel="call",
-            direction="inbound",
-            occurred_at=datetime(2026, 3, 1, tzinfo=UTC),
-        )
-    )
 
 
 async def begun(sessions: Sessions, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

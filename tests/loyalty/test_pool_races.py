@@ -5,10 +5,9 @@ from collections import Counter
 from datetime import timedelta
 
 import httpx2
-from tests.loyalty.accounts import differences
+from tests.loyalty.accounts import balances, differences, insist
 from tests.loyalty.conftest import Give, Household
 from tests.loyalty.pool_spending import account, leave, post
-from tests.loyalty.test_races import balances, insist
 
 from crm_loyalty.ledger import ledger
 from crm_loyalty.postings import PlaceHold, Posting, Spend

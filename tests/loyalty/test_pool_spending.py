@@ -9,10 +9,9 @@ import httpx2
 import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
-from tests.loyalty.accounts import differences
+from tests.loyalty.accounts import balances, differences
 from tests.loyalty.conftest import Give, Household
 from tests.loyalty.pool_spending import account, hold, leave, lots, post, spend
-from tests.loyalty.test_races import balances
 
 from crm_local.provisioning import Databases
 from crm_loyalty.handlers import due_work

@@ -91,7 +91,7 @@ async def test_a_price_names_each_effect_and_is_taken_at_once(
 
 
 async def test_an_order_has_one_price_whatever_else_was_named_for_it(
-    loyalty: httpx2.AsyncClient, give: Give, receive: Receive, merged: Callable[[UUID, UUID, UUID], Event]
+    loyalty: httpx2.AsyncClient, give: Give, receive: Receive, merged: MakeEvent
 ) -> None:
     customer, survivor = uuid7(), uuid7()
     await give(customer, 2000)

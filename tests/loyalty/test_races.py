@@ -2,15 +2,13 @@
 
 import asyncio
 from collections import Counter
-from uuid import UUID
 
 import httpx2
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from tests.loyalty.accounts import differences
+from tests.loyalty.accounts import balances, differences, insist
 from tests.loyalty.conftest import Give, MakeEvent, Receive
-from tests.patience import patiently
 
 from crm_loyalty.handlers import due_work
 from crm_loyalty.ledger import ledger
@@ -19,16 +17,6 @@ from crm_shared import due
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, published
-
-
-async def balances(sessions: Sessions) -> dict[UUID, tuple[int, int]]:
-    async with sessions() as session:
-        rows = await session.execute(text("SELECT customer_id, balance, held FROM accounts"))
-        return {row.customer_id: (row.balance, row.held) for row in rows}
-
-
-async def insist(loyalty: httpx2.AsyncClient, path: str, key: str, body: object = None) -> httpx2.Response:
-    return await patiently(lambda: loyalty.post(path, json=body, headers={"Idempotency-Key": key}))
 
 
 async def test_a_hundred_parallel_spends_never_go_below_zero(

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import text
 from tests.conftest import ClientFactory
 from tests.loyalty.conftest import Give, MakeEvent, Receive
+from tests.loyalty.events import talk
 from tests.loyalty.figures import given, report
 from tests.loyalty.purchases import refunded
-from tests.loyalty.test_lock_order import talk
 
 from crm_loyalty.handlers import due_work
 from crm_shared import due

@@ -9,9 +9,8 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from tests.loyalty.accounts import differences
+from tests.loyalty.accounts import balances, differences, insist
 from tests.loyalty.conftest import Give, MakeEvent, Receive
-from tests.loyalty.test_races import balances, insist
 
 from crm_shared.callers import Role
 from crm_shared.database import Sessions
