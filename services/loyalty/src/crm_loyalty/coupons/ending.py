@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.coupons.using import LIVE, count, tell
+from crm_loyalty.coupons.finding import LIVE
+from crm_loyalty.coupons.using import count, tell
 from crm_loyalty.errors import (
     CouponAlreadyRedeemed,
     CouponNotFound,

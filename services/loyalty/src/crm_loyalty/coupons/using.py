@@ -8,8 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Text, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
+from crm_loyalty.coupons import finding
+from crm_loyalty.coupons.finding import LIVE, Held
 from crm_loyalty.errors import (
     BasketTooSmall,
     CouponAlreadyRedeemed,
@@ -18,27 +19,23 @@ from crm_loyalty.errors import (
     CouponInUse,
     CouponNotCombinable,
     CouponNotForTheseProducts,
-    CouponNotFound,
     CouponNotYetValid,
     CouponNotYours,
     CouponOtherCurrency,
     CouponSuspended,
     CouponVoid,
-    InvalidCouponCode,
     LimitReached,
 )
 from crm_loyalty.models.coupons import (
     Coupon,
     CouponCount,
-    CouponOwner,
-    CouponSeries,
     CouponState,
     CouponUse,
     UseState,
 )
 from crm_loyalty.postings import Order
-from crm_loyalty.rules import codes, pricing
-from crm_loyalty.rules.pricing import Basket, Discount, Reason
+from crm_loyalty.rules import pricing
+from crm_loyalty.rules.pricing import Basket, Reason
 from crm_shared import customers, due
 from crm_shared.contracts.base import Money
 from crm_shared.contracts.loyalty import CouponRedeemed
@@ -50,9 +47,6 @@ RESERVATION = "coupon_reservation"
 """The kind of due work by which reservations run out."""
 
 CODE = "/code"
-_WRONG = "A sign is missing, wrong, or has changed places with another one"
-
-LIVE = (UseState.RESERVED, UseState.REDEEMED)
 
 _LOCK_CUSTOMER = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("owner", type_=Text), 0)))
 
@@ -65,22 +59,6 @@ REFUSALS: dict[Reason, type[Problem]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A coupon with all that decides whether it can be used."""
-
-    coupon: Coupon
-    terms: CouponSeries
-    active: bool
-    owner: UUID | None
-    use: CouponUse | None
-    """The live one."""
-
-    @property
-    def discount(self) -> Discount:
-        return discount_of(self.coupon.id, self.terms)
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the real request would find: the coupon, what it takes off by itself, or why it cannot be used."""
 
@@ -89,63 +67,13 @@ class Verdict:
     refusal: Problem | None
 
 
-async def find(session: AsyncSession, typed: Mapping[str, str], *, lock: bool) -> list[Held]:
-    """The coupons with these codes, by the pointers to where they stand; locked in the order of their ids.
-
-    Raises InvalidCouponCode, CouponNotFound.
-    """
-    normal = {pointer: codes.normal(code) for pointer, code in typed.items()}
-    if wrong := [pointer for pointer, code in normal.items() if code is None]:
-        raise InvalidCouponCode(
-            errors=[
-                {"pointer": pointer, "code": "invalid_coupon_code", "message": _WRONG} for pointer in wrong
-            ]
-        )
-    digests = [codes.digest(code) for code in normal.values() if code is not None]
-    wanted = select(Coupon).where(Coupon.digest.in_(digests)).order_by(Coupon.id)
-    if lock:
-        wanted = wanted.with_for_update()
-    coupons = list(await session.scalars(wanted.execution_options(populate_existing=True)))
-    by_digest = {coupon.digest: coupon for coupon in coupons}
-    if any(digest not in by_digest for digest in digests):
-        raise CouponNotFound
-    held = {each.coupon.id: each for each in await _held(session, coupons)}
-    return [held[by_digest[digest].id] for digest in dict.fromkeys(digests)]
-
-
-async def find_by_id(session: AsyncSession, ids: Sequence[UUID]) -> list[Held]:
-    """The coupons with these ids, locked in their order."""
-    wanted = select(Coupon).where(Coupon.id.in_(ids)).order_by(Coupon.id).with_for_update()
-    found = await session.scalars(wanted.execution_options(populate_existing=True))
-    return await _held(session, list(found))
-
-
-async def _held(session: AsyncSession, coupons: Sequence[Coupon]) -> list[Held]:
-    newest = aliased(CouponSeries)
-    active = select(newest.active).where(newest.key == Coupon.series_key)
-    active = active.order_by(newest.version.desc()).limit(1)
-    rows = await session.execute(
-        select(Coupon.id, CouponSeries, active.scalar_subquery(), CouponOwner.customer_id, CouponUse)
-        .join(
-            CouponSeries,
-            (CouponSeries.key == Coupon.series_key) & (CouponSeries.version == Coupon.series_version),
-        )
-        .outerjoin(CouponOwner, CouponOwner.coupon_id == Coupon.id)
-        .outerjoin(CouponUse, (CouponUse.coupon_id == Coupon.id) & CouponUse.state.in_(LIVE))
-        .where(Coupon.id.in_([coupon.id for coupon in coupons]))
-        .execution_options(populate_existing=True)
-    )
-    known = {row[0]: row for row in rows}
-    return [Held(coupon, *known[coupon.id][1:]) for coupon in coupons]
-
-
 async def look(
     session: AsyncSession, typed: str, customer_id: UUID, basket: Basket, order: Order, *, at: datetime
 ) -> Verdict:
     """What `reserve` would find now; raises CustomerWasErased, InvalidCouponCode, CouponNotFound."""
     owner = await customers.resolve_one(session, customer_id)
     await _check_remembered(session, customer_id)
-    [held] = await find(session, {CODE: typed}, lock=False)
+    [held] = await finding.by_code(session, {CODE: typed}, lock=False)
     return await _judge(session, held, owner, basket, order, at=at)
 
 
@@ -165,7 +93,7 @@ async def use(
     """
     owner = await lock_customer(session, customer_id)
     await _check_remembered(session, customer_id)
-    [held] = await find(session, {CODE: typed}, lock=True)
+    [held] = await finding.by_code(session, {CODE: typed}, lock=True)
     verdict = await _judge(session, held, owner, basket, order, at=at)
     if verdict.refusal is not None:
         raise verdict.refusal
@@ -199,7 +127,7 @@ async def _judge(
         refusal = REFUSALS[reason](minimum=held.terms.minimum)
     if refusal is None and not amount:
         refusal = CouponHasNoEffect()
-    if refusal is None and not pricing.combinable([held.discount, *await beside(session, order)]):
+    if refusal is None and not pricing.combinable([held.discount, *await finding.beside(session, order)]):
         refusal = CouponNotCombinable()
     return Verdict(held, amount, refusal)
 
@@ -347,44 +275,5 @@ def tell(session: AsyncSession, coupon: Coupon, use: CouponUse, *, at: datetime)
     publish(session, event, at=at)
 
 
-def discount_of(coupon_id: UUID, terms: CouponSeries) -> Discount:
-    """The coupon as pricing takes it."""
-    return Discount(
-        key=str(coupon_id),
-        rule=terms.key,
-        version=terms.version,
-        value=terms.value,
-        amount=terms.amount or 0,
-        basis_points=terms.basis_points or 0,
-        cap=terms.max_discount,
-        currency=terms.currency,
-        product=terms.free_product,
-        products=frozenset(terms.products),
-        categories=frozenset(terms.categories),
-        minimum=terms.minimum,
-        stacking=terms.stacking,
-        stacking_class=terms.stacking_class,
-        stacks_with=frozenset(terms.stacks_with),
-    )
-
-
 def _is_over(use: CouponUse, at: datetime) -> bool:
     return use.state is UseState.RESERVED and use.expires_at is not None and at >= use.expires_at
-
-
-async def beside(session: AsyncSession, order: Order) -> list[Discount]:
-    """The coupons that are used for the order already."""
-    rows = await session.execute(
-        select(Coupon.id, CouponSeries)
-        .join(CouponUse, CouponUse.coupon_id == Coupon.id)
-        .join(
-            CouponSeries,
-            (CouponSeries.key == Coupon.series_key) & (CouponSeries.version == Coupon.series_version),
-        )
-        .where(
-            CouponUse.order_source == order.source,
-            CouponUse.order_id == order.external_id,
-            CouponUse.state.in_(LIVE),
-        )
-    )
-    return [discount_of(coupon_id, terms) for coupon_id, terms in rows]

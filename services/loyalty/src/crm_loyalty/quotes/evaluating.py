@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_loyalty.coupons import using
-from crm_loyalty.coupons.using import Held
+from crm_loyalty.coupons.finding import Held
 from crm_loyalty.earning import facts, trials
 from crm_loyalty.errors import InsufficientPoints, PointsNotPayable
 from crm_loyalty.ledger import accounts, points_policy

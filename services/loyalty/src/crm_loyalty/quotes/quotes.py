@@ -8,8 +8,8 @@ from pydantic import JsonValue
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_loyalty.coupons import using
-from crm_loyalty.coupons.using import Held
+from crm_loyalty.coupons import finding, using
+from crm_loyalty.coupons.finding import Held
 from crm_loyalty.errors import (
     CouponNotCombinable,
     OrderHasPrice,
@@ -44,7 +44,7 @@ async def make(session: AsyncSession, body: QuoteIn, *, at: datetime) -> Quote:
     owner = await customers.resolve_one(session, body.customer_id, lock=True)
     await customers.check_not_erased(session, [body.customer_id])
     typed = {f"/coupons/{index}": code for index, code in enumerate(body.coupons)}
-    held = await using.find(session, typed, lock=False)
+    held = await finding.by_code(session, typed, lock=False)
     named = await evaluate(session, Asked(body.customer_id, owner, body, held), at=at)
     request = body.model_dump(mode="json") | {"coupons": [str(each.coupon.id) for each in held]}
     quote = Quote(
@@ -91,7 +91,7 @@ async def commit(session: AsyncSession, quote_id: UUID, order: Order, *, at: dat
     body = QuoteIn.model_validate(quote.request)
     # Before the coupons, as refunds do it.
     await accounts.lock(session, [customer_id])
-    held = await using.find_by_id(session, [UUID(id) for id in body.coupons])
+    held = await finding.by_id(session, [UUID(id) for id in body.coupons])
     named = await evaluate(session, Asked(customer_id, owner, body, held), at=at)
     if changes := _changes(PriceOut.model_validate(quote.price), named.price):
         raise QuoteIsStale(changes=changes)
@@ -129,7 +129,7 @@ async def _check_unpriced(session: AsyncSession, owner: UUID, order: Order) -> N
 async def _check_beside(session: AsyncSession, used: list[Held], order: Order) -> None:
     """The order may have coupons already; raises CouponNotCombinable."""
     if used and not pricing.combinable(
-        [*(held.discount for held in used), *await using.beside(session, order)]
+        [*(held.discount for held in used), *await finding.beside(session, order)]
     ):
         raise CouponNotCombinable
 
