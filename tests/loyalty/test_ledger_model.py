@@ -265,12 +265,13 @@ class Run:
         return self.model.spend(who, points, at)
 
     async def look_back(self) -> None:
-        """What was on record at any instant is what the books said then, whoever owns them now."""
+        """What was on record at any instant, and what applied, is what the books said then."""
         async with self.sessions() as session:
             for instant, balances in self.history.items():
                 for who, customer_id in enumerate(self.people):
-                    then = await accounts.get_then(session, customer_id, Then(recorded=instant))
-                    assert then.balance == sum(balances[account] for account in self.model.owned(who))
+                    for then in (Then(recorded=instant), Then(effective=instant)):
+                        found = await accounts.get_then(session, customer_id, then)
+                        assert found.balance == sum(balances[account] for account in self.model.owned(who))
 
     async def compare(self) -> None:
         """Balances, what is held, and what each lot has left are the same."""

@@ -86,30 +86,31 @@ class Book:
         known = self._known.get((posting.source, posting.reference))
         if known is not None:
             return _repeated(posting, known, lead)
-        if not isinstance(posting, Expire):
-            drawing = isinstance(posting, Spend | PlaceHold)
-            for owner in self._journal.sharing(lead) if drawing else (lead.customer_id,):
-                upkeep.keep_up(self._journal, owner)
+        owners = self._touched(posting, lead)
+        ending = isinstance(posting, Expire)
+        if not ending:
+            upkeep.keep_up(self._journal, owners)
         try:
             movement = self._do(posting, lead)
         except Problem as refusal:
             return Verdict(posting, refusal=refusal)
         self._known[posting.source, posting.reference] = movement
-        for owner in {lead.customer_id, *self._owners_of(posting)}:
-            upkeep.keep_up(self._journal, owner)
+        upkeep.keep_up(self._journal, owners, since=None if ending else posting.effective_at)
         hold = self._journal.holds.get(movement.hold_id) if movement.hold_id else None
         # A copy: what comes after may end it.
         return Verdict(posting, movement, hold=hold and replace(hold))
 
-    def _owners_of(self, posting: Posting) -> set[UUID]:
-        """Who else may have got points: members of a pool, or whose lots changed hands since."""
+    def _touched(self, posting: Posting, lead: AccountState) -> set[UUID]:
+        """Whose points it may move: the lead's, those of a pool, or of whom lots have gone to since."""
         accounts: Iterable[UUID] = ()
-        if isinstance(posting, Resolution):
+        if isinstance(posting, Spend | PlaceHold):
+            return {lead.customer_id, *self._journal.sharing(lead)}
+        if isinstance(posting, Resolution) and posting.hold_id in self._journal.holds:
             accounts = self._journal.holds[posting.hold_id].parts
         elif isinstance(posting, Reverse) and posting.transaction_id in self._targets:
-            taken = self._targets[posting.transaction_id].taken
-            accounts = (self._journal.lots[id].account_id for id in taken)
-        return {self._journal.accounts[id].customer_id for id in accounts}
+            target = self._targets[posting.transaction_id]
+            accounts = (self._journal.lots[id].account_id for id in (*target.taken, *target.received))
+        return {lead.customer_id, *(self._journal.accounts[id].customer_id for id in accounts)}
 
     def _do(self, posting: Posting, lead: AccountState) -> Movement:
         match posting:
@@ -220,9 +221,7 @@ class Book:
             raise HoldNotFound(hold_id=str(posting.hold_id))
         ran_out = journal.at >= hold.expires_at
         if hold.state is HoldState.RAN_OUT or (ran_out and isinstance(posting, Capture | Release)):
-            raise HoldRanOut(
-                f"The hold ran out at {hold.expires_at.isoformat()}.", expires_at=hold.expires_at.isoformat()
-            )
+            raise HoldRanOut("The hold ran out at `expires_at`.", expires_at=hold.expires_at)
         if hold.state is not HoldState.OPEN:
             raise HoldResolved(f"The hold was {hold.state.value} before.", state=hold.state.value)
         if isinstance(posting, RunOut) and not ran_out:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from uuid import UUID
 
 from crm_loyalty.errors import AccountNotFound, NothingToReverse, TransferToSelf
-from crm_loyalty.ledger import upkeep
 from crm_loyalty.ledger.journal import AccountState, Journal, LotState, Target
 from crm_loyalty.models.ledger import ProgrammeAccount
 from crm_loyalty.postings import SOURCE, Movement, Receive, Reverse, Transfer
@@ -66,7 +65,6 @@ def send_back(
         raise LookupError(f"nobody has received transfer {target.id}")
     lots = sorted((journal.lots[id] for id in target.received), key=lambda lot: lot.order, reverse=True)
     recipient = journal.accounts[lots[0].account_id]
-    upkeep.keep_up(journal, recipient.customer_id)
     parts = _left(lots, min(points, recipient.free))
     points = sum(part for _, part in parts)
     if not points:

@@ -1,5 +1,7 @@
 """What the ledger does by itself before and after each posting: lots end in their time."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from crm_loyalty.ledger.journal import Journal, LotState
@@ -8,20 +10,24 @@ from crm_loyalty.postings import SOURCE, Expire, Movement, Settle
 from crm_shared.ids import uuid7
 
 
-def keep_up(journal: Journal, owner: UUID) -> None:
-    """End the owner's lots whose time is over, in whichever account: what ended first pays debts first."""
-    over = [lot for account in journal.owned[owner] for lot in journal.over(account)]
-    for lot in sorted(over, key=lambda lot: lot.order):
-        part = lot.remaining - reserved(journal, lot)
-        if part > 0 and lot.expires_at is not None:
-            posting = Expire(
-                customer_id=journal.accounts[lot.account_id].origin_customer_id,
-                source=SOURCE,
-                reference=f"expiry {uuid7()}",
-                effective_at=lot.expires_at,
-                lot_id=lot.id,
-            )
-            expire(journal, posting, lot, part)
+def keep_up(journal: Journal, owners: Iterable[UUID], *, since: datetime | None = None) -> None:
+    """End the owners' lots whose time is over, in whichever account: what ended first pays debts first.
+
+    `since`: when what has just been given back was so; if that was too late for it, it ends then.
+    """
+    for owner in owners:
+        over = [lot for account in journal.owned[owner] for lot in journal.over(account)]
+        for lot in sorted(over, key=lambda lot: lot.order):
+            part = lot.remaining - reserved(journal, lot)
+            if part > 0 and lot.expires_at is not None:
+                posting = Expire(
+                    customer_id=journal.accounts[lot.account_id].origin_customer_id,
+                    source=SOURCE,
+                    reference=f"expiry {uuid7()}",
+                    effective_at=max(lot.expires_at, since or lot.expires_at),
+                    lot_id=lot.id,
+                )
+                expire(journal, posting, lot, part)
 
 
 def expire(journal: Journal, posting: Expire, lot: LotState, points: int) -> Movement | None:
