@@ -1,6 +1,7 @@
 """The books, recomputed: `DATABASE_URL=… python -m crm_loyalty.reconcile` names every difference.
 
-All is read in one snapshot, so it may run while the service works.
+All is read in one snapshot, so it may run while the service works. It exits with 0 when there is no
+difference, with 1 when there is one, and with 2 when the database could not be asked.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import os
 import sys
 
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from crm_shared.database import async_url
@@ -196,7 +198,12 @@ def main() -> int:
     if not url:
         sys.stderr.write("set DATABASE_URL to the address of loyalty's database\n")
         return 2
-    found = asyncio.run(reconcile(url))
+    try:
+        found = asyncio.run(reconcile(url))
+    except (SQLAlchemyError, OSError) as error:
+        # Nothing is said of the books: not what a difference would answer.
+        sys.stderr.write(f"loyalty's database could not be asked: {str(error).partition(chr(10))[0]}\n")
+        return 2
     sys.stdout.write("\n".join(found or [f"{len(CHECKS)} checks, no difference"]) + "\n")
     return 1 if found else 0
 
