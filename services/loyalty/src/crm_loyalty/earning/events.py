@@ -125,7 +125,7 @@ async def get(session: AsyncSession, event_id: UUID) -> EarningEvent:
 
 async def list_(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[EarningEvent]:
     """What happened to the customer, the newest first; raises AccountNotFound."""
-    owner = (await accounts.owned(session, customer_id))[0].customer_id
+    owner = await accounts.owner(session, customer_id)
     return await paginate(
         session,
         select(EarningEvent).where(EarningEvent.customer_id == owner),

@@ -96,7 +96,7 @@ async def release(session: AsyncSession, cause_ids: Collection[UUID], *, at: dat
 
 async def list_(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[PendingAward]:
     """What is still to come, by purchase or event, the newest first; raises AccountNotFound."""
-    owner = (await accounts.owned(session, customer_id))[0].customer_id
+    owner = await accounts.owner(session, customer_id)
     statement = select(PendingAward).where(PendingAward.customer_id == owner)
     keys = [Key(PendingAward.cause_id, descending=True)]
     return await paginate(session, statement, keys, page=page, filters=str(customer_id))

@@ -35,7 +35,7 @@ async def run(session: AsyncSession, body: EvaluationIn, *, at: datetime) -> Eva
     customer, owner = CustomerFacts(), None
     asks: list[Asked] = []
     if body.customer_id is not None:
-        owner = (await accounts.owned(session, body.customer_id))[0].customer_id
+        owner = await accounts.owner(session, body.customer_id)
         [customer] = await facts.of(session, [(owner, occurred_at)], policy)
         asks = asked(tried, owner, occurred_at, policy.time_zone)
     budgets = [rule for rule in tried if rule.budget is not None]

@@ -131,6 +131,11 @@ async def owned(session: AsyncSession, customer_id: UUID) -> Sequence[Account]:
     return found
 
 
+async def owner(session: AsyncSession, customer_id: UUID) -> UUID:
+    """Whom the id means today; raises AccountNotFound."""
+    return (await owned(session, customer_id))[0].customer_id
+
+
 async def addressed(session: AsyncSession, transaction_id: UUID) -> UUID:
     """For whom the account was opened that a transaction was addressed to; raises TransactionNotFound."""
     customer_id = await session.scalar(

@@ -18,7 +18,6 @@ from crm_loyalty.postings import SOURCE, Adjust
 from crm_loyalty.schemas.adjustments import AdjustmentIn
 from crm_shared import customers
 from crm_shared.callers import MANAGERS, Caller
-from crm_shared.customers import CustomerWasErased
 from crm_shared.ids import uuid7
 from crm_shared.pages import Key, Listing, PageRequest, paginate
 
@@ -36,9 +35,8 @@ async def request(session: AsyncSession, body: AdjustmentIn, caller: Caller, *, 
     Raises AccountNotFound, CustomerWasErased, InsufficientPoints.
     """
     await customers.stop_merges(session)
-    owner = (await accounts.owned(session, body.customer_id))[0].customer_id
-    if await customers.erased(session, [body.customer_id]):
-        raise CustomerWasErased(customer_id=str(body.customer_id))
+    owner = await accounts.owner(session, body.customer_id)
+    await customers.check_not_erased(session, [body.customer_id])
     adjustment = Adjustment(
         id=uuid7(),
         customer_id=owner,

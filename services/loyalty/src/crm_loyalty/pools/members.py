@@ -26,7 +26,7 @@ async def invite(
     await rights.check_head(session, pool_id, caller)
     await pools.lock(session, pool_id)
     await customers.check_not_erased(session, [customer_id])
-    owner = (await accounts.owned(session, customer_id))[0].customer_id
+    owner = await accounts.owner(session, customer_id)
     belongs = (PoolMember.pool_id == pool_id, PoolMember.state != MemberState.ENDED)
     known = await session.scalar(
         select(PoolMember).where(*belongs, PoolMember.customer_id == owner).order_by(PoolMember.id).limit(1)

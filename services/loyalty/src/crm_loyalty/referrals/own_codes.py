@@ -27,7 +27,7 @@ async def get(session: AsyncSession, customer_id: UUID) -> ReferralCode:
 async def make(session: AsyncSession, customer_id: UUID, *, key: bytes, at: datetime) -> ReferralCode:
     """The customer's code, made if there is none; raises AccountNotFound, CustomerWasErased."""
     await customers.stop_merges(session)
-    owner = (await accounts.owned(session, customer_id))[0].customer_id
+    owner = await accounts.owner(session, customer_id)
     await customers.check_not_erased(session, [customer_id])
     known = await _of(session, owner)
     if known is not None:

@@ -101,7 +101,7 @@ async def take_back(session: AsyncSession, customer_id: UUID, *, at: datetime) -
 
 async def list_changes(session: AsyncSession, customer_id: UUID, *, page: PageRequest) -> Listing[TierChange]:
     """How the tier changed, the newest first; raises AccountNotFound."""
-    owner = (await accounts.owned(session, customer_id))[0].customer_id
+    owner = await accounts.owner(session, customer_id)
     return await paginate(
         session,
         select(TierChange).where(
