@@ -55,6 +55,7 @@ async def test_who_leaves_takes_their_own_honours_holds_and_gets_back_what_was_t
 
     left = await insist(leaving, f"{member}/leave", None)
     alone = (await leaving.get(f"/v1/accounts/{people[1]}")).json()
+    [reserved] = (await leaving.get(f"/v1/accounts/{people[1]}/holds")).json()["items"]
     refused = await insist(agent, f"/v1/accounts/{people[0]}/spend", {"points": 1})
     captured = await insist(agent, f"/v1/accounts/{people[0]}/holds/{hold.json()['id']}/capture", None)
     back = await manager.post(
@@ -63,6 +64,7 @@ async def test_who_leaves_takes_their_own_honours_holds_and_gets_back_what_was_t
 
     assert left.json()["ending"] == "left"
     assert (alone["balance"], alone["held"], alone["pool"]) == (40, 15, None)
+    assert (reserved["customer_id"], reserved["own_points"]) == (people[0], 15)
     assert (refused.status_code, captured.json()["state"], back.status_code) == (409, "captured", 201)
     balances = [(await agent.get(f"/v1/accounts/{customer}")).json()["balance"] for customer in people]
     assert balances == [20, 35]

@@ -18,8 +18,9 @@ from tests.loyalty.ledger_model import NEVER, PEOPLE, Model, Move
 
 from crm_loyalty import reconcile
 from crm_loyalty.handlers import due_work
-from crm_loyalty.ledger import accounts, ledger, points_policy
+from crm_loyalty.ledger import accounts, holds, ledger, points_policy
 from crm_loyalty.ledger.accounts import Then
+from crm_loyalty.models.ledger import HoldState
 from crm_loyalty.models.points_policy import DebtRule
 from crm_loyalty.models.pools import MemberState, PoolMember
 from crm_loyalty.pools import members, pools
@@ -44,6 +45,7 @@ from crm_shared.contracts.base import Event
 from crm_shared.contracts.profiles import CustomerMerged
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
+from crm_shared.pages import MAX_LIMIT, Cursors, PageRequest
 from crm_shared.testing import FrozenClock, arrived, rolled_back
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ log = logging.getLogger(__name__)
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 AGENT = Caller("agent", frozenset({Role.AGENT}))
+FIRST_PAGE = PageRequest(Cursors("model"), None, MAX_LIMIT)
 
 # What is done, by whom, how much, and a number that picks a lot's expiry, a hold, or a posting to repeat.
 Step = tuple[str, int, int, int]
@@ -285,6 +288,8 @@ class Run:
                 assert standing.customer_id == self.people[self.model.owner[who]]
                 assert standing.balance == self.model.balance(who)
                 assert standing.available == self.model.available(who)
+                listed = await holds.list_(session, customer_id, state=HoldState.OPEN, page=FIRST_PAGE)
+                assert sum(hold.own_points for hold in listed.items) == standing.held
                 shared = await accounts.get_shared(session, customer_id, at=self.clock.now())
                 assert shared.spendable == self.model.spendable(who)
             rows = await session.execute(

@@ -16,11 +16,11 @@ from crm_loyalty.errors import (
     ReferenceReused,
 )
 from crm_loyalty.ledger import holds
-from crm_loyalty.models.ledger import Hold, HoldState
+from crm_loyalty.models.ledger import HoldState
 from crm_loyalty.postings import Capture, PlaceHold, Release
 from crm_loyalty.routes import desk
 from crm_loyalty.routes.accounts import Reference, order
-from crm_loyalty.schemas.holds import HoldIn, HoldOut
+from crm_loyalty.schemas.holds import AccountHoldOut, HoldIn, HoldOut
 from crm_shared.callers import READERS, STAFF, Role
 from crm_shared.customers import CustomerNotFound, CustomerWasErased
 from crm_shared.pages import InvalidCursor, Listing, Page
@@ -41,7 +41,7 @@ router = Router(tags=["holds"])
 
 @router.get(
     "/v1/accounts/{customer_id}/holds",
-    response_model=Page[HoldOut],
+    response_model=Page[AccountHoldOut],
     dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
     responses=documented(AccountNotFound, CustomerNotFound, InvalidCursor),
 )
@@ -50,9 +50,23 @@ async def list_holds(
     page: Paging,
     customer_id: UUID,
     state: Annotated[HoldState | None, Query(description="only those in this state")] = None,
-) -> Listing[Hold]:
-    """List holds, newest first."""
+) -> Listing[AccountHoldOut]:
+    """List holds, newest first: the customer's, and those of others in a pool that reserve their points.
+
+    The `own_points` of all open ones add up to what the account says is `held`.
+    """
     return await holds.list_(session, customer_id, state=state, page=page)
+
+
+@router.get(
+    "/v1/accounts/{customer_id}/holds/{hold_id}",
+    response_model=AccountHoldOut,
+    dependencies=[allow(*READERS, Role.CUSTOMER, own="customer_id")],
+    responses=documented(AccountNotFound, CustomerNotFound, HoldNotFound),
+)
+async def get_hold(session: Session, customer_id: UUID, hold_id: UUID) -> AccountHoldOut:
+    """Read a hold that the customer placed, or that reserves the customer's points."""
+    return await holds.get(session, customer_id, hold_id)
 
 
 @router.post(

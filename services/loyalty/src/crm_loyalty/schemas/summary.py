@@ -43,5 +43,7 @@ class LoyaltySummaryOut(BaseModel):
     held: int
     available: int
     expiring: list[ExpiringOut] = Field(description="the next five instants at which points expire")
-    open_holds: list[OpenHoldOut] = Field(description="the next ten that run out")
+    open_holds: list[OpenHoldOut] = Field(
+        description="of those that the customer placed the next ten that run out"
+    )
     pool: SummaryPoolOut | None = Field(default=None, description="absent: the customer is in none")
