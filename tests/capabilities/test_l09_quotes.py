@@ -51,3 +51,11 @@ async def test_the_named_price_is_taken_or_refused_with_what_has_changed(
     codes = [change["code"] for change in stale.json()["changes"]]
     assert "coupon_already_redeemed" in codes
     assert (await agent.get(f"/v1/accounts/{who}")).json()["balance"] == 500
+
+    reason = {"reason": "the card was declined"}
+    released = await agent.post(f"/v1/quotes/{first['id']}/release", json=reason)
+    assert (released.status_code, released.json()["state"]) == (200, "released")
+    assert (await agent.get(f"/v1/accounts/{who}")).json()["balance"] == 1000
+    again = await agent.post(f"/v1/quotes/{first['id']}/release", json=reason)
+    assert (again.status_code, again.json()["code"]) == (409, "quote_released")
+    assert (await agent.post(f"/v1/quotes/{second['id']}/commit", json=order)).status_code == 200

@@ -255,6 +255,18 @@ class QuoteCommitted(Conflict):
     """The price was taken for another order."""
 
 
+class QuoteNotCommitted(Conflict):
+    """The price was taken for no order: nothing is to be given back."""
+
+
+class QuoteReleased(Conflict):
+    """What was taken with the price was given back before: ask for a new one."""
+
+
+class OrderWasPurchased(Conflict):
+    """The purchase of the order is recorded: what was taken for it comes back by a refund."""
+
+
 class OrderHasPrice(Conflict):
     """The order has the price of another quote, which `quote_id` names."""
 

@@ -14,7 +14,7 @@ from crm_loyalty.earning import events as earning_events
 from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
 from crm_loyalty.models.base import Base
 from crm_loyalty.pools import belonging
-from crm_loyalty.quotes import quotes
+from crm_loyalty.quotes import quotes, releasing
 from crm_loyalty.recovery import recoveries
 from crm_loyalty.referrals import qualifying
 from crm_loyalty.settings import Settings
@@ -80,6 +80,7 @@ async def lock_in_order(session: AsyncSession, events: Sequence[Event]) -> None:
 @subscriptions.on(PurchaseRecorded)
 async def award_points(session: AsyncSession, events: Sequence[PurchaseRecorded], *, at: datetime) -> None:
     """Give what the earning rules say for each purchase, then see to referrals and tiers."""
+    await releasing.close(session, events)
     await awarding.award(session, events, at=at)
     await qualifying.qualify(session, events, at=at)
     await _look_at_tiers(session, events, at)

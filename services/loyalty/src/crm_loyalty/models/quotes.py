@@ -17,10 +17,12 @@ from crm_shared.schema import APPEND_ONLY
 
 
 class QuoteState(StrEnum):
-    """Whether the price was taken; that a quote's time is over is seen by its `expires_at`."""
+    """What became of the price; that the time of an open one is over is seen by its `expires_at`."""
 
     OPEN = "open"
     COMMITTED = "committed"
+    PURCHASED = "purchased"
+    RELEASED = "released"
 
 
 class Promotion(Base):

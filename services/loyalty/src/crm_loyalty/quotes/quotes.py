@@ -17,6 +17,7 @@ from crm_loyalty.errors import (
     QuoteExpired,
     QuoteIsStale,
     QuoteNotFound,
+    QuoteReleased,
 )
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.quotes import Quote, QuoteState
@@ -75,16 +76,15 @@ async def commit(session: AsyncSession, quote_id: UUID, order: Order, *, at: dat
     """Take the price for an order: its coupons are redeemed and its points spent together, once.
 
     It is reckoned anew under locks, and refused when it has become another one. Raises QuoteNotFound,
-    QuoteCommitted, OrderHasPrice, QuoteExpired, QuoteIsStale, CouponNotCombinable, InsufficientPoints,
-    LimitReached.
+    QuoteCommitted, QuoteReleased, OrderHasPrice, QuoteExpired, QuoteIsStale, CouponNotCombinable,
+    InsufficientPoints, LimitReached.
     """
     customer_id = (await get(session, quote_id)).origin_customer_id
     owner = await using.lock_customer(session, customer_id)
     quote = await get(session, quote_id, lock=True)
-    if quote.state is QuoteState.COMMITTED:
-        if (quote.order_source, quote.order_id) == (order.source, order.external_id):
-            return quote
-        raise QuoteCommitted
+    if quote.state is not QuoteState.OPEN:
+        _check_taken_for(quote, order)
+        return quote
     await _check_unpriced(session, owner, order)
     if at >= quote.expires_at:
         raise QuoteExpired(expires_at=quote.expires_at)
@@ -114,13 +114,24 @@ async def forget(session: AsyncSession, quote_ids: Collection[UUID]) -> None:
     await session.execute(delete(Quote).where(Quote.id.in_(quote_ids), Quote.state == QuoteState.OPEN))
 
 
+def _check_taken_for(quote: Quote, order: Order) -> None:
+    """Raises QuoteReleased, QuoteCommitted."""
+    if quote.state is QuoteState.RELEASED:
+        raise QuoteReleased
+    if (quote.order_source, quote.order_id) != (order.source, order.external_id):
+        raise QuoteCommitted
+
+
 async def _check_unpriced(session: AsyncSession, owner: UUID, order: Order) -> None:
     """Who lost the answer and asked for a new price does not pay twice; raises OrderHasPrice.
 
     The customer's lock keeps others from taking a price for the same order meanwhile.
     """
     taken = select(Quote.id).where(
-        Quote.customer_id == owner, Quote.order_source == order.source, Quote.order_id == order.external_id
+        Quote.customer_id == owner,
+        Quote.order_source == order.source,
+        Quote.order_id == order.external_id,
+        Quote.state != QuoteState.RELEASED,
     )
     if (other := await session.scalar(taken.limit(1))) is not None:
         raise OrderHasPrice(quote_id=str(other))

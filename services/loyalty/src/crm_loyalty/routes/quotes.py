@@ -10,18 +10,21 @@ from crm_loyalty.errors import (
     InvalidCouponCode,
     LimitReached,
     OrderHasPrice,
+    OrderWasPurchased,
     QuoteCommitted,
     QuoteExpired,
     QuoteIsStale,
+    QuoteNotCommitted,
     QuoteNotFound,
+    QuoteReleased,
     TooManyWrongCodes,
 )
 from crm_loyalty.models.quotes import Quote
 from crm_loyalty.postings import Order
-from crm_loyalty.quotes import quotes
+from crm_loyalty.quotes import quotes, releasing
 from crm_loyalty.routes.coupons import CurrentGuard
 from crm_loyalty.schemas.baskets import OrderReference
-from crm_loyalty.schemas.quotes import CommitIn, PriceOut, QuoteIn, QuoteOut
+from crm_loyalty.schemas.quotes import CommitIn, PriceOut, QuoteIn, QuoteOut, ReleaseIn
 from crm_shared.callers import READERS
 from crm_shared.customers import CustomerWasErased
 from crm_shared.web.idempotency import requires_key
@@ -74,6 +77,7 @@ async def get_quote(session: Session, quote_id: UUID) -> QuoteOut:
         QuoteExpired,
         QuoteIsStale,
         QuoteCommitted,
+        QuoteReleased,
         OrderHasPrice,
         CouponNotCombinable,
         InsufficientPoints,
@@ -88,6 +92,22 @@ async def commit_quote(session: Session, clock: CurrentClock, quote_id: UUID, bo
     """
     order = Order(body.order.source, body.order.external_id)
     return _shown(await quotes.commit(session, quote_id, order, at=clock.now()))
+
+
+@router.post(
+    "/v1/quotes/{quote_id}/release",
+    response_model=QuoteOut,
+    dependencies=[allow(*READERS), requires_key],
+    responses=documented(QuoteNotFound, QuoteNotCommitted, QuoteReleased, OrderWasPurchased),
+)
+async def release_quote(session: Session, clock: CurrentClock, quote_id: UUID, body: ReleaseIn) -> QuoteOut:
+    """Give back what was taken for an order that is not bought after all: its payment failed, say.
+
+    The points are in their lots again, with the expiry those have, and the order's coupons can be used again
+    as after a refund; then the order may take another price. Once its purchase is recorded, only a refund
+    gives anything back.
+    """
+    return _shown(await releasing.release(session, quote_id, reason=body.reason, at=clock.now()))
 
 
 def _shown(quote: Quote) -> QuoteOut:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crm_loyalty.models.quotes import QuoteState
 from crm_loyalty.rules.pricing import BASIS, EffectKind, ValueKind
-from crm_loyalty.schemas.base import MAX_POINTS, Currency, Key, Translations
+from crm_loyalty.schemas.base import MAX_POINTS, Currency, Key, Text, Translations
 from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, OrderReference, Product
 from crm_loyalty.schemas.coupons import Code
 from crm_loyalty.schemas.discounts import DiscountIn
@@ -178,11 +178,24 @@ class QuoteOut(PriceOut):
 
     id: UUID
     customer_id: UUID
-    state: QuoteState
+    state: QuoteState = Field(
+        description="`committed`: taken for the `order`; `purchased`: the order was bought since; `released`:"
+        " what was taken was given back"
+    )
     quoted_at: datetime
     expires_at: datetime
     committed_at: datetime | None
     order: OrderReference | None
+
+
+class ReleaseIn(BaseModel):
+    """Why a price that was taken is let go."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"reason": "the card was declined"}]}
+    )
+
+    reason: Text = Field(description="in words; kept with the points that come back")
 
 
 class CommitIn(BaseModel):
