@@ -54,6 +54,55 @@ async def test_a_budget_stops_exactly_however_many_buy_at_once(
     assert await until(balances) == [0] * 15 + [2] + [7] * 14
 
 
+async def test_a_price_promotion_takes_off_no_more_than_its_budget_however_many_take_their_price_at_once(
+    agent: httpx2.AsyncClient, manager: httpx2.AsyncClient, until: Until
+) -> None:
+    product = f"promo-{uuid7()}"
+    path = f"/v1/promotions/{product}"
+    terms = {"value": "amount", "amount": 700, "currency": "USD", "budget": 5000}
+    body = {"names": {"en": "Opening"}, "when": {"products": [product]}} | terms
+    assert (await manager.put(path, json=body, headers={"If-None-Match": "*"})).status_code == 200
+    made = [await insist(agent, "/v1/customers", {"name": f"Ada {number}"}) for number in range(20)]
+    people = [each.json()["id"] for each in made]
+
+    async def known() -> bool:
+        found = [await agent.get(f"/v1/accounts/{who}") for who in people]
+        return all(each.is_success for each in found)
+
+    await until(known)
+
+    async def buy(who: str) -> int:
+        """What it took off the order, asked for again until a price that was named is taken."""
+        basket = {"currency": "USD", "lines": [{"price": 1000, "product": product}]}
+        while True:
+            wish = {"customer_id": who, "basket": basket}
+            named = (await insist(agent, "/v1/quotes", wish)).json()
+            order = {"order": {"source": "shop", "external_id": f"o-{uuid7()}"}}
+            taken = await insist(agent, f"/v1/quotes/{named['id']}/commit", order)
+            if taken.is_success:
+                return sum(each["amount"] for each in named["effects"] if each["key"] == product)
+            assert taken.json()["code"] == "quote_is_stale", taken.text
+
+    taken_off = await asyncio.gather(*(buy(who) for who in people))
+
+    assert sorted(taken_off) == [0] * 12 + [100] + [700] * 7
+    shown = (await agent.get(path)).json()
+    assert (shown["used"], shown["left"]) == (5000, 0)
+    after = (
+        await insist(
+            agent,
+            "/v1/quotes",
+            {
+                "customer_id": people[0],
+                "basket": {"currency": "USD", "lines": [{"price": 1000, "product": product}]},
+            },
+        )
+    ).json()
+    assert [each["code"] for each in after["not_used"] if each["key"] == product] == [
+        "promotion_budget_spent"
+    ]
+
+
 async def test_a_promotion_holds_from_its_first_second_until_before_its_last(
     agent: httpx2.AsyncClient, manager: httpx2.AsyncClient
 ) -> None:

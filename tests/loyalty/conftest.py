@@ -1,6 +1,6 @@
 """What the tests of loyalty share: customers with points, and events as they arrive."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,9 +9,10 @@ import httpx2
 import pytest
 import pytest_asyncio
 from asyncpg import PostgresError
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tests.loyalty.tiers import LADDER, NEW, Json
 
 from crm_local.provisioning import Databases
@@ -27,7 +28,7 @@ from crm_shared.contracts.profiles import (
     PurchaseLineState,
     PurchaseRecorded,
 )
-from crm_shared.database import Sessions, async_url, unavailable
+from crm_shared.database import Sessions, async_url, sqlstate, unavailable
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived, fresh_key, handle
 
@@ -36,6 +37,8 @@ Receive = Callable[..., Awaitable[None]]
 MakeEvent = Callable[..., Event]
 Put = Callable[..., Awaitable[None]]
 Household = Callable[..., Awaitable[str]]
+
+_DEADLOCK = "40P01"
 
 
 @pytest.fixture
@@ -211,6 +214,21 @@ async def forget_rules(addresses: Mapping[str, Databases]) -> AsyncIterator[None
     async with owner.begin() as connection:
         await connection.execute(text("DELETE FROM earning_rules WHERE created_by <> 'migration'"))
     await owner.dispose()
+
+
+@pytest.fixture
+def circles(engines: dict[str, AsyncEngine]) -> Iterator[list[str]]:
+    """The statements that the database ended because they waited in a circle."""
+    found: list[str] = []
+
+    def note(context: ExceptionContext) -> None:
+        error = context.sqlalchemy_exception
+        if isinstance(error, DBAPIError) and sqlstate(error) == _DEADLOCK:
+            found.append(context.statement or "commit")
+
+    event.listen(engines["loyalty"].sync_engine, "handle_error", note)
+    yield found
+    event.remove(engines["loyalty"].sync_engine, "handle_error", note)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Whatever happens to the same customers at once waits in turn: nobody waits in a circle."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -11,10 +11,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import event, select, text
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import select, text
 from tests.loyalty.accounts import differences, insist
 from tests.loyalty.care.conftest import BIRTHDAY, TEMPLATE, complaint, person
 from tests.loyalty.conftest import Give, MakeEvent, Put
@@ -35,7 +32,7 @@ from crm_shared.contracts.base import Event
 from crm_shared.contracts.permissions import Consent, ConsentState, PermissionState
 from crm_shared.contracts.profiles import ConsentChanged
 from crm_shared.contracts.tickets import TicketClosed, TicketOpened
-from crm_shared.database import Sessions, sqlstate, unavailable
+from crm_shared.database import Sessions, unavailable
 from crm_shared.due import DueRow
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived
@@ -43,23 +40,6 @@ from crm_shared.testing import FrozenClock, arrived
 Json = dict[str, Any]
 Receive = Callable[..., Coroutine[None, None, None]]
 Turn = Callable[[], Coroutine[None, None, None]]
-
-_DEADLOCK = "40P01"
-
-
-@pytest.fixture
-def circles(engines: dict[str, AsyncEngine]) -> Iterator[list[str]]:
-    """The statements that the database ended because they waited in a circle."""
-    found: list[str] = []
-
-    def note(context: ExceptionContext) -> None:
-        error = context.sqlalchemy_exception
-        if isinstance(error, DBAPIError) and sqlstate(error) == _DEADLOCK:
-            found.append(context.statement or "commit")
-
-    event.listen(engines["loyalty"].sync_engine, "handle_error", note)
-    yield found
-    event.remove(engines["loyalty"].sync_engine, "handle_error", note)
 
 
 @pytest.fixture

@@ -81,6 +81,16 @@ def test_no_price_falls_below_zero_and_lines_effects_and_total_agree(
         assert all(part >= 0 for part in effect.lines)
 
 
+@given(baskets, discounts("p", 3), st.integers(0, 3_000))
+def test_a_promotion_takes_off_what_is_left_of_its_budget_and_no_more(
+    basket: Basket, promotions: list[Discount], left: int
+) -> None:
+    for promotion in promotions:
+        whole = price(basket, promotions=[promotion]).total
+        cut = price(basket, promotions=[replace(promotion, left=left)])
+        assert cut.subtotal - cut.total == min(cut.subtotal - whole, left)
+
+
 @given(baskets, discounts("p", 3), discounts("c", 4), st.randoms())
 def test_the_order_in_which_discounts_are_given_does_not_matter(
     basket: Basket, promotions: list[Discount], coupons: list[Discount], random: object

@@ -240,6 +240,10 @@ class IssueLimitReached(Conflict):
 class PromotionNotFound(NotFound): ...
 
 
+class PromotionBudgetSpent(Conflict):
+    """Nothing is left of what the promotion takes off in all, or less than this."""
+
+
 class QuoteNotFound(NotFound): ...
 
 

@@ -14,7 +14,8 @@ from crm_loyalty.earning import events as earning_events
 from crm_loyalty.ledger import accounts, expirations, holds, ledger, refunds
 from crm_loyalty.models.base import Base
 from crm_loyalty.pools import belonging
-from crm_loyalty.quotes import quotes, releasing
+from crm_loyalty.postings import Order
+from crm_loyalty.quotes import budgets, quotes, releasing
 from crm_loyalty.recovery import recoveries
 from crm_loyalty.referrals import qualifying
 from crm_loyalty.settings import Settings
@@ -24,6 +25,7 @@ from crm_shared.contracts.base import Event
 from crm_shared.contracts.erasure import LoyaltyErasureConfirmed
 from crm_shared.contracts.exports import LoyaltyExportPrepared
 from crm_shared.contracts.profiles import (
+    NOTHING_LEFT,
     ConsentChanged,
     ContactPolicyChanged,
     CustomerChanged,
@@ -108,13 +110,22 @@ async def reward_events(session: AsyncSession, events: Sequence[Event], *, at: d
 async def take_points_back(
     session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime
 ) -> None:
-    """Take back what the returned lines earned, and give back what was paid on them, coupons too."""
+    """Take back what the returned lines earned, and give back what was paid on them.
+
+    Of an order of which nothing is left the coupons come back, and what promotions took off to their budgets.
+    """
     await purchases.give_back(session, events)
     await pending.take_back(session, events)
     await refunds.reverse(session, events, at=at)
-    await ending.restore_refunded(session, events, at=at)
+    returned = [
+        Order(event.order_source, event.order_external_id)
+        for event in events
+        if event.status == NOTHING_LEFT and event.order_source and event.order_external_id
+    ]
+    await ending.restore(session, returned, at=at)
     await qualifying.undo(session, events, at=at)
     await _look_at_tiers(session, events, at)
+    await budgets.restore(session, returned, at=at)
 
 
 @subscriptions.on(CustomerCreated)

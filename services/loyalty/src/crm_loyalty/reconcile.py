@@ -163,6 +163,16 @@ CHECKS = {
         ) AS u USING (series_key)
         WHERE c.used <> COALESCE(u.live, 0)
     """,
+    "as much is counted as taken off by a promotion as it took off orders of which something is left": """
+        SELECT concat_ws(' ', promotion, currency) AS subject, COALESCE(c.used, 0) AS found,
+            CAST(COALESCE(u.amount, 0) AS bigint) AS expected
+        FROM promotion_counts AS c
+        FULL JOIN (
+            SELECT promotion, currency, sum(amount) AS amount FROM promotion_uses
+            WHERE restored_at IS NULL GROUP BY promotion, currency
+        ) AS u USING (promotion, currency)
+        WHERE COALESCE(c.used, 0) <> COALESCE(u.amount, 0)
+    """,
     "as many of a reward are counted as ordered as its orders say": """
         SELECT s.reward_key AS subject, s.ordered AS found, COALESCE(o.quantity, 0) AS expected
         FROM reward_stock AS s

@@ -29,7 +29,6 @@ from crm_loyalty.models.coupons import (
 from crm_loyalty.postings import Order
 from crm_shared import customers
 from crm_shared.contracts.loyalty import CouponVoided
-from crm_shared.contracts.profiles import NOTHING_LEFT, PurchaseRefunded
 from crm_shared.outbox import publish
 
 
@@ -68,21 +67,10 @@ async def run_out(session: AsyncSession, use_ids: Collection[UUID], *, at: datet
     await _end(session, over, UseState.RELEASED, at=at)
 
 
-async def restore_refunded(
-    session: AsyncSession, events: Sequence[PurchaseRefunded], *, at: datetime
-) -> None:
-    """Give back the coupons of purchases of which nothing is left."""
-    orders = [
-        Order(event.order_source, event.order_external_id)
-        for event in events
-        if event.status == NOTHING_LEFT and event.order_source and event.order_external_id
-    ]
-    if orders:
-        await restore(session, orders, at=at)
-
-
 async def restore(session: AsyncSession, orders: Collection[Order], *, at: datetime) -> None:
     """Give back the coupons that were used for orders of which nothing is left, as their terms say."""
+    if not orders:
+        return
     named = [(order.source, order.external_id) for order in orders]
     used = select(CouponUse.id).where(
         tuple_(CouponUse.order_source, CouponUse.order_id).in_(named), CouponUse.state == UseState.REDEEMED

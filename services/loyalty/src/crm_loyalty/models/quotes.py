@@ -4,14 +4,14 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column, query_expression
 
 from crm_loyalty.models.base import Base
 from crm_loyalty.rules.pricing import ValueKind
 from crm_shared.customers import OwnedByCustomer
 from crm_shared.database import Json, enum_column
-from crm_shared.erasure import POLICY, Delete
+from crm_shared.erasure import POLICY, Delete, Redact
 from crm_shared.ids import uuid7
 from crm_shared.schema import APPEND_ONLY
 
@@ -31,6 +31,7 @@ class Promotion(Base):
     __tablename__ = "promotions"
     __table_args__ = (
         CheckConstraint("valid_until > valid_from", name="valid_until_after_from"),
+        CheckConstraint("budget IS NULL OR currency IS NOT NULL", name="budget_has_currency"),
         {"info": {APPEND_ONLY: True}},
     )
 
@@ -45,6 +46,8 @@ class Promotion(Base):
     free_product: Mapped[str | None]
     when: Mapped[Json]
     """The conditions as they were written: those of earning rules."""
+    budget: Mapped[int | None]
+    """What it takes off in all, in minor units of its currency."""
     group: Mapped[str | None]
     priority: Mapped[int]
     active: Mapped[bool]
@@ -52,6 +55,47 @@ class Promotion(Base):
     valid_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
     created_by: Mapped[str]
+    used: Mapped[int | None] = query_expression()
+    """What it has taken off in its currency, where a query asks for it."""
+
+    @property
+    def left(self) -> int | None:
+        """What is left of the budget; None: there is no limit."""
+        return None if self.budget is None else max(self.budget - (self.used or 0), 0)
+
+
+class PromotionCount(Base):
+    """What a promotion has taken off in one currency, whatever its version."""
+
+    __tablename__ = "promotion_counts"
+    __table_args__ = (CheckConstraint("used >= 0", name="used_not_negative"),)
+
+    promotion: Mapped[str] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    used: Mapped[int]
+
+
+class PromotionUse(OwnedByCustomer, Base):
+    """What a promotion took off the price of one order."""
+
+    __tablename__ = "promotion_uses"
+    __table_args__ = (
+        Index("ix_promotion_uses_order", "order_source", "order_id"),
+        CheckConstraint("amount > 0", name="amount_positive"),
+        {"info": {POLICY: Redact(("order_id",), "budgets must add up; which order it was for is cleared")}},
+    )
+
+    quote_id: Mapped[UUID] = mapped_column(primary_key=True)
+    promotion: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    amount: Mapped[int]
+    currency: Mapped[str]
+    order_source: Mapped[str]
+    order_id: Mapped[str | None]
+    """What the source calls its order."""
+    taken_at: Mapped[datetime]
+    restored_at: Mapped[datetime | None]
+    """When nothing was left of the order, and the budget had it again."""
 
 
 class PaymentPolicy(Base):

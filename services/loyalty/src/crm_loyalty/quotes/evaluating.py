@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_loyalty.coupons import using
 from crm_loyalty.coupons.finding import Held
 from crm_loyalty.earning import facts, trials
-from crm_loyalty.errors import InsufficientPoints, PointsNotPayable
+from crm_loyalty.errors import InsufficientPoints, PointsNotPayable, PromotionBudgetSpent
 from crm_loyalty.ledger import accounts, points_policy
 from crm_loyalty.models.quotes import PaymentPolicy
 from crm_loyalty.quotes import payment, promotions
@@ -49,10 +49,11 @@ async def evaluate(session: AsyncSession, asked: Asked, *, at: datetime) -> Name
     policy = await payment.get(session)
     refused = await _refusals(session, asked, at=at)
     paying = await _paying(session, asked, policy, refused, at=at)
+    promoted = await _promotions(session, asked, at=at)
     priced = pricing.price(
         basket,
         tier=await _tier(session, asked.owner),
-        promotions=await _promotions(session, asked, at=at),
+        promotions=promoted,
         coupons=[held.discount for held in asked.coupons if held.discount.key not in refused],
         payment=paying,
     )
@@ -65,12 +66,23 @@ async def evaluate(session: AsyncSession, asked: Asked, *, at: datetime) -> Name
         lines=list(priced.lines),
         effects=[EffectOut.model_validate(asdict(effect)) for effect in priced.effects],
         not_used=[
-            NotUsedOut(key=key, code=refused[key].code(), detail=refused[key].detail)
-            for key in sorted(refused)
+            *(
+                _not_used(EffectKind.POINTS if key == POINTS else EffectKind.COUPON, key, refused[key])
+                for key in sorted(refused)
+            ),
+            *(
+                _not_used(EffectKind.PROMOTION, promotion.key, PromotionBudgetSpent())
+                for promotion in promoted
+                if promotion.left == 0 and pricing.objection(promotion, basket) is None
+            ),
         ],
         points_to_earn=await _earned(session, asked, priced, at=at),
     )
     return Named(price, [held for held in asked.coupons if held.discount.key in taken], policy)
+
+
+def _not_used(kind: EffectKind, key: str, refusal: Problem) -> NotUsedOut:
+    return NotUsedOut(kind=kind, key=key, code=refusal.code(), detail=refusal.detail)
 
 
 async def _refusals(session: AsyncSession, asked: Asked, *, at: datetime) -> dict[str, Problem]:

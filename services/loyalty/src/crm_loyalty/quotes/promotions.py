@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import or_, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import with_expression
 
 from crm_loyalty.earning import facts
 from crm_loyalty.earning.rules import conditions_of
 from crm_loyalty.errors import PromotionNotFound
-from crm_loyalty.models.quotes import Promotion
+from crm_loyalty.models.quotes import Promotion, PromotionCount
 from crm_loyalty.rules.conditions import CustomerFacts, Purchase
 from crm_loyalty.rules.earning import Policy
 from crm_loyalty.rules.pricing import Discount
@@ -19,11 +20,25 @@ from crm_loyalty.schemas.quotes import PromotionIn
 from crm_shared import versions
 from crm_shared.pages import Key, Listing, PageRequest, paginate
 
-_NEWEST = versions.newest(Promotion.key, Promotion.version)
+_USED = select(PromotionCount.used).where(
+    PromotionCount.promotion == Promotion.key, PromotionCount.currency == Promotion.currency
+)
+_NEWEST = (
+    select(Promotion)
+    .where(versions.newest(Promotion.key, Promotion.version))
+    .options(
+        with_expression(
+            Promotion.used,
+            case((Promotion.currency.is_not(None), func.coalesce(_USED.scalar_subquery(), 0))),
+        )
+    )
+    .execution_options(populate_existing=True)
+)
+"""The newest version of each promotion, with what it has taken off."""
 
 
 async def find(session: AsyncSession, key: str) -> Promotion | None:
-    return await session.scalar(select(Promotion).where(Promotion.key == key, _NEWEST))
+    return await session.scalar(_NEWEST.where(Promotion.key == key))
 
 
 async def get(session: AsyncSession, key: str) -> Promotion:
@@ -38,7 +53,7 @@ async def list_(session: AsyncSession, *, page: PageRequest) -> Listing[Promotio
     """The newest version of each promotion, by key."""
     return await paginate(
         session,
-        select(Promotion).where(_NEWEST),
+        _NEWEST,
         [Key(Promotion.key)],
         page=page,
     )
@@ -60,7 +75,7 @@ async def put(
         "names": body.names.model_dump(exclude_none=True),
         "when": body.when.model_dump(mode="json", exclude_defaults=True),
     }
-    return await versions.write(
+    await versions.write(
         session,
         Promotion,
         {"key": key, **values},
@@ -70,6 +85,7 @@ async def put(
         at=at,
         by=by,
     )
+    return await get(session, key)
 
 
 async def applying(
@@ -78,8 +94,7 @@ async def applying(
     """The promotions whose conditions hold for such a purchase, as pricing takes them."""
     at = purchase.occurred_at
     rows = await session.scalars(
-        select(Promotion).where(
-            _NEWEST,
+        _NEWEST.where(
             Promotion.active,
             or_(Promotion.valid_from.is_(None), Promotion.valid_from <= at),
             or_(Promotion.valid_until.is_(None), Promotion.valid_until > at),
@@ -108,6 +123,7 @@ async def applying(
                     brands=when.brands,
                     group=row.group,
                     priority=row.priority,
+                    left=row.left,
                 )
             )
     return found

@@ -13,6 +13,7 @@ from crm_loyalty.coupons.finding import Held
 from crm_loyalty.errors import (
     CouponNotCombinable,
     OrderHasPrice,
+    PromotionBudgetSpent,
     QuoteCommitted,
     QuoteExpired,
     QuoteIsStale,
@@ -22,10 +23,11 @@ from crm_loyalty.errors import (
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.quotes import Quote, QuoteState
 from crm_loyalty.postings import Order, Spend
+from crm_loyalty.quotes import budgets
 from crm_loyalty.quotes.evaluating import Asked, evaluate
 from crm_loyalty.rules import pricing
 from crm_loyalty.rules.pricing import EffectKind
-from crm_loyalty.schemas.quotes import PriceOut, QuoteIn
+from crm_loyalty.schemas.quotes import EffectOut, PriceOut, QuoteIn
 from crm_shared import customers, due
 from crm_shared.contracts.base import Money
 from crm_shared.ids import uuid7
@@ -73,7 +75,7 @@ async def get(session: AsyncSession, quote_id: UUID, *, lock: bool = False) -> Q
 
 
 async def commit(session: AsyncSession, quote_id: UUID, order: Order, *, at: datetime) -> Quote:
-    """Take the price for an order: its coupons are redeemed and its points spent together, once.
+    """Take the price for an order: coupons are redeemed, points spent, budgets drawn on together, once.
 
     It is reckoned anew under locks, and refused when it has become another one. Raises QuoteNotFound,
     QuoteCommitted, QuoteReleased, OrderHasPrice, QuoteExpired, QuoteIsStale, CouponNotCombinable,
@@ -106,6 +108,8 @@ async def commit(session: AsyncSession, quote_id: UUID, order: Order, *, at: dat
     quote.state, quote.committed_at = QuoteState.COMMITTED, at
     quote.order_source, quote.order_id = order.source, order.external_id
     await session.flush()
+    if overdrawn := await budgets.take(session, quote, named.price, order, at=at):
+        raise QuoteIsStale(changes=[_overdrawn(effect) for effect in overdrawn])
     return quote
 
 
@@ -167,12 +171,21 @@ def _changes(was: PriceOut, now: PriceOut) -> list[JsonValue]:
     """What counts differently now; what would be earned does not, for it is not promised."""
     old = {f"{effect.kind} {effect.key}": effect.model_dump(mode="json") for effect in was.effects}
     new = {f"{effect.kind} {effect.key}": effect.model_dump(mode="json") for effect in now.effects}
-    codes = {refusal.key: refusal.code for refusal in now.not_used}
+    codes = {f"{refusal.kind} {refusal.key}": refusal.code for refusal in now.not_used}
     changes: list[JsonValue] = []
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
-            key = (old.get(name) or new[name])["key"]
             changes.append(
-                {"effect": name, "was": old.get(name), "is": new.get(name), "code": codes.get(key)}
+                {"effect": name, "was": old.get(name), "is": new.get(name), "code": codes.get(name)}
             )
     return changes
+
+
+def _overdrawn(effect: EffectOut) -> JsonValue:
+    """Somebody took from the budget at the same moment: there is not so much of it any more."""
+    return {
+        "effect": f"{effect.kind} {effect.key}",
+        "was": effect.model_dump(mode="json"),
+        "is": None,
+        "code": PromotionBudgetSpent.code(),
+    }

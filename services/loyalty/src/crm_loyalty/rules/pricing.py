@@ -98,6 +98,8 @@ class Discount:
     group: str | None = None
     """Of promotions of one group, the best counts."""
     priority: int = 0
+    left: int | None = None
+    """Of its budget; it takes off no more than this."""
     stacking: Stacking = Stacking.STACKABLE
     stacking_class: str | None = None
     stacks_with: frozenset[str] = frozenset()
@@ -236,14 +238,16 @@ def _off(basket: Basket, left: tuple[int, ...], discount: Discount) -> tuple[int
         amount if _matches(discount, line) else 0 for line, amount in zip(basket.lines, left, strict=True)
     ]
     base = sum(mine)
-    if not base:
+    most = base if discount.left is None else min(base, discount.left)
+    if not most:
         return (0,) * len(left)
     match discount.value:
         case ValueKind.AMOUNT:
-            return tuple(apportion(min(discount.amount, base), mine))
+            return tuple(apportion(min(discount.amount, most), mine))
         case ValueKind.PERCENT:
             amount = base * min(discount.basis_points, BASIS) // BASIS
-            return tuple(apportion(min(amount, base if discount.cap is None else discount.cap), mine))
+            cap = most if discount.cap is None else min(discount.cap, most)
+            return tuple(apportion(min(amount, cap), mine))
         case ValueKind.FREE_ITEM:
             pieces = [
                 amount // line.quantity if amount else None
@@ -251,7 +255,7 @@ def _off(basket: Basket, left: tuple[int, ...], discount: Discount) -> tuple[int
             ]
             cheapest = min(piece for piece in pieces if piece is not None)
             first = pieces.index(cheapest)
-            return tuple(cheapest if index == first else 0 for index in range(len(left)))
+            return tuple(min(cheapest, most) if index == first else 0 for index in range(len(left)))
 
 
 def _promoted(basket: Basket, left: tuple[int, ...], promotions: Iterable[Discount]) -> list[Effect]:

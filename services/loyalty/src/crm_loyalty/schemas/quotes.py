@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from crm_loyalty.models.quotes import QuoteState
 from crm_loyalty.rules.pricing import BASIS, EffectKind, ValueKind
@@ -31,17 +32,41 @@ class PromotionIn(DiscountIn):
                     "basis_points": 500,
                     "when": {"days_of_month": [8], "levels": ["vip"]},
                     "group": "days",
-                }
+                },
+                {
+                    "names": {"en": "Opening: 10 off, 100 times"},
+                    "value": "amount",
+                    "amount": 1000,
+                    "currency": "USD",
+                    "budget": 100000,
+                },
             ]
         },
     )
 
     when: WhenIn = Field(default_factory=WhenIn, description="the conditions of earning rules; all must hold")
+    budget: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=10**15,
+        description=(
+            "what it takes off in all, in minor units of `currency`: counted when a price is taken, and given"
+            " back when nothing is left of the order. The last one gets what is left, though it be less than"
+            " the whole discount; null: no limit"
+        ),
+    )
     group: Key | None = Field(default=None, description="of the promotions of a group the best counts")
     priority: Whole = Field(default=0, ge=-1000, le=1000, description="higher comes first")
     active: bool = True
     valid_from: Instant | None = Field(default=None, description="from this instant on")
     valid_until: Instant | None = Field(default=None, description="before this instant")
+
+    @field_validator("budget")
+    @classmethod
+    def _is_of_a_currency(cls, budget: int | None, info: ValidationInfo) -> int | None:
+        if budget is not None and info.data.get("currency", "") is None:
+            raise PydanticCustomError("currency_missing", "Say of which currency the budget is")
+        return budget
 
     @model_validator(mode="after")
     def _is_for_somebody(self) -> "PromotionIn":
@@ -69,6 +94,12 @@ class PromotionOut(BaseModel):
     max_discount: int | None
     free_product: str | None
     when: WhenIn
+    budget: int | None = Field(description="what it takes off in all; null: no limit")
+    used: int | None = Field(
+        description="what it has taken off in its currency, all versions together: off the prices that were"
+        " taken, without those of orders of which nothing is left; null: it is for any currency"
+    )
+    left: int | None = Field(description="`budget` less `used`, never below 0; null: no limit")
     group: str | None
     priority: int
     active: bool
@@ -151,10 +182,19 @@ class EffectOut(BaseModel):
     points: int = Field(description="points that this takes")
 
 
-class NotUsedOut(BaseModel):
-    """What was asked for and does not count, with the code that the real request would answer."""
+def _kind_of(key: str) -> EffectKind:
+    """Of prices that were named before the kind was kept with the key."""
+    return EffectKind.POINTS if key == EffectKind.POINTS else EffectKind.COUPON
 
-    key: str = Field(description="the coupon's id, or points")
+
+class NotUsedOut(BaseModel):
+    """What was asked for and does not count, with the code that the real request would answer.
+
+    Of promotions those that would count if anything were left of their budgets.
+    """
+
+    kind: EffectKind = Field(default_factory=lambda said: _kind_of(said["key"]))
+    key: str = Field(description="the coupon's id, points, or the promotion's key")
     code: str
     detail: str
 
