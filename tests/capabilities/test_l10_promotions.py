@@ -59,6 +59,7 @@ async def test_a_price_promotion_takes_off_no_more_than_its_budget_however_many_
 ) -> None:
     product = f"promo-{uuid7()}"
     path = f"/v1/promotions/{product}"
+    basket = {"currency": "USD", "lines": [{"price": 1000, "product": product}]}
     terms = {"value": "amount", "amount": 700, "currency": "USD", "budget": 5000}
     body = {"names": {"en": "Opening"}, "when": {"products": [product]}} | terms
     assert (await manager.put(path, json=body, headers={"If-None-Match": "*"})).status_code == 200
@@ -73,7 +74,6 @@ async def test_a_price_promotion_takes_off_no_more_than_its_budget_however_many_
 
     async def buy(who: str) -> int:
         """What it took off the order, asked for again until a price that was named is taken."""
-        basket = {"currency": "USD", "lines": [{"price": 1000, "product": product}]}
         while True:
             wish = {"customer_id": who, "basket": basket}
             named = (await insist(agent, "/v1/quotes", wish)).json()
@@ -88,16 +88,7 @@ async def test_a_price_promotion_takes_off_no_more_than_its_budget_however_many_
     assert sorted(taken_off) == [0] * 12 + [100] + [700] * 7
     shown = (await agent.get(path)).json()
     assert (shown["used"], shown["left"]) == (5000, 0)
-    after = (
-        await insist(
-            agent,
-            "/v1/quotes",
-            {
-                "customer_id": people[0],
-                "basket": {"currency": "USD", "lines": [{"price": 1000, "product": product}]},
-            },
-        )
-    ).json()
+    after = (await insist(agent, "/v1/quotes", {"customer_id": people[0], "basket": basket})).json()
     assert [each["code"] for each in after["not_used"] if each["key"] == product] == [
         "promotion_budget_spent"
     ]
