@@ -16,7 +16,7 @@ from tests.patience import patiently
 
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
-from crm_shared.testing import FrozenClock, arrived
+from crm_shared.testing import FrozenClock, arrived, fresh_key
 
 FIVE: dict[str, Any] = {"value": "amount", "amount": 500, "currency": "USD"}
 DAY = "/v1/promotions/day"
@@ -156,6 +156,27 @@ async def test_a_budget_has_its_order_back_when_nothing_is_left_of_that(
     assert await used(loyalty) == (200, 500)
     assert await differences(sessions) == []
     assert await buy(loyalty, customer, "1019") == 500
+
+
+async def test_a_budget_has_back_what_is_released(
+    loyalty: httpx2.AsyncClient, sessions: Sessions, give: Give
+) -> None:
+    customer = uuid7()
+    await give(customer, 1)
+    await put(loyalty, DAY, FIVE | {"budget": 700})
+    named = await quote(loyalty, customer)
+    assert (await commit(loyalty, named["id"])).status_code == 200
+    assert await used(loyalty) == (500, 200)
+
+    reason = {"reason": "the card was declined"}
+    for status in (200, 409):
+        released = await loyalty.post(f"/v1/quotes/{named['id']}/release", json=reason, headers=fresh_key())
+        assert released.status_code == status, released.text
+
+    assert await used(loyalty) == (0, 700)
+    assert await buy(loyalty, customer, "1017") == 500
+    assert await used(loyalty) == (500, 200)
+    assert await differences(sessions) == []
 
 
 async def test_what_the_orders_of_who_is_erased_took_stays_counted(

@@ -86,7 +86,7 @@ async def take(
 
 
 async def restore(session: AsyncSession, orders: Collection[Order], *, at: datetime) -> None:
-    """Give back what was taken off orders of which nothing is left, as their coupons come back."""
+    """Give budgets back what was taken off orders that came to nothing, wherever their coupons come back."""
     if not orders:
         return
     named = {"sources": [order.source for order in orders], "ids": [order.external_id for order in orders]}

@@ -12,7 +12,7 @@ from crm_loyalty.errors import NothingToReverse, OrderWasPurchased, QuoteNotComm
 from crm_loyalty.ledger import accounts, ledger
 from crm_loyalty.models.quotes import Quote, QuoteState
 from crm_loyalty.postings import Order, Reverse
-from crm_loyalty.quotes import quotes
+from crm_loyalty.quotes import budgets, quotes
 from crm_shared.contracts.profiles import PurchaseRecorded
 from crm_shared.problems import Problem
 
@@ -54,7 +54,9 @@ async def release(session: AsyncSession, quote_id: UUID, *, reason: str, at: dat
     quote.state = QuoteState.RELEASED
     await session.flush()
     if quote.order_source is not None and quote.order_id is not None:
-        await ending.restore(session, [Order(quote.order_source, quote.order_id)], at=at)
+        order = Order(quote.order_source, quote.order_id)
+        await ending.restore(session, [order], at=at)
+        await budgets.restore(session, [order], at=at)
     return quote
 
 

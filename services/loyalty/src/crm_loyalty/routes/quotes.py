@@ -103,9 +103,9 @@ async def commit_quote(session: Session, clock: CurrentClock, quote_id: UUID, bo
 async def release_quote(session: Session, clock: CurrentClock, quote_id: UUID, body: ReleaseIn) -> QuoteOut:
     """Give back what was taken for an order that is not bought after all: its payment failed, say.
 
-    The points are in their lots again, with the expiry those have, and the order's coupons can be used again
-    as after a refund; then the order may take another price. Once its purchase is recorded, only a refund
-    gives anything back.
+    The points are in their lots again, with the expiry those have; the order's coupons can be used again, and
+    the budgets of promotions have its part again, as after a refund. Then the order may take another price.
+    Once its purchase is recorded, only a refund gives anything back.
     """
     return _shown(await releasing.release(session, quote_id, reason=body.reason, at=clock.now()))
 

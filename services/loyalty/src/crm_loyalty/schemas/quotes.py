@@ -51,8 +51,8 @@ class PromotionIn(DiscountIn):
         le=10**15,
         description=(
             "what it takes off in all, in minor units of `currency`: counted when a price is taken, and given"
-            " back when nothing is left of the order. The last one gets what is left, though it be less than"
-            " the whole discount; null: no limit"
+            " back when that is released or nothing is left of the order. The last one gets what is left,"
+            " though it be less than the whole discount; null: no limit"
         ),
     )
     group: Key | None = Field(default=None, description="of the promotions of a group the best counts")
@@ -97,7 +97,8 @@ class PromotionOut(BaseModel):
     budget: int | None = Field(description="what it takes off in all; null: no limit")
     used: int | None = Field(
         description="what it has taken off in its currency, all versions together: off the prices that were"
-        " taken, without those of orders of which nothing is left; null: it is for any currency"
+        " taken, without those that were released or of whose orders nothing is left; null: it is for any"
+        " currency"
     )
     left: int | None = Field(description="`budget` less `used`, never below 0; null: no limit")
     group: str | None
