@@ -8,12 +8,14 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from sqlalchemy import update
 from tests.loyalty.accounts import differences
 from tests.loyalty.conftest import Give, MakeEvent, Receive
 from tests.loyalty.test_coupon_refunds import purchase, refund
-from tests.loyalty.test_quotes import BASKET, commit, put, quote
+from tests.loyalty.test_quotes import BASKET, commit, coupon, put, quote
 from tests.patience import patiently
 
+from crm_loyalty.models.quotes import Quote
 from crm_shared.database import Sessions
 from crm_shared.ids import uuid7
 from crm_shared.testing import FrozenClock, arrived, fresh_key
@@ -191,6 +193,25 @@ async def test_what_the_orders_of_who_is_erased_took_stays_counted(
 
     assert await used(loyalty) == (500, 200)
     assert await differences(sessions) == []
+
+
+async def test_prices_that_were_named_before_kinds_were_kept_can_still_be_read_and_taken(
+    loyalty: httpx2.AsyncClient, sessions: Sessions, give: Give
+) -> None:
+    customer = uuid7()
+    await give(customer, 1)
+    code = await coupon(loyalty, customer, currency="EUR")
+    named = await quote(loyalty, customer, points=50, coupons=[code])
+    async with sessions.begin() as session:
+        bare = [{part: each[part] for part in ("key", "code", "detail")} for each in named["not_used"]]
+        kept = named | {"not_used": bare}
+        await session.execute(update(Quote).where(Quote.id == UUID(named["id"])).values(price=kept))
+
+    read = (await loyalty.get(f"/v1/quotes/{named['id']}")).json()
+
+    assert read["not_used"] == named["not_used"]
+    assert sorted(each["kind"] for each in read["not_used"]) == ["coupon", "points"]
+    assert (await commit(loyalty, named["id"])).status_code == 200
 
 
 async def test_a_budget_counts_only_while_the_promotion_holds(

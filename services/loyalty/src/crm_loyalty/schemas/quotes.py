@@ -194,8 +194,8 @@ class NotUsedOut(BaseModel):
     Of promotions those that would count if anything were left of their budgets.
     """
 
-    kind: EffectKind = Field(default_factory=lambda said: _kind_of(said["key"]))
     key: str = Field(description="the coupon's id, points, or the promotion's key")
+    kind: EffectKind = Field(default_factory=lambda said: _kind_of(said["key"]))
     code: str
     detail: str
 
