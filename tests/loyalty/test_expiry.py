@@ -1,6 +1,7 @@
 """Points that expire: when, which, and what is said about it before."""
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -240,6 +241,34 @@ async def test_of_lots_that_are_over_the_first_to_end_pays_what_is_owed_whosever
     said = [json.loads(row.data) for row in await published(sessions) if "points.expired" in row.type]
     expired = {datetime.fromisoformat(each["expired_at"]): each["points"] for each in said}
     assert expired == {now + timedelta(hours=1): 10 - 5, now + timedelta(hours=2): 30 - 1}
+
+
+async def test_a_hold_of_somebody_else_runs_out_after_the_lots_that_ended_before_it(
+    sessions: Sessions, clock: FrozenClock, post: Post, pool: Household
+) -> None:
+    owner, friend = uuid7(), uuid7()
+    now = clock.now()
+    returned = await post(Earn, owner, points=5)
+    await post(Spend, owner, points=5)
+    await post(Earn, friend, points=1, expires_at=now + timedelta(minutes=1))
+    await pool([owner, friend])
+    await post(Earn, owner, points=10, expires_at=now + timedelta(hours=1))
+    await post(Earn, owner, points=30, expires_at=now + timedelta(hours=2))
+    await post(PlaceHold, friend, points=3, expires_at=now + timedelta(hours=4))
+    await post(Reverse, owner, transaction_id=returned)
+    clock.advance(timedelta(hours=5))
+    await due_work_runs(sessions, clock)
+
+    said = [json.loads(row.data) for row in await published(sessions) if "points.expired" in row.type]
+    expired = Counter[datetime]()
+    for each in said:
+        expired[datetime.fromisoformat(each["expired_at"])] += each["points"]
+    # Two of the first lot were held to the end of the hold, and so was the friend's own point.
+    assert expired == {
+        now + timedelta(hours=1): 10 - 2 - 5,
+        now + timedelta(hours=2): 30,
+        now + timedelta(hours=4): 2 + 1,
+    }
 
 
 async def test_any_earning_or_spending_puts_inactivity_off(
