@@ -61,6 +61,14 @@ async def test_who_reads_the_database_cannot_use_what_is_there(
         assert plain not in text_
 
 
+NAMED = {
+    "coupon_not_yet_valid": ["valid_from"],
+    "coupon_expired": ["valid_until"],
+    "basket_too_small": ["minimum"],
+}
+"""By code what the detail speaks of."""
+
+
 @pytest.mark.parametrize(
     ("terms", "code"),
     [
@@ -87,7 +95,9 @@ async def test_the_look_gives_the_verdict_of_the_real_thing(
         assert look["discount"] == real.json()["discount"]
     else:
         assert (real.status_code, real.json()["code"], look["refusal"]["code"]) == (409, code, code)
-        assert real.json()["detail"] == look["refusal"]["detail"]
+        said = real.json()
+        assert said["detail"] == look["refusal"]["detail"]
+        assert look["refusal"]["values"] == {name: said[name] for name in NAMED.get(code, ())}
 
 
 async def test_a_personal_coupon_is_for_its_owner_only(loyalty: httpx2.AsyncClient) -> None:

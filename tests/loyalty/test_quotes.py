@@ -127,6 +127,12 @@ async def test_what_does_not_count_is_named_with_its_code(loyalty: httpx2.AsyncC
         "coupon_other_currency",
         "insufficient_points",
     ]
+    values = {each["code"]: each["values"] for each in named["not_used"]}
+    assert values["coupon_expired"] == {"valid_until": "2020-01-01T00:00:00Z"}
+    assert values["insufficient_points"] == {"available": 100, "requested": 101}
+    grand = await coupon(loyalty, customer, minimum=10**9, currency="USD")
+    [small] = (await quote(loyalty, customer, coupons=[grand]))["not_used"]
+    assert (small["code"], small["values"]) == ("basket_too_small", {"minimum": 10**9})
     assert [effect["amount"] for effect in named["effects"]] == [666]
 
 

@@ -50,10 +50,9 @@ CODE = "/code"
 
 _LOCK_CUSTOMER = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("owner", type_=Text), 0)))
 
-REFUSALS: dict[Reason, type[Problem]] = {
+_UNFIT: dict[Reason, type[Problem]] = {
     Reason.OTHER_CURRENCY: CouponOtherCurrency,
     Reason.NO_SUCH_PRODUCT: CouponNotForTheseProducts,
-    Reason.BASKET_TOO_SMALL: BasketTooSmall,
     Reason.NOT_COMBINED: CouponNotCombinable,
 }
 
@@ -124,12 +123,19 @@ async def _judge(
     if refusal is None:
         refusal = (await limits(session, [held], owner, at=at)).get(held.coupon.id)
     if refusal is None and reason is not None:
-        refusal = REFUSALS[reason](minimum=held.terms.minimum)
+        refusal = unfit(held, reason)
     if refusal is None and not amount:
         refusal = CouponHasNoEffect()
     if refusal is None and not pricing.combinable([held.discount, *await finding.beside(session, order)]):
         refusal = CouponNotCombinable()
     return Verdict(held, amount, refusal)
+
+
+def unfit(held: Held, reason: Reason) -> Problem:
+    """Why the coupon does not fit the basket."""
+    if reason is Reason.BASKET_TOO_SMALL:
+        return BasketTooSmall(minimum=held.terms.minimum)
+    return _UNFIT[reason]()
 
 
 def refusal_of(held: Held, owner: UUID, *, at: datetime) -> Problem | None:

@@ -57,7 +57,8 @@ async def evaluate(session: AsyncSession, asked: Asked, *, at: datetime) -> Name
         coupons=[held.discount for held in asked.coupons if held.discount.key not in refused],
         payment=paying,
     )
-    refused |= {key: using.REFUSALS[reason]() for key, reason in priced.unused.items()}
+    held_by_key = {held.discount.key: held for held in asked.coupons}
+    refused |= {key: using.unfit(held_by_key[key], reason) for key, reason in priced.unused.items()}
     taken = {effect.key for effect in priced.effects if effect.kind is EffectKind.COUPON}
     price = PriceOut(
         currency=basket.currency,
@@ -82,7 +83,9 @@ async def evaluate(session: AsyncSession, asked: Asked, *, at: datetime) -> Name
 
 
 def _not_used(kind: EffectKind, key: str, refusal: Problem) -> NotUsedOut:
-    return NotUsedOut(kind=kind, key=key, code=refusal.code(), detail=refusal.detail)
+    return NotUsedOut(
+        kind=kind, key=key, code=refusal.code(), detail=refusal.detail, values=refusal.extensions
+    )
 
 
 async def _refusals(session: AsyncSession, asked: Asked, *, at: datetime) -> dict[str, Problem]:

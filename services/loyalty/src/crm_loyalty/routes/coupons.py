@@ -30,9 +30,9 @@ from crm_loyalty.errors import (
 )
 from crm_loyalty.postings import Order
 from crm_loyalty.routes.settings import CurrentSettings
+from crm_loyalty.schemas.base import WhyNotOut
 from crm_loyalty.schemas.coupons import (
     CouponOut,
-    CouponRefusalOut,
     CouponReservationIn,
     CouponUseIn,
     CouponUseOut,
@@ -131,7 +131,7 @@ async def check_coupon(
     refusal = verdict.refusal
     return CouponVerdictOut(
         usable=refusal is None,
-        refusal=CouponRefusalOut(code=refusal.code(), detail=refusal.detail) if refusal else None,
+        refusal=refusal and WhyNotOut(code=refusal.code(), detail=refusal.detail, values=refusal.extensions),
         discount=Money(amount=verdict.discount, currency=basket.currency),
         coupon=CouponOut.of(verdict.held.coupon, at=at),
     )

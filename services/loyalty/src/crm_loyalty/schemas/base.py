@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from crm_shared.fields import whole
@@ -21,6 +21,16 @@ Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$", max_le
 
 TypedCode = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z -]+$")]
 """A code as people type it."""
+
+
+class WhyNotOut(BaseModel):
+    """Why something cannot be had: what the real request would answer."""
+
+    code: str
+    detail: str
+    values: dict[str, JsonValue] = Field(
+        default={}, description="what the detail speaks of, by the name it has there, as `expires_at`"
+    )
 
 
 class Translations(BaseModel):

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from crm_loyalty.models.coupons import Coupon, CouponState, CouponUse, OnRefund, UseState
 from crm_loyalty.rules.pricing import Stacking, ValueKind
-from crm_loyalty.schemas.base import Key, Translations
+from crm_loyalty.schemas.base import Key, Translations, WhyNotOut
 from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, OrderReference, Product
 from crm_loyalty.schemas.discounts import DiscountIn
 from crm_shared.contracts.base import Money
@@ -225,17 +225,10 @@ class CouponUseOut(BaseModel):
         )
 
 
-class CouponRefusalOut(BaseModel):
-    """Why a coupon cannot be used: what the real request would answer."""
-
-    code: str
-    detail: str
-
-
 class CouponVerdictOut(BaseModel):
     """What the real request would answer now."""
 
     usable: bool
-    refusal: CouponRefusalOut | None
+    refusal: WhyNotOut | None
     discount: Money = Field(description="what it takes off the basket by itself")
     coupon: CouponOut

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from crm_loyalty.models.quotes import QuoteState
 from crm_loyalty.rules.pricing import BASIS, EffectKind, ValueKind
-from crm_loyalty.schemas.base import MAX_POINTS, Currency, Key, Text, Translations
+from crm_loyalty.schemas.base import MAX_POINTS, Currency, Key, Text, Translations, WhyNotOut
 from crm_loyalty.schemas.baskets import MAX_PRICE, BasketIn, OrderReference, Product
 from crm_loyalty.schemas.coupons import Code
 from crm_loyalty.schemas.discounts import DiscountIn
@@ -188,7 +188,7 @@ def _kind_of(key: str) -> EffectKind:
     return EffectKind.POINTS if key == EffectKind.POINTS else EffectKind.COUPON
 
 
-class NotUsedOut(BaseModel):
+class NotUsedOut(WhyNotOut):
     """What was asked for and does not count, with the code that the real request would answer.
 
     Of promotions those that would count if anything were left of their budgets.
@@ -196,8 +196,6 @@ class NotUsedOut(BaseModel):
 
     key: str = Field(description="the coupon's id, points, or the promotion's key")
     kind: EffectKind = Field(default_factory=lambda said: _kind_of(said["key"]))
-    code: str
-    detail: str
 
 
 class PriceOut(BaseModel):
